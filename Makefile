@@ -1,0 +1,61 @@
+# Every target sets up what it needs by itself; a second run reinstalls nothing.
+# Needs: make, git and Python 3.11 or newer (PYTHON names another one). `make help` lists the targets.
+SHELL := /bin/bash
+PYTHON ?= python3
+VENV := .venv
+PY := $(VENV)/bin/python
+STAMP := $(VENV)/.installed
+PYTEST := $(PY) -m pytest
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-real test-node check format golden docs bench lock clean
+
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+$(STAMP): requirements/dev.lock pyproject.toml
+	@test -x $(PY) || $(PYTHON) -m venv $(VENV) || { echo "cannot make a virtual environment; on Debian: apt-get install python3-venv" >&2; exit 1; }
+	$(PY) -m pip install -q --disable-pip-version-check --require-hashes -r requirements/dev.lock
+	$(PY) -m pip install -q --disable-pip-version-check --no-deps -e .
+	@touch $@
+
+demo: $(STAMP) ## the main job on embedded stand-ins, as a timeline
+	$(PY) -m tests.demo
+
+test: $(STAMP) ## every test that needs no other software
+	$(PYTEST)
+
+test-real: $(STAMP) ## against real LiteLLM, model servers and API server (installs them)
+	tests/peers/install.sh real
+	$(PYTEST) -m "real or kube" tests/real $(ARGS)
+
+test-node: $(STAMP) ## one pod's life on a real Kubernetes node (installs it; root)
+	tests/peers/install.sh node
+	$(PYTEST) -m node tests/node $(ARGS)
+
+check: $(STAMP) ## format, lint, types, directions of import
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/mypy
+	$(VENV)/bin/lint-imports
+	$(PY) -m tests.docs --check
+
+format: $(STAMP) ## rewrite the code in the house format
+	$(VENV)/bin/ruff format .
+	$(VENV)/bin/ruff check --fix .
+
+golden: $(STAMP) ## rewrite the golden files
+	UPDATE_GOLDEN=1 $(PYTEST) -q tests/golden
+
+docs: $(STAMP) ## rewrite the README's reference from the tables in the code
+	$(PY) -m tests.docs
+
+bench: $(STAMP) ## measure; rewrites BENCHMARKS.md (ONLY=name: one figure)
+	@tests/peers/install.sh real >&2
+	@$(PY) -m tests.bench $(if $(ONLY),--only $(ONLY))
+
+lock: ## resolve the lock files anew
+	requirements/lock.sh --upgrade
+
+clean: ## remove what make made here (the peers' cache stays)
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info

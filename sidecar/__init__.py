@@ -1,0 +1,1 @@
+"""The registrar: keeps the rows of one pod's model server true in LiteLLM."""

@@ -1,0 +1,241 @@
+"""What the webhook writes into a pod and the registrar reads from it: the one module both share.
+
+Standard library only. The registrar owns this interface, the webhook is its client. A registrar
+lives as long as its pod, so names here are only ever added; `CONTRACT_VERSION` counts the changes.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import MISSING, dataclass, field, fields
+from enum import StrEnum
+from typing import Any, Final, Self
+
+CONTRACT_VERSION: Final = 1
+
+DOMAIN: Final = "litellm-registrar.io"
+LABEL_SERVER: Final = f"{DOMAIN}/server"
+LABEL_INJECT: Final = f"{DOMAIN}/inject"
+# Carried from a workload's own metadata to its pod template: a label and an annotation of ours, so that
+# the user's keys on the template are never written (docs/adr/0002).
+LABEL_CARRIED: Final = f"{DOMAIN}/carried"
+ANNOTATION_CARRIED_SETTINGS: Final = f"{DOMAIN}/carried-settings"
+# A note for people of what was injected; never read as proof of anything.
+ANNOTATION_INJECTED: Final = f"{DOMAIN}/injected"
+
+CONTAINER_NAME: Final = "registrar"
+COMMAND: Final = ("python", "-m", "sidecar")
+DEFAULT_PORT: Final = 9469
+DRAIN_PATH: Final = "/drain"
+READY_PATH: Final = "/ready"
+STATUS_PATH: Final = "/status"
+NONCE_HEADER: Final = "X-Registrar-Nonce"
+# Kept of the pod's grace period for what comes after the drain (seconds).
+GRACE_MARGIN: Final = 10
+DEFAULT_LITELLM_SECRET: Final = "litellm-registrar"  # noqa: S105 - the name of a Secret object, not a secret
+
+ENV_CONTRACT: Final = "REGISTRAR_CONTRACT"
+ENV_NAMESPACE: Final = "REGISTRAR_NAMESPACE"
+ENV_POD: Final = "REGISTRAR_POD"
+ENV_POD_UID: Final = "REGISTRAR_POD_UID"
+ENV_POD_IP: Final = "REGISTRAR_POD_IP"
+ENV_NODE: Final = "REGISTRAR_NODE"
+ENV_LITELLM_URL: Final = "REGISTRAR_LITELLM_URL"
+ENV_LITELLM_KEY: Final = "REGISTRAR_LITELLM_KEY"
+ENV_LITELLM_CA: Final = "REGISTRAR_LITELLM_CA"
+ENV_SERVER_API_KEY: Final = "REGISTRAR_SERVER_API_KEY"
+
+# Where each env of PodIdentity comes from (the downward API's field paths).
+DOWNWARD_FIELDS: Final[Mapping[str, str]] = {
+    ENV_NAMESPACE: "metadata.namespace",
+    ENV_POD: "metadata.name",
+    ENV_POD_UID: "metadata.uid",
+    ENV_POD_IP: "status.podIP",
+    ENV_NODE: "spec.nodeName",
+}
+# Where each env of Credentials that comes from the LiteLLM Secret is found in it.
+SECRET_FIELDS: Final[Mapping[str, str]] = {
+    ENV_LITELLM_URL: "url",
+    ENV_LITELLM_KEY: "key",
+    ENV_LITELLM_CA: "ca.crt",
+}
+
+
+class Engine(StrEnum):
+    """Values of the label `litellm-registrar.io/server`."""
+
+    VLLM = "vllm"
+    OLLAMA = "ollama"
+    OPENAI = "openai"
+    AUTO = "auto"
+
+
+class LogFormat(StrEnum):
+    """How the registrar writes its log."""
+
+    TEXT = "text"
+    JSON = "json"
+
+
+class ContractError(ValueError):
+    """The environment does not hold what the contract asks for; the message names each variable."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReadyCheck:
+    """The server container's own httpGet or tcpSocket readinessProbe, copied at injection.
+
+    `path` is None for a tcpSocket probe. `timeout` is in seconds.
+    """
+
+    port: int
+    scheme: str = "http"
+    path: str | None = None
+    headers: tuple[tuple[str, str], ...] = ()
+    timeout: float = 1.0
+
+    def to_json(self) -> str:
+        """One line of JSON."""
+        return json.dumps({f.name: getattr(self, f.name) for f in fields(self)}, separators=(",", ":"))
+
+    @classmethod
+    def from_json(cls, text: str) -> Self:
+        """Read back what `to_json` wrote. Raises ValueError."""
+        raw = json.loads(text)
+        if not isinstance(raw, dict) or not isinstance(raw.get("port"), int):
+            raise ValueError(f"a JSON object with a port is needed, found {text!r}")
+        path = raw.get("path")
+        return cls(
+            port=raw["port"],
+            scheme=str(raw.get("scheme", "http")),
+            path=None if path is None else str(path),
+            headers=tuple((str(k), str(v)) for k, v in raw.get("headers", ())),
+            timeout=float(raw.get("timeout", 1.0)),
+        )
+
+
+def _seconds(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value) or value < 0:
+        raise ValueError("a number of seconds, 0 or more, is needed")
+    return value
+
+
+def _port(text: str) -> int:
+    value = int(text)
+    if not 0 < value < 65536:  # noqa: PLR2004 - the range of TCP ports
+        raise ValueError("a port from 1 to 65535 is needed")
+    return value
+
+
+def _env(name: str, read: Callable[[str], Any], write: Callable[[Any], str] = str) -> dict[str, Any]:
+    return {"env": name, "read": read, "write": write}
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What the webhook decides for one registrar; times in seconds. Every field is one literal variable.
+
+    A field that is None has no variable.
+    """
+
+    cluster: str = field(metadata=_env("REGISTRAR_CLUSTER", str))
+    engine: Engine = field(metadata=_env("REGISTRAR_ENGINE", Engine))
+    port: int = field(metadata=_env("REGISTRAR_SERVER_PORT", _port))
+    nonce: str = field(repr=False, metadata=_env("REGISTRAR_NONCE", str))
+    scheme: str = field(default="http", metadata=_env("REGISTRAR_SERVER_SCHEME", str))
+    host: str | None = field(default=None, metadata=_env("REGISTRAR_SERVER_HOST", str))
+    path: str = field(default="", metadata=_env("REGISTRAR_SERVER_PATH", str))
+    server_ready: ReadyCheck | None = field(
+        default=None, metadata=_env("REGISTRAR_SERVER_READY", ReadyCheck.from_json, ReadyCheck.to_json)
+    )
+    model_name: str | None = field(default=None, metadata=_env("REGISTRAR_MODEL_NAME", str))
+    name_template: str = field(default="{model}", metadata=_env("REGISTRAR_NAME_TEMPLATE", str))
+    provider: str | None = field(default=None, metadata=_env("REGISTRAR_PROVIDER", str))
+    poll_interval: float = field(default=5.0, metadata=_env("REGISTRAR_POLL_INTERVAL", _seconds))
+    propagation: float = field(default=35.0, metadata=_env("REGISTRAR_PROPAGATION", _seconds))
+    drain_timeout: float = field(default=120.0, metadata=_env("REGISTRAR_DRAIN_TIMEOUT", _seconds))
+    grace_period: float = field(default=165.0, metadata=_env("REGISTRAR_GRACE_PERIOD", _seconds))
+    ready_timeout: float = field(default=120.0, metadata=_env("REGISTRAR_READY_TIMEOUT", _seconds))
+    listen_port: int = field(default=DEFAULT_PORT, metadata=_env("REGISTRAR_LISTEN_PORT", _port))
+    log_format: LogFormat = field(default=LogFormat.TEXT, metadata=_env("REGISTRAR_LOG_FORMAT", LogFormat))
+    contract: int = field(default=CONTRACT_VERSION, metadata=_env(ENV_CONTRACT, int))
+
+    def to_env(self) -> dict[str, str]:
+        """Give the variables of these settings, by name."""
+        values = ((f, getattr(self, f.name)) for f in fields(self))
+        return {f.metadata["env"]: f.metadata["write"](value) for f, value in values if value is not None}
+
+    @classmethod
+    def from_env(cls, environ: Mapping[str, str]) -> Self:
+        """Read settings back. Raises ContractError naming every variable that is missing or bad."""
+        found: dict[str, Any] = {}
+        wrong: list[str] = []
+        for f in fields(cls):
+            name = f.metadata["env"]
+            text = environ.get(name)
+            if text is None:
+                if f.default is MISSING:
+                    wrong.append(f"{name} is missing")
+                continue
+            try:
+                found[f.name] = f.metadata["read"](text)
+            except ValueError as error:
+                shown = "(hidden)" if not f.repr else repr(text)
+                wrong.append(f"{name}={shown}: {error}")
+        if wrong:
+            raise ContractError("; ".join(wrong))
+        return cls(**found)
+
+
+@dataclass(frozen=True, slots=True)
+class PodIdentity:
+    """Which pod this is; from the downward API (`DOWNWARD_FIELDS`)."""
+
+    namespace: str
+    pod: str
+    pod_uid: str
+    pod_ip: str
+    node: str = ""
+
+    @classmethod
+    def from_env(cls, environ: Mapping[str, str]) -> Self:
+        """Read the identity. Raises ContractError naming every variable that is missing."""
+        names = {"namespace": ENV_NAMESPACE, "pod": ENV_POD, "pod_uid": ENV_POD_UID, "pod_ip": ENV_POD_IP}
+        missing = [name for name in names.values() if not environ.get(name)]
+        if missing:
+            raise ContractError("; ".join(f"{name} is missing" for name in missing))
+        return cls(**{key: environ[name] for key, name in names.items()}, node=environ.get(ENV_NODE, ""))
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """LiteLLM's address and keys; each may be absent, which the registrar says and lives with.
+
+    Never shown by repr. Surrounding white space (a Secret made from a file) is not part of a value.
+    """
+
+    litellm_url: str | None = None
+    litellm_key: str | None = field(default=None, repr=False)
+    litellm_ca: str | None = field(default=None, repr=False)
+    server_api_key: str | None = field(default=None, repr=False)
+
+    @classmethod
+    def from_env(cls, environ: Mapping[str, str]) -> Self:
+        """Read what is there; an empty value counts as absent."""
+
+        def value(name: str) -> str | None:
+            return environ.get(name, "").strip() or None
+
+        return cls(
+            litellm_url=value(ENV_LITELLM_URL),
+            litellm_key=value(ENV_LITELLM_KEY),
+            litellm_ca=value(ENV_LITELLM_CA),
+            server_api_key=value(ENV_SERVER_API_KEY),
+        )
+
+    def secrets(self) -> tuple[str, ...]:
+        """Give the values that must never be written anywhere."""
+        return tuple(s for s in (self.litellm_key, self.server_api_key) if s)
