@@ -1,0 +1,79 @@
+"""The directions of import, read from the source: what import-linter holds, held without it."""
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+STANDARD = sys.stdlib_module_names
+
+# The core: no I/O, no clock, no environment, no logging.
+PURE = (
+    *sorted((ROOT / "webhook" / "sources").glob("*.py")),
+    *(
+        ROOT / "webhook" / f"{name}.py"
+        for name in "annotations container detect inject patch pods quantity reasons review workload".split()
+    ),
+    ROOT / "sidecar" / "contract.py",
+    ROOT / "sidecar" / "health.py",
+    ROOT / "sidecar" / "registration.py",
+)
+IMPURE = {"asyncio", "logging", "os", "random", "secrets", "socket", "ssl", "subprocess", "sys", "time", "datetime"}
+
+
+def imports(path: Path) -> Iterator[str]:
+    """Every module that a file imports, by its full name."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative import"
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def files(package: str) -> list[Path]:
+    """All modules of a package."""
+    return sorted((ROOT / package).rglob("*.py"))
+
+
+@pytest.mark.parametrize("path", files("sidecar"), ids=lambda p: str(p.relative_to(ROOT)))
+def test_the_registrar_imports_itself_httpx_and_the_standard_library(path: Path) -> None:
+    """One registrar per pod: nothing heavier than httpx and its h11 gets in."""
+    roots = {name.split(".")[0] for name in imports(path)}
+    assert roots <= STANDARD | {"sidecar", "httpx", "h11"}
+
+
+@pytest.mark.parametrize("path", files("webhook"), ids=lambda p: str(p.relative_to(ROOT)))
+def test_the_webhook_imports_of_the_registrar_only_the_contract(path: Path) -> None:
+    """The contract is the one module that both packages share."""
+    shared = {name for name in imports(path) if name.split(".")[0] == "sidecar"}
+    assert all(name.startswith("sidecar.contract") for name in shared), shared
+
+
+@pytest.mark.parametrize("path", PURE, ids=lambda p: str(p.relative_to(ROOT)))
+def test_the_core_is_pure(path: Path) -> None:
+    """Detection, injection, patches and the model's row are functions over plain data."""
+    roots = {name.split(".")[0] for name in imports(path)}
+    assert not roots & IMPURE
+    assert roots <= STANDARD | {"webhook", "sidecar"}
+
+
+def test_the_contract_imports_only_the_standard_library() -> None:
+    """The contract can be read by anything."""
+    roots = {name.split(".")[0] for name in imports(ROOT / "sidecar" / "contract.py")}
+    assert roots <= STANDARD
+
+
+def test_the_registrar_runs_without_the_webhook_and_its_libraries() -> None:
+    """Importing the registrar pulls in none of the webhook's libraries."""
+    code = (
+        "import sys; sys.modules['webhook'] = None\n"
+        "import sidecar.__main__\n"
+        "found = {'aiohttp', 'kubernetes', 'cryptography', 'yaml'} & set(sys.modules)\n"
+        "assert not found, found"
+    )
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, timeout=30)
