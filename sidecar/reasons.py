@@ -1,0 +1,106 @@
+"""Every problem the registrar can name: one word for the log and `/status`, one sentence for people.
+
+The sentence says what is wrong and, where there is one, what to do about it. Values never stand in it: the
+log line carries them as `key=value`.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Self
+
+
+class Reason(StrEnum):
+    """Why something is not as it should be; `sentence` explains it."""
+
+    sentence: str
+
+    def __new__(cls, value: str, sentence: str) -> Self:
+        """Make a member out of its word and its sentence."""
+        member = str.__new__(cls, value)
+        member._value_ = value
+        member.sentence = sentence
+        return member
+
+    # The model server, asked at the address that would be registered.
+    SERVER_REFUSED = "server_refused", "Nothing listens at the server's address"
+    SERVER_ON_LOOPBACK_ONLY = (
+        "server_on_loopback_only",
+        "The server listens on 127.0.0.1 only, LiteLLM cannot reach it: make it listen on 0.0.0.0 or ::",
+    )
+    SERVER_TIMEOUT = "server_timeout", "The server does not answer in time"
+    SERVER_UNREACHABLE = "server_unreachable", "The server's address cannot be reached"
+    SERVER_BAD_TLS = (
+        "server_bad_tls",
+        "The server's certificate is not valid for its address: set the annotation litellm-registrar.io/host",
+    )
+    SERVER_ERROR = "server_error", "The server answers with an error"
+    SERVER_UNAUTHORIZED = (
+        "server_unauthorized",
+        "The server wants another API key than the one it was found with",
+    )
+    SERVER_NO_MODEL_LIST = (
+        "server_no_model_list",
+        "The server has no /v1/models: it is not OpenAI-compatible, or serves under a path prefix",
+    )
+    SERVER_BAD_ANSWER = "server_bad_answer", "The server's list of models cannot be read"
+    SERVER_LOADING = "server_loading", "The server is loading its model"
+    SERVER_NOT_READY = "server_not_ready", "The server's own readiness probe fails"
+    NO_MODELS = "no_models", "The server serves no model"
+    UNKNOWN_ENGINE = (
+        "unknown_engine",
+        "The server is not one this registrar knows; taken as OpenAI-compatible",
+    )
+
+    # LiteLLM's admin API.
+    LITELLM_NO_SECRET = (
+        "litellm_no_secret",
+        "LiteLLM's address or key is not set: the Secret is missing, or lacks its keys url and key",
+    )
+    LITELLM_BAD_URL = "litellm_bad_url", "LiteLLM's address in the Secret is not an http or https URL"
+    LITELLM_BAD_CA = "litellm_bad_ca", "The certificate authority in the Secret (ca.crt) cannot be read"
+    LITELLM_UNREACHABLE = "litellm_unreachable", "LiteLLM cannot be reached"
+    LITELLM_WRONG_KEY = "litellm_wrong_key", "LiteLLM does not know this key"
+    LITELLM_KEY_MAY_NOT_WRITE = (
+        "litellm_key_may_not_write",
+        "LiteLLM's key may not write models: role proxy_admin, routes /model/* and /v2/model/info are needed",
+    )
+    LITELLM_NO_DATABASE = "litellm_no_database", "LiteLLM runs without a database and cannot keep models"
+    LITELLM_DATABASE_DOWN = "litellm_database_down", "LiteLLM cannot reach its database"
+    LITELLM_STORE_MODEL_OFF = (
+        "litellm_store_model_off",
+        "LiteLLM does not keep models in its database: set STORE_MODEL_IN_DB=True",
+    )
+    LITELLM_WITHOUT_BLOCK = (
+        "litellm_without_block",
+        "This LiteLLM is too old to block a model: it goes on sending to a server in ill health",
+    )
+    LITELLM_NOT_LIVE = "litellm_not_live", "LiteLLM has saved the row but cannot serve it"
+    LITELLM_REFUSED_ROW = "litellm_refused_row", "LiteLLM does not accept the row"
+    LITELLM_ERROR = "litellm_error", "LiteLLM answers with an error"
+
+    # Rows.
+    BLOCKED_BY_SOMEONE_ELSE = (
+        "blocked_by_someone_else",
+        "Someone has blocked this row in LiteLLM; the registrar leaves it so",
+    )
+    BAD_NAME_TEMPLATE = (
+        "bad_name_template",
+        "The name template cannot be filled in; the server's own model names are used",
+    )
+
+    # The registrar itself.
+    CONTRACT_NEWER = (
+        "contract_newer",
+        "The webhook that injected this registrar is newer than its image; what it does not know is ignored",
+    )
+    CONTRACT_BAD = "contract_bad", "The registrar's environment is incomplete: nothing can be registered"
+    PORT_IN_USE = "port_in_use", "The registrar's own port is taken by another program of this pod"
+    WRONG_NONCE = "wrong_nonce", "Somebody asked for a drain without the pod's nonce"
+    READY_TIMEOUT = "ready_timeout", "Not registered in time; the pod is let into its Service all the same"
+    GRACE_CUT = "grace_cut", "The grace period was cut: the pod ends before the drain is over"
+    DRAIN_TIMEOUT = (
+        "drain_timeout",
+        "Requests are still in flight after the drain timeout; the server is let go",
+    )
+    INTERNAL_ERROR = "internal_error", "The registrar has a fault of its own; it goes on"
