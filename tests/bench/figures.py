@@ -1,0 +1,77 @@
+"""A figure of a benchmark, and the table in BENCHMARKS.md that keeps them."""
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+PAGE: Final = Path(__file__).parents[2] / "BENCHMARKS.md"
+HEAD: Final = """# Benchmarks
+
+Measured by `make bench` (one figure: `make bench ONLY=name`), never asserted in a test. Each figure stands beside its goal;
+where it is a ratio, the baseline was measured in the same run. Figures depend on the machine: these are from 2 cores and
+24 GiB that ran everything, the load, LiteLLM, Postgres and what is measured.
+
+| measure | value | unit | goal | met | baseline |
+|---|---|---|---|---|---|
+"""
+TAIL_MARK: Final = "\n## What each one is\n"
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """One measured value; `goal` is written as `<= 1.5`, `>= 0.6`, `> 0` or `= 0`."""
+
+    measure: str
+    value: float
+    unit: str
+    goal: str
+    baseline: str = ""
+
+    def met(self) -> bool:
+        """Whether the value keeps the goal."""
+        sign, number = self.goal.split()
+        wanted = float(number)
+        return {
+            "<=": self.value <= wanted,
+            ">=": self.value >= wanted,
+            "<": self.value < wanted,
+            ">": self.value > wanted,
+            "=": self.value == wanted,
+        }[sign]
+
+    def line(self) -> str:
+        """One line of JSON."""
+        shown: dict[str, Any] = {
+            "measure": self.measure,
+            "value": round(self.value, 4),
+            "unit": self.unit,
+            "goal": self.goal,
+            "baseline": self.baseline,
+        }
+        return json.dumps(shown)
+
+    def row(self) -> str:
+        """One row of the table."""
+        met = "yes" if self.met() else "**no**"
+        return f"| {self.measure} | {self.value:.4g} | {self.unit} | {self.goal} | {met} | {self.baseline} |"
+
+
+def rewrite(page: Path, measured: Iterable[Figure], order: Iterable[str], descriptions: str) -> None:
+    """Put the measured rows into the page's table; rows that were not measured this time stay."""
+    rows: dict[str, str] = {}
+    if page.exists():
+        for line in page.read_text().splitlines():
+            cells = [cell.strip() for cell in line.split("|")]
+            if len(cells) == 8 and cells[1] not in {"measure", "---"}:
+                rows[cells[1]] = line
+    rows |= {figure.measure: figure.row() for figure in measured}
+    table = "\n".join(rows[name] for name in order if name in rows)
+    page.write_text(f"{HEAD}{table}\n{TAIL_MARK}\n{descriptions}")
+
+
+def percentile(values: Iterable[float], share: float) -> float:
+    """The value that `share` (0 to 1) of the values do not exceed (nearest rank)."""
+    ordered = sorted(values)
+    return ordered[min(len(ordered) - 1, max(0, -(-int(share * 1000) * len(ordered) // 1000) - 1))]
