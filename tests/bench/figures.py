@@ -9,9 +9,9 @@ from typing import Any, Final
 PAGE: Final = Path(__file__).parents[2] / "BENCHMARKS.md"
 HEAD: Final = """# Benchmarks
 
-Measured by `make bench` (one figure: `make bench ONLY=name`), never asserted in a test. Each figure stands beside its goal;
-where it is a ratio, the baseline was measured in the same run. Figures depend on the machine: these are from 2 cores and
-24 GiB that ran everything, the load, LiteLLM, Postgres and what is measured.
+Measured by `make bench` (one figure: `make bench ONLY=name`), never asserted in a test. Each figure stands
+beside its goal; where it is a ratio, the baseline was measured in the same run. Figures depend on the machine:
+these are from 2 cores and 24 GiB that ran everything: the load, LiteLLM, Postgres and what is measured.
 
 | measure | value | unit | goal | met | baseline |
 |---|---|---|---|---|---|
@@ -72,6 +72,6 @@ def rewrite(page: Path, measured: Iterable[Figure], order: Iterable[str], descri
 
 
 def percentile(values: Iterable[float], share: float) -> float:
-    """The value that `share` (0 to 1) of the values do not exceed (nearest rank)."""
+    """Give the value that `share` (0 to 1) of the values do not exceed (nearest rank)."""
     ordered = sorted(values)
     return ordered[min(len(ordered) - 1, max(0, -(-int(share * 1000) * len(ordered) // 1000) - 1))]

@@ -14,10 +14,11 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+from tests.peers.processes import free_port
+
 from tests.bench.figures import Figure
 from tests.bench.reviews import review
 from tests.certificates import make_ca, make_leaf
-from tests.peers.processes import free_port
 
 ROUNDS = 5
 SECONDS = 4
@@ -75,7 +76,15 @@ def _rate(result: dict[str, Any]) -> float:
 async def _load(port: int, body: Path, clients: int) -> dict[str, Any]:
     script = Path(__file__).with_name("wrk.lua")
     out = await _run(
-        *("wrk", "-t1", f"-c{clients}", f"-d{SECONDS}s", "-s", str(script), f"https://127.0.0.1:{port}/mutate"),
+        *(
+            "wrk",
+            "-t1",
+            f"-c{clients}",
+            f"-d{SECONDS}s",
+            "-s",
+            str(script),
+            f"https://127.0.0.1:{port}/mutate",
+        ),
         env=os.environ | {"BODY": str(body)},
     )
     result: dict[str, Any] = json.loads(out.splitlines()[-1])

@@ -16,13 +16,36 @@ PURE = (
     *sorted((ROOT / "webhook" / "sources").glob("*.py")),
     *(
         ROOT / "webhook" / f"{name}.py"
-        for name in "annotations container detect inject patch pods quantity reasons review workload".split()
+        for name in [
+            "annotations",
+            "container",
+            "detect",
+            "inject",
+            "patch",
+            "pods",
+            "quantity",
+            "reasons",
+            "review",
+            "workload",
+        ]
     ),
     ROOT / "sidecar" / "contract.py",
     ROOT / "sidecar" / "health.py",
     ROOT / "sidecar" / "registration.py",
 )
-IMPURE = {"asyncio", "logging", "os", "random", "secrets", "socket", "ssl", "subprocess", "sys", "time", "datetime"}
+IMPURE = {
+    "asyncio",
+    "logging",
+    "os",
+    "random",
+    "secrets",
+    "socket",
+    "ssl",
+    "subprocess",
+    "sys",
+    "time",
+    "datetime",
+}
 
 
 def imports(path: Path) -> Iterator[str]:

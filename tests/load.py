@@ -1,0 +1,125 @@
+"""A bounded load of chat requests by model name, which counts every way a request can be lost.
+
+A cut stream is HTTP 200 with an error event in it, and a request that LiteLLM had to retry was lost once:
+both count.
+"""
+
+import asyncio
+import contextlib
+import json
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Final
+
+import httpx
+
+TIMEOUT: Final = 60.0
+
+
+@dataclass(slots=True)
+class Tally:
+    """What became of the requests; `lost`: how often by what went wrong; `seconds`: the answer times."""
+
+    sent: int = 0
+    answered: int = 0
+    lost: Counter[str] = field(default_factory=Counter)
+    seconds: list[float] = field(default_factory=list)
+
+    def failed(self) -> int:
+        """How many requests were lost in any way."""
+        return sum(self.lost.values())
+
+
+@dataclass(slots=True)
+class Load:
+    """Requests at a steady rate, in turn to each URL; every `stream_every`-th is streamed.
+
+    `body` and `stream_body` are added to the request (for example how many tokens to write). At most `limit`
+    requests.
+    """
+
+    urls: tuple[str, ...]
+    model: str
+    key: str
+    rate: float
+    stream_every: int = 4
+    limit: int = 1_000_000
+    body: dict[str, object] = field(default_factory=dict)
+    stream_body: dict[str, object] = field(default_factory=dict)
+    tally: Tally = field(default_factory=Tally)
+    stopping: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def run(self) -> Tally:
+        """Send until `stopping` is set or the limit is reached, then wait for every answer."""
+        limits = httpx.Limits(max_connections=None, max_keepalive_connections=200)
+        async with (
+            httpx.AsyncClient(timeout=TIMEOUT, limits=limits, trust_env=False) as client,
+            asyncio.TaskGroup() as group,
+        ):
+            begun = time.monotonic()
+            for number in range(self.limit):
+                wait = begun + number / self.rate - time.monotonic()
+                if wait > 0:
+                    with contextlib.suppress(TimeoutError):
+                        await asyncio.wait_for(self.stopping.wait(), wait)
+                if self.stopping.is_set():
+                    break
+                group.create_task(self._one(client, number))
+        return self.tally
+
+    async def _one(self, client: httpx.AsyncClient, number: int) -> None:
+        self.tally.sent += 1
+        begun = time.monotonic()
+        try:
+            wrong = await self._ask(client, number)
+        except httpx.HTTPError as error:
+            wrong = type(error).__name__
+        self.tally.seconds.append(time.monotonic() - begun)
+        if wrong:
+            self.tally.lost[wrong] += 1
+        else:
+            self.tally.answered += 1
+
+    async def _ask(self, client: httpx.AsyncClient, number: int) -> str:
+        stream = number % self.stream_every == 0
+        url = (
+            self.urls[number % len(self.urls)]
+            if not stream
+            else self.urls[number // self.stream_every % len(self.urls)]
+        )
+        body = {
+            "model": self.model,
+            "messages": [{"role": "user", "content": f"question {number}"}],
+            "num_retries": 0,
+            "stream": stream,
+        } | (self.stream_body if stream else self.body)
+        headers = {"Authorization": f"Bearer {self.key}"}
+        async with client.stream("POST", f"{url}/v1/chat/completions", json=body, headers=headers) as answer:
+            if answer.status_code != 200:
+                text = (await answer.aread()).decode(errors="replace")
+                return f"{answer.status_code} {text[:120]}"
+            if int(answer.headers.get("x-litellm-attempted-retries", "0")):
+                return "retried by LiteLLM"
+            if not stream:
+                await answer.aread()
+                return "" if answer.json().get("choices") else "an answer without choices"
+            return await _read_stream(answer)
+
+
+async def _read_stream(answer: httpx.Response) -> str:
+    done = False
+    async for line in answer.aiter_lines():
+        if not line.startswith("data:"):
+            continue
+        data = line.removeprefix("data:").strip()
+        if data == "[DONE]":
+            done = True
+        elif "error" in json.loads(data):
+            return "stream cut: " + data[:100]
+    return "" if done else "stream ended without [DONE]"
+
+
+def examples(lost: Counter[str], count: int = 3) -> str:
+    """Give the most frequent losses, for a message."""
+    return "; ".join(f"{number}x {what}" for what, number in lost.most_common(count))
