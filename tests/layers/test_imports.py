@@ -12,39 +12,25 @@ ROOT = Path(__file__).parents[2]
 STANDARD = sys.stdlib_module_names
 
 # The core: no I/O, no clock, no environment, no logging.
+WEBHOOK_CORE = {
+    "annotations",
+    "container",
+    "detect",
+    "inject",
+    "patch",
+    "pods",
+    "quantity",
+    "reasons",
+    "review",
+}
 PURE = (
     *sorted((ROOT / "webhook" / "sources").glob("*.py")),
-    *(
-        ROOT / "webhook" / f"{name}.py"
-        for name in [
-            "annotations",
-            "container",
-            "detect",
-            "inject",
-            "patch",
-            "pods",
-            "quantity",
-            "reasons",
-            "review",
-            "workload",
-        ]
-    ),
-    ROOT / "sidecar" / "contract.py",
-    ROOT / "sidecar" / "health.py",
-    ROOT / "sidecar" / "registration.py",
+    *(ROOT / "webhook" / f"{name}.py" for name in sorted(WEBHOOK_CORE | {"workload"})),
+    *(ROOT / "sidecar" / f"{name}.py" for name in ("contract", "health", "registration")),
 )
 IMPURE = {
-    "asyncio",
-    "logging",
-    "os",
-    "random",
-    "secrets",
-    "socket",
-    "ssl",
-    "subprocess",
-    "sys",
-    "time",
-    "datetime",
+    *("asyncio", "datetime", "logging", "os", "random", "secrets"),
+    *("socket", "ssl", "subprocess", "sys", "time"),
 }
 
 
