@@ -3,10 +3,9 @@
 import asyncio
 import sys
 
-listen, port, target, target_port = sys.argv[1], int(sys.argv[2]), sys.argv[3], int(sys.argv[4])
 
-
-async def pump(reader, writer):
+async def pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Carry one direction to its end, which is passed on."""
     try:
         while data := await reader.read(65536):
             writer.write(data)
@@ -16,21 +15,22 @@ async def pump(reader, writer):
         writer.close()
 
 
-async def serve(reader, writer):
-    try:
-        there_reader, there_writer = await asyncio.open_connection(target, target_port)
-    except OSError:
-        writer.transport.abort()
-        return
-    await asyncio.gather(pump(reader, there_writer), pump(there_reader, writer))
-    for w in (writer, there_writer):
-        w.close()
+async def main(listen: str, port: str, target: str, target_port: str) -> None:
+    """Forward until killed."""
 
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            there_reader, there_writer = await asyncio.open_connection(target, int(target_port))
+        except OSError:
+            writer.transport.abort()
+            return
+        await asyncio.gather(pump(reader, there_writer), pump(there_reader, writer))
+        writer.close()
+        there_writer.close()
 
-async def main():
-    server = await asyncio.start_server(serve, listen, port)
-    async with server:
+    async with await asyncio.start_server(serve, listen, int(port)) as server:
         await server.serve_forever()
 
 
-asyncio.run(main())
+if __name__ == "__main__":
+    asyncio.run(main(*sys.argv[1:5]))
