@@ -1,0 +1,110 @@
+"""Read-only views over raw pods and workloads, just as they came from the API server.
+
+Nothing here raises, whatever the JSON looks like: what has the wrong shape counts as absent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Final, NamedTuple
+
+from sidecar.contract import LABEL_CARRIED, LABEL_INJECT, LABEL_SERVER, Engine
+from webhook.annotations import Wishes, read
+from webhook.reasons import Problem, Reason
+
+# Where each kind keeps the template of its pods, best first.
+_TEMPLATES: Final[Mapping[str, tuple[tuple[str, ...], ...]]] = {
+    **dict.fromkeys(
+        ("Deployment", "StatefulSet", "DaemonSet", "ReplicaSet", "ReplicationController", "Job"),
+        (("spec", "template"),),
+    ),
+    "CronJob": (("spec", "jobTemplate", "spec", "template"),),
+    # The leader's pod is the one that serves; without a template of its own it is made from the workers'.
+    "LeaderWorkerSet": (
+        ("spec", "leaderWorkerTemplate", "leaderTemplate"),
+        ("spec", "leaderWorkerTemplate", "workerTemplate"),
+    ),
+}
+
+
+class Template(NamedTuple):
+    """A pod template and where it stands in its workload, like `spec.template`."""
+
+    pod: Mapping[str, Any]
+    path: str
+
+
+@dataclass(frozen=True, slots=True)
+class Opted:
+    """What a pod asks for. `engine` is None when its label holds no value of ours, as `problems` says."""
+
+    engine: Engine | None
+    wishes: Wishes
+    problems: tuple[Problem, ...]
+
+
+def mapping(value: Any) -> Mapping[str, Any]:
+    """Give the value if it is a JSON object, else an empty one."""
+    return value if isinstance(value, dict) else {}
+
+
+def objects(value: Any) -> Iterator[tuple[int, Mapping[str, Any]]]:
+    """Give index and value of each object in what should be a list of objects."""
+    if isinstance(value, list):
+        for index, item in enumerate(value):
+            if isinstance(item, dict):
+                yield index, item
+
+
+def labels_of(obj: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Give the labels of a pod, a template or a workload."""
+    return mapping(mapping(obj.get("metadata")).get("labels"))
+
+
+def annotations_of(obj: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Give the annotations of a pod, a template or a workload."""
+    return mapping(mapping(obj.get("metadata")).get("annotations"))
+
+
+def opted_out(obj: Mapping[str, Any]) -> bool:
+    """Tell whether the object says `inject: "false"`."""
+    return str(labels_of(obj).get(LABEL_INJECT)).lower() == "false"
+
+
+def opted(pod: Mapping[str, Any], path: str = "") -> Opted | None:
+    """Read what a pod, or the template at `path`, asks for; None if it is none of ours."""
+    found = labels_of(pod)
+    label = LABEL_SERVER if LABEL_SERVER in found else LABEL_CARRIED
+    if label not in found or opted_out(pod):
+        return None
+    prefix = f"{path}.metadata" if path else "metadata"
+    engine = engine_of(found[label])
+    wishes, problems = read(annotations_of(pod), f"{prefix}.annotations")
+    if engine is None:
+        problems = (bad_label(found[label], f"{prefix}.labels[{label}]"), *problems)
+    return Opted(engine, wishes, problems)
+
+
+def engine_of(value: Any) -> Engine | None:
+    """Read a value of the label `server`; None if it is not one."""
+    try:
+        return Engine(value)
+    except ValueError:
+        return None
+
+
+def bad_label(value: Any, path: str) -> Problem:
+    """Say what the label `server` may hold."""
+    return Problem(Reason.BAD_LABEL, f"found {value!r:.60}, allowed are {', '.join(Engine)}", path)
+
+
+def template(obj: Mapping[str, Any]) -> Template | None:
+    """Find the pod template of a workload, by its kind; None if the kind has none or it is missing."""
+    for keys in _TEMPLATES.get(str(obj.get("kind")), ()):
+        found: Any = obj
+        for key in keys:
+            found = mapping(found).get(key)
+        if isinstance(found, dict):
+            return Template(found, ".".join(keys))
+    return None

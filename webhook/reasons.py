@@ -1,0 +1,54 @@
+"""Every reason the webhook may give, by one name that feeds the log line and the answer alike."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Reason(StrEnum):
+    """Why something was skipped, refused or is worth a warning. The first word of every message."""
+
+    # which pod, which settings
+    BAD_LABEL = "bad_label"
+    UNKNOWN_ANNOTATION = "unknown_annotation"
+    BAD_ANNOTATION = "bad_annotation"
+
+    # which container is the server, and where it listens
+    NO_SERVER = "no_server"
+    SEVERAL_SERVERS = "several_servers"
+    NOT_LEADER = "not_leader"
+    COMMAND_UNRESOLVABLE = "command_unresolvable"
+    PORT_UNKNOWN = "port_unknown"
+    UNIX_SOCKET = "unix_socket"
+    LOOPBACK_ONLY = "loopback_only"
+    TLS_NEEDS_HOST = "tls_needs_host"
+
+    # adding the registrar
+    ALREADY_INJECTED = "already_injected"
+    FOREIGN_CONTAINER = "foreign_container"
+    JOB_WOULD_NOT_COMPLETE = "job_would_not_complete"
+    PORT_TAKEN = "port_taken"
+    OWN_PRE_STOP_KEPT = "own_pre_stop_kept"
+
+    # what a label on a workload, or on a running pod, leads to
+    PODS_REPLACED = "pods_replaced"
+    PODS_INTERRUPTED = "pods_interrupted"
+    LABEL_RUNNING_POD = "label_running_pod"
+
+    # the review, and the webhook itself
+    UNSUPPORTED_VERSION = "unsupported_version"
+    BAD_REVIEW = "bad_review"
+    INTERNAL_ERROR = "internal_error"
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One reason with its sentence; `path` is the field it is about, like `spec.containers[0].args`."""
+
+    reason: Reason
+    message: str
+    path: str = ""
+
+    def __str__(self) -> str:
+        return ": ".join(part for part in (self.reason, self.path, self.message) if part)
