@@ -1,0 +1,62 @@
+"""Which kind of server it is, told by routes that make it compute nothing.
+
+NIM is asked for first (its `owned_by` is vLLM's), then the list itself is looked at, then the routes only one
+engine has. SGLang answers Ollama's routes too, so its `owned_by` is looked at before them.
+"""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import Final
+
+from sidecar.servers.ask import Ask
+from sidecar.servers.engine import Engine, OpenAi, Profile
+from sidecar.servers.listing import Listing
+from sidecar.servers.ollama import Ollama
+from sidecar.servers.openai import GENERIC, INFINITY, LLAMA_CPP, LLAMA_CPP_PYTHON, LOCALAI, SGLANG, TGI
+from sidecar.servers.vllm import NIM, VLLM
+
+_BY_OWNER: Final = {
+    "vllm": VLLM,
+    "sglang": SGLANG,
+    "llamacpp": LLAMA_CPP,
+    "infinity": INFINITY,
+    "me": LLAMA_CPP_PYTHON,
+}
+# A route of an engine's own, and keys its answer has.
+_BY_ROUTE: Final = (
+    (SGLANG, "/model_info", frozenset({"model_path", "is_generation"})),
+    (LLAMA_CPP, "/props", frozenset({"default_generation_settings"})),
+    (TGI, "/info", frozenset({"model_id", "max_total_tokens"})),
+    (LOCALAI, "/.well-known/localai.json", frozenset({"version"})),
+)
+
+
+def told_by(listing: Listing) -> Profile | None:
+    """Tell the engine from the list of models and the `Server` header alone."""
+    known = [_BY_OWNER[owner] for owner in sorted(listing.owners()) if owner in _BY_OWNER]
+    if len(known) == 1:
+        return known[0]
+    return LLAMA_CPP if listing.server == "llama.cpp" else None
+
+
+async def identify(ask: Ask, listing: Listing) -> Engine:
+    """Find out which engine answers. Raises NoAnswerError."""
+    if await ask.optional("/v1/health/ready") is not None:
+        return OpenAi(ask, NIM)
+    profile = told_by(listing)
+    if profile is not None:
+        return OpenAi(ask, profile)
+    if await _is_ollama(ask):
+        return Ollama(ask)
+    for candidate, path, keys in _BY_ROUTE:
+        if keys <= (await ask.optional(path) or {}).keys():
+            return OpenAi(ask, candidate)
+    return OpenAi(ask, GENERIC)
+
+
+async def _is_ollama(ask: Ask) -> bool:
+    if "version" not in (await ask.optional("/api/version") or {}):
+        return False
+    root = await ask.get("/")
+    return root.status == HTTPStatus.OK and root.body.strip() == b"Ollama is running"

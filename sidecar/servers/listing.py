@@ -1,0 +1,67 @@
+"""The answer of `GET /v1/models`, and what its cards say in every OpenAI-compatible server."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from sidecar.reasons import Reason
+from sidecar.servers.ask import Ask, NoAnswerError, read
+from sidecar.servers.shapes import Ambiguous
+
+MODELS_PATH: Final = "/v1/models"
+
+Card = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """The cards, one per id, sorted by id (Ollama's order changes between calls), and the `Server` header."""
+
+    cards: tuple[Card, ...]
+    server: str = ""
+
+    def owners(self) -> frozenset[str]:
+        """Give every `owned_by` there is."""
+        return frozenset(owner for card in self.cards if (owner := text(card.get("owned_by"))))
+
+
+async def fetch(ask: Ask) -> Listing:
+    """Ask for the models. Raises NoAnswerError."""
+    reply = await ask.get(MODELS_PATH)
+    return Listing(cards_of(read(MODELS_PATH, reply)), reply.headers.get("server", ""))
+
+
+def cards_of(answer: Mapping[str, Any]) -> tuple[Card, ...]:
+    """Give the cards that have an id. `data` is null in an Ollama without models. Raises NoAnswerError."""
+    data = answer.get("data", ())
+    if data is None:
+        data = ()
+    if "data" not in answer or not isinstance(data, list | tuple):
+        raise NoAnswerError(Ambiguous(Reason.SERVER_BAD_ANSWER, f"{MODELS_PATH}: data is not a list"))
+    found = {card["id"]: card for card in data if isinstance(card, dict) and text(card.get("id"))}
+    return tuple(found[key] for key in sorted(found))
+
+
+def text(value: object) -> str | None:
+    """Give a string that is not empty."""
+    return value if isinstance(value, str) and value else None
+
+
+def tokens(value: object) -> int | None:
+    """Give a number of tokens: a whole number above zero."""
+    if isinstance(value, bool) or not isinstance(value, int):
+        return None
+    return value if value > 0 else None
+
+
+def first_tokens(source: Mapping[str, Any], keys: Iterable[str]) -> int | None:
+    """Give the first of these keys that holds a number of tokens."""
+    return next((found for key in keys if (found := tokens(source.get(key))) is not None), None)
+
+
+def under(source: Mapping[str, Any], key: str) -> Mapping[str, Any]:
+    """Give the object under a key, an empty one if there is none."""
+    value = source.get(key)
+    return value if isinstance(value, dict) else {}
