@@ -14,6 +14,7 @@ from tests.peers.cluster import Cluster, wait_until
 
 ROOT = Path(__file__).parents[2]
 CONFIGURATION = ROOT / "examples" / "webhook-configuration.yaml"
+CLUSTER_ID = "test-cluster"
 IMAGE = "litellm-registrar/sidecar:test"
 
 
@@ -41,8 +42,9 @@ class Webhook:
         """Start it, and wait until it is ready."""
         cert, key, _ = self.cluster.certificate("webhook", f"IP:{self.address}")
         command = [sys.executable, "-m", "webhook", "serve", "--tls-cert", str(cert), "--tls-key", str(key)]
-        command += ["--host", self.address, "--port", str(self.port), "--health-port", str(self.health_port)]
-        command += ["--cluster-id", "test-cluster", "--registrar-image", IMAGE, *self.flags]
+        command += ["--listen-address", self.address, "--port", str(self.port)]
+        command += ["--health-port", str(self.health_port), "--stop-delay", "0"]
+        command += ["--cluster-id", CLUSTER_ID, "--registrar-image", IMAGE, *self.flags]
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=log)
         wait_until("ready webhook", 15, self._ready)

@@ -1,0 +1,38 @@
+"""A real control plane and the webhook in front of it, both for the whole session."""
+
+import itertools
+from collections.abc import Iterator
+
+import pytest
+
+from tests.peers.cluster import CONTROL_PLANE, Cluster, control_plane, missing
+from tests.peers.require import require
+from tests.peers.webhook import Webhook
+
+_numbers = itertools.count()
+
+
+@pytest.fixture(scope="session")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """Run a control plane with its controllers."""
+    require("tests/peers/kubernetes/build.sh control-plane", missing(CONTROL_PLANE))
+    with control_plane(tmp_path_factory.mktemp("kube")) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def webhook(cluster: Cluster) -> Iterator[Webhook]:
+    """Serve admission to the cluster, configured as the README says."""
+    process = Webhook(cluster)
+    process.start()
+    process.configure()
+    yield process
+    process.stop()
+
+
+@pytest.fixture
+def namespace(cluster: Cluster) -> Iterator[str]:
+    """Give the test a namespace of its own, in which pods can be made."""
+    name = cluster.namespace(f"test-{next(_numbers)}")
+    yield name
+    cluster.kubectl("delete", "namespace", name, "--wait=false")
