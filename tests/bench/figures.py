@@ -11,7 +11,7 @@ HEAD: Final = """# Benchmarks
 
 Measured by `make bench` (one figure: `make bench ONLY=name`), never asserted in a test. Each figure stands
 beside its goal; where it is a ratio, the baseline was measured in the same run. Figures depend on the
-machine: these are from 2 cores and 24 GiB that ran everything: the load, LiteLLM, Postgres and what is measured.
+machine: these are from 2 cores and 24 GiB that ran everything (load, LiteLLM, Postgres, what is measured).
 
 | measure | value | unit | goal | met | baseline |
 |---|---|---|---|---|---|

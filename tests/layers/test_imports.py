@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[2]
 STANDARD = sys.stdlib_module_names
 
 # The core: no I/O, no clock, no environment, no logging.
-WEBHOOK_CORE = {
+WEBHOOK_CORE = {"annotations", "container", "detect", "inject", "patch", "pods", "quantity", "reasons"}
     "annotations",
     "container",
     "detect",
@@ -25,7 +25,7 @@ WEBHOOK_CORE = {
 }
 PURE = (
     *sorted((ROOT / "webhook" / "sources").glob("*.py")),
-    *(ROOT / "webhook" / f"{name}.py" for name in sorted(WEBHOOK_CORE | {"workload"})),
+    *(ROOT / "webhook" / f"{name}.py" for name in sorted(WEBHOOK_CORE | {"review", "workload"})),
     *(ROOT / "sidecar" / f"{name}.py" for name in ("contract", "health", "registration")),
 )
 IMPURE = {
