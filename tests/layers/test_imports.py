@@ -15,7 +15,7 @@ STANDARD = sys.stdlib_module_names
 CORE = "annotations container detect inject patch pods quantity reasons review workload"
 PURE = (
     *sorted((ROOT / "webhook" / "sources").glob("*.py")),
-    *(ROOT / "webhook" / f"{name}.py" for name in CORE.split()),  # noqa: SIM905 - reads better
+    *(ROOT / "webhook" / f"{name}.py" for name in CORE.split()),
     *(ROOT / "sidecar" / f"{name}.py" for name in ("contract", "health", "registration")),
 )
 IMPURE = {
