@@ -25,13 +25,16 @@ class Reason(StrEnum):
     TLS_NEEDS_HOST = "tls_needs_host"
 
     # adding the registrar
+    INJECTED = "injected"
     ALREADY_INJECTED = "already_injected"
     FOREIGN_CONTAINER = "foreign_container"
+    WINDOWS_POD = "windows_pod"
     JOB_WOULD_NOT_COMPLETE = "job_would_not_complete"
     PORT_TAKEN = "port_taken"
     OWN_PRE_STOP_KEPT = "own_pre_stop_kept"
 
     # what a label on a workload, or on a running pod, leads to
+    CARRIED = "carried"
     PODS_REPLACED = "pods_replaced"
     PODS_INTERRUPTED = "pods_interrupted"
     LABEL_RUNNING_POD = "label_running_pod"

@@ -1,0 +1,150 @@
+"""The registrar's container as it stands in a pod: built here, and recognised here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any, Final
+
+from sidecar import contract
+from sidecar.contract import Settings
+from webhook.pods import mapping, objects
+
+_ENV: Final = {field.name: field.metadata["env"] for field in fields(Settings)}
+_ENV_NONCE: Final = _ENV["nonce"]
+_ENV_LISTEN_PORT: Final = _ENV["listen_port"]
+
+# The restricted Pod Security Standard in full, so that the container passes whatever the pod's own
+# security context says. User and group are those the image's files are readable for.
+_SECURITY: Final[Mapping[str, Any]] = {
+    "allowPrivilegeEscalation": False,
+    "capabilities": {"drop": ["ALL"]},
+    "privileged": False,
+    "readOnlyRootFilesystem": True,
+    "runAsGroup": 65534,
+    "runAsNonRoot": True,
+    "runAsUser": 65534,
+    "seccompProfile": {"type": "RuntimeDefault"},
+}
+# The same in every pod. `NVIDIA_VISIBLE_DEVICES=void`: where the container runtime hands out GPUs by this
+# variable, an image that sets it to `all` would see every GPU of the node without asking for one.
+_FIXED_ENV: Final[tuple[Mapping[str, Any], ...]] = (
+    {"name": "NVIDIA_VISIBLE_DEVICES", "value": "void"},
+    *(
+        {"name": name, "valueFrom": {"fieldRef": {"fieldPath": path}}}
+        for name, path in contract.DOWNWARD_FIELDS.items()
+    ),
+)
+# Readiness is a latch in the registrar (true from the first registration on), so a failing probe means a
+# registrar that is starved or restarting: a minute of that does not take a healthy server out of its Service.
+_READINESS: Final[Mapping[str, int]] = {"periodSeconds": 2, "timeoutSeconds": 5, "failureThreshold": 30}
+
+
+@dataclass(frozen=True, slots=True)
+class Installed:
+    """A registrar that a pod already has."""
+
+    nonce: str
+    port: int
+
+
+def literal(value: str) -> str:
+    """Escape a literal for the kubelet, which expands `$(NAME)` and takes `$$` for `$`.
+
+    See third_party/forked/golang/expansion in Kubernetes: `$$` becomes `$` wherever it stands, so every
+    `$` is doubled, not only one before a bracket.
+    """
+    return value.replace("$", "$$")
+
+
+def drain_hook(port: int, nonce: str) -> dict[str, Any]:
+    """Give the preStop handler that asks the registrar to drain; the kubelet sends it to the pod's IP."""
+    return {
+        "httpGet": {
+            "path": contract.DRAIN_PATH,
+            "port": port,
+            "scheme": "HTTP",
+            "httpHeaders": [{"name": contract.NONCE_HEADER, "value": nonce}],
+        }
+    }
+
+
+def is_drain_hook(handler: object) -> bool:
+    """Tell whether a preStop handler is one of ours, be it an old one with another nonce or port."""
+    action = mapping(mapping(handler).get("httpGet"))
+    names = {header.get("name") for _, header in objects(action.get("httpHeaders"))}
+    return action.get("path") == contract.DRAIN_PATH and contract.NONCE_HEADER in names
+
+
+def registrar(
+    settings: Settings,
+    *,
+    image: str,
+    secret: str,
+    api_key: Mapping[str, Any] | None,
+    resources: Mapping[str, Any] | None,
+    native: bool,
+) -> dict[str, Any]:
+    """Build the container.
+
+    `secret` names the Secret with LiteLLM's URL and key. `api_key` is the body of the environment variable
+    that holds the server's own key (`value` or `valueFrom`), already in the kubelet's syntax. `native` makes
+    it a sidecar for the list of init containers. Parts that never change are shared: do not write into them.
+    """
+    container: dict[str, Any] = {
+        "name": contract.CONTAINER_NAME,
+        "image": image,
+        "command": list(contract.COMMAND),
+        "env": _environment(settings, secret, api_key),
+        "ports": [{"name": contract.CONTAINER_NAME, "containerPort": settings.listen_port}],
+        "readinessProbe": {
+            "httpGet": {"path": contract.READY_PATH, "port": settings.listen_port, "scheme": "HTTP"},
+            **_READINESS,
+        },
+        "lifecycle": {"preStop": drain_hook(settings.listen_port, settings.nonce)},
+        "securityContext": _SECURITY,
+        "terminationMessagePolicy": "FallbackToLogsOnError",
+    }
+    if resources is not None:
+        container["resources"] = resources
+    if native:
+        container["restartPolicy"] = "Always"
+    return container
+
+
+def _environment(
+    settings: Settings, secret: str, api_key: Mapping[str, Any] | None
+) -> list[Mapping[str, Any]]:
+    env: list[Mapping[str, Any]] = [
+        {"name": name, "value": literal(value)} for name, value in settings.to_env().items()
+    ]
+    env += _FIXED_ENV
+    env += [
+        {"name": name, "valueFrom": {"secretKeyRef": {"name": secret, "key": key, "optional": True}}}
+        for name, key in contract.SECRET_FIELDS.items()
+    ]
+    if api_key is not None:
+        env.append({"name": contract.ENV_SERVER_API_KEY, **_optional(api_key)})
+    return env
+
+
+def _optional(body: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Make a copied reference optional: a missing one is a state the registrar says, not a pod that hangs."""
+    source = body.get("valueFrom")
+    if not isinstance(source, Mapping):
+        return body
+    kinds = ("secretKeyRef", "configMapKeyRef")
+    return {
+        "valueFrom": {key: {**ref, "optional": True} if key in kinds else ref for key, ref in source.items()}
+    }
+
+
+def installed(container: Mapping[str, Any]) -> Installed | None:
+    """Read a container called `registrar`: what ours was given, or None for one that is not ours."""
+    values = {entry.get("name"): entry.get("value") for _, entry in objects(container.get("env"))}
+    nonce, port = values.get(_ENV_NONCE), values.get(_ENV_LISTEN_PORT)
+    if contract.ENV_CONTRACT not in values or not isinstance(nonce, str) or not nonce:
+        return None
+    if isinstance(port, str) and port.isascii() and port.isdigit():
+        return Installed(nonce, int(port))
+    return Installed(nonce, contract.DEFAULT_PORT)

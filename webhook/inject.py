@@ -1,0 +1,273 @@
+"""From a pod to what is changed in it: the registrar's container, the hook on the server, the grace period.
+
+Pure, and without a copy of the pod. Every part is looked at by itself and only added where it is missing,
+so a second call on the result has nothing left to do; the API server makes that second call for every pod
+(its ServiceAccount plugin adds a mount to the container that the first call added).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import json
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, fields
+from typing import Any, Final
+
+from sidecar import contract
+from sidecar.contract import Settings
+from webhook import container, quantity
+from webhook.annotations import InjectMode, PreStop, Wishes
+from webhook.container import Installed
+from webhook.detect import Server, detect
+from webhook.patch import Op, pointer
+from webhook.pods import Opted, mapping, objects, opted
+from webhook.readiness import ready_check
+from webhook.reasons import Problem, Reason
+
+_PORTS: Final = range(contract.DEFAULT_PORT, contract.DEFAULT_PORT + 31)
+# With hostNetwork all pods of a node share the ports: each pod begins at one of its own. Below the NodePorts
+# (30000 on) and Linux' ephemeral ports (32768 on).
+_HOST_PORTS: Final = range(20000, 30000)
+_DEFAULT_GRACE: Final = 30  # SetDefaults_PodSpec in pkg/apis/core/v1/defaults.go
+# Fields of Settings that the annotations may set and that keep their default otherwise.
+_WISHED: Final = (
+    "model_name",
+    "name_template",
+    "provider",
+    "poll_interval",
+    "propagation",
+    "drain_timeout",
+    "ready_timeout",
+    "log_format",
+)
+_DEFAULTS: Final = {item.name: item.default for item in fields(Settings) if item.name in _WISHED}
+
+
+@dataclass(frozen=True, slots=True)
+class Injection:
+    """The cluster-wide choices. Raises ValueError for a request above its limit, which no pod could have."""
+
+    cluster: str
+    image: str
+    litellm_secret: str = contract.DEFAULT_LITELLM_SECRET
+    mode: InjectMode = InjectMode.NATIVE
+    cpu_request: str = "20m"
+    memory_request: str = "64Mi"
+    cpu_limit: str = "250m"
+    memory_limit: str = "128Mi"
+
+    def __post_init__(self) -> None:
+        for name in ("cpu", "memory"):
+            request, limit = getattr(self, f"{name}_request"), getattr(self, f"{name}_limit")
+            if quantity.parse(request) > quantity.parse(limit):
+                raise ValueError(f"{name}_request: found {request}, allowed is up to {name}_limit, {limit}")
+
+    def resources(self, *, guaranteed: bool) -> dict[str, dict[str, str]]:
+        """Give the registrar's resources; a Guaranteed pod stays so only if requests are the limits."""
+        limits = {"cpu": self.cpu_limit, "memory": self.memory_limit}
+        requests = limits if guaranteed else {"cpu": self.cpu_request, "memory": self.memory_request}
+        return {"requests": requests, "limits": limits}
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What is changed, what people are warned of, and the outcome's name: None if nothing was asked for."""
+
+    ops: tuple[Op, ...] = ()
+    problems: tuple[Problem, ...] = ()
+    reason: Reason | None = None
+
+
+def inject(pod: Mapping[str, Any], config: Injection, nonce: str) -> Decision:
+    """Decide what is changed in a pod that is being created.
+
+    `nonce` (letters and digits) is for a pod that has no registrar yet. A pod that asks for one and cannot
+    have it is left as it is, and `problems` says why.
+    """
+    wanted = opted(pod)
+    if wanted is None:
+        return Decision()
+    spec = mapping(pod.get("spec"))
+    present = _present(spec, "spec")
+    server = present if isinstance(present, Problem) else _server(pod, wanted, "spec")
+    if isinstance(server, Problem):
+        reason = Reason.ALREADY_INJECTED if isinstance(present, Installed) else server.reason
+        return Decision((), _all(wanted, server), reason)
+    if isinstance(present, Installed):
+        ops, problems = _around(spec, server, wanted.wishes, present)
+        return Decision(ops, _all(wanted, *problems), Reason.ALREADY_INJECTED)
+    mode = wanted.wishes.inject_mode or config.mode
+    placed = _place(pod, server, mode, nonce)
+    if isinstance(placed, Problem):
+        return Decision((), _all(wanted, placed), placed.reason)
+    built = _build(spec, server, wanted.wishes, config, placed, native=mode is InjectMode.NATIVE)
+    around, problems = _around(spec, server, wanted.wishes, placed)
+    added = _append(spec, "initContainers" if mode is InjectMode.NATIVE else "containers", built)
+    ops = (added, *around, _note(pod, server, built["image"]))
+    return Decision(ops, _all(wanted, *problems), Reason.INJECTED)
+
+
+def obstacles(pod: Mapping[str, Any], wanted: Opted, path: str) -> tuple[Problem, ...]:
+    """Say what would keep a pod made from the template whose spec is at `path` from getting its registrar."""
+    found = (_present(mapping(pod.get("spec")), path), _server(pod, wanted, path))
+    return tuple(problem for problem in found if isinstance(problem, Problem))
+
+
+def _all(wanted: Opted, *more: Problem) -> tuple[Problem, ...]:
+    return tuple(dict.fromkeys((*wanted.problems, *more)))
+
+
+def _containers(spec: Mapping[str, Any]) -> Iterator[tuple[str, int, Mapping[str, Any]]]:
+    for kind in ("initContainers", "containers"):
+        for index, item in objects(spec.get(kind)):
+            yield kind, index, item
+
+
+def _present(spec: Mapping[str, Any], path: str) -> Installed | Problem | None:
+    """Find a registrar that is there already, in either list: the mode may have changed between two calls."""
+    for kind, index, item in _containers(spec):
+        if item.get("name") == contract.CONTAINER_NAME:
+            message = (
+                f"the name {contract.CONTAINER_NAME} is taken by a container that is not ours; rename it"
+            )
+            where = f"{path}.{kind}[{index}]"
+            return container.installed(item) or Problem(Reason.FOREIGN_CONTAINER, message, where)
+    return None
+
+
+def _server(pod: Mapping[str, Any], wanted: Opted, path: str) -> Server | Problem:
+    spec = mapping(pod.get("spec"))
+    if mapping(spec.get("os")).get("name") == "windows":
+        return Problem(Reason.WINDOWS_POD, "the registrar runs on Linux only", f"{path}.os.name")
+    if wanted.engine is None:
+        return wanted.problems[0]  # of its label
+    return detect(pod, wanted.engine, wanted.wishes, path)
+
+
+def _place(pod: Mapping[str, Any], server: Server, mode: InjectMode, nonce: str) -> Installed | Problem:
+    """Choose the port of a new registrar, if there can be one."""
+    spec = mapping(pod.get("spec"))
+    if mode is InjectMode.CONTAINER and _ends(pod, spec):
+        message = "a pod that ends would wait for ever for an ordinary container; a native sidecar would do"
+        return Problem(Reason.JOB_WOULD_NOT_COMPLETE, message, "spec.restartPolicy")
+    taken = {server.port}
+    for _, _, item in _containers(spec):
+        taken.update(port.get("containerPort") for _, port in objects(item.get("ports")))
+    ports, first = _PORTS, 0
+    if spec.get("hostNetwork") is True:
+        ports = _HOST_PORTS
+        first = int.from_bytes(hashlib.sha256(nonce.encode()).digest()[:8]) % len(ports)
+    for port in itertools.chain(ports[first:], ports[:first]):
+        if port not in taken:
+            return Installed(nonce, port)
+    return Problem(Reason.PORT_TAKEN, f"no port from {ports[0]} to {ports[-1]} is free in this pod", "spec")
+
+
+def _ends(pod: Mapping[str, Any], spec: Mapping[str, Any]) -> bool:
+    owners = objects(mapping(pod.get("metadata")).get("ownerReferences"))
+    return spec.get("restartPolicy", "Always") != "Always" or any(o.get("kind") == "Job" for _, o in owners)
+
+
+def _build(
+    spec: Mapping[str, Any],
+    server: Server,
+    wishes: Wishes,
+    config: Injection,
+    placed: Installed,
+    *,
+    native: bool,
+) -> dict[str, Any]:
+    wished = _wished(wishes)
+    settings = Settings(
+        cluster=config.cluster,
+        engine=server.engine,
+        port=server.port,
+        nonce=placed.nonce,
+        scheme=server.scheme,
+        host=server.host,
+        path=server.path,
+        server_ready=ready_check(spec["containers"][server.index]),
+        grace_period=float(max(_grace(spec), _grace_needed(wishes))),
+        listen_port=placed.port,
+        **wished,
+    )
+    shared = spec.get("resources") is not None
+    guaranteed = not shared and quantity.guaranteed(item for _, _, item in _containers(spec))
+    return container.registrar(
+        settings,
+        image=wishes.registrar_image or config.image,
+        secret=wishes.litellm_secret or config.litellm_secret,
+        api_key=server.api_key,
+        resources=None if shared else config.resources(guaranteed=guaranteed),
+        native=native,
+    )
+
+
+def _wished(wishes: Wishes) -> dict[str, Any]:
+    said = ((name, getattr(wishes, name)) for name in _WISHED)
+    return {name: _DEFAULTS[name] if value is None else value for name, value in said}
+
+
+def _grace(spec: Mapping[str, Any]) -> int:
+    found = spec.get("terminationGracePeriodSeconds")
+    return found if isinstance(found, int) else _DEFAULT_GRACE
+
+
+def _grace_needed(wishes: Wishes) -> int:
+    wished = _wished(wishes)
+    waits: float = wished["propagation"] + wished["drain_timeout"]
+    return math.ceil(waits) + contract.GRACE_MARGIN
+
+
+def _around(
+    spec: Mapping[str, Any], server: Server, wishes: Wishes, installed: Installed
+) -> tuple[tuple[Op, ...], tuple[Problem, ...]]:
+    """Give what a registrar needs outside its own container."""
+    hook = _hook(spec["containers"][server.index], server.index, wishes, installed)
+    ops = [hook] if isinstance(hook, Op) else []
+    if _grace(spec) < (needed := _grace_needed(wishes)):
+        name = "terminationGracePeriodSeconds"
+        ops.append(Op("replace" if name in spec else "add", pointer("spec", name), needed))
+    return tuple(ops), (hook,) if isinstance(hook, Problem) else ()
+
+
+def _hook(server: Mapping[str, Any], index: int, wishes: Wishes, installed: Installed) -> Op | Problem | None:
+    """Put our preStop on the server; a user's own stays unless he gave it up."""
+    path = pointer("spec", "containers", index, "lifecycle")
+    lifecycle, wanted = server.get("lifecycle"), container.drain_hook(installed.port, installed.nonce)
+    if not isinstance(lifecycle, dict):
+        return Op("add", path, {"preStop": wanted})
+    found = lifecycle.get("preStop")
+    if found == wanted:
+        return None
+    if not found:
+        return Op("add", f"{path}/preStop", wanted)
+    if wishes.pre_stop is PreStop.REPLACE or container.is_drain_hook(found):
+        return Op("replace", f"{path}/preStop", wanted)
+    message = "SIGTERM comes when it ends, drained or not; annotation pre-stop: replace takes ours instead"
+    return Problem(Reason.OWN_PRE_STOP_KEPT, message, f"spec.containers[{index}].lifecycle.preStop")
+
+
+def _append(spec: Mapping[str, Any], kind: str, built: Mapping[str, Any]) -> Op:
+    if isinstance(spec.get(kind), list):
+        return Op("add", pointer("spec", kind, "-"), built)
+    return Op("add", pointer("spec", kind), [built])
+
+
+def _note(pod: Mapping[str, Any], server: Server, image: str) -> Op:
+    """Note for people what was injected; nothing ever reads it."""
+    facts = {
+        "contract": contract.CONTRACT_VERSION,
+        "image": image,
+        "engine": server.engine,
+        "container": server.name,
+        "port": server.port,
+    }
+    note, path = json.dumps(facts, separators=(",", ":")), ("metadata", "annotations")
+    found = mapping(pod.get("metadata")).get("annotations")
+    if not isinstance(found, dict):
+        return Op("add", pointer(*path), {contract.ANNOTATION_INJECTED: note})
+    action: Any = "replace" if contract.ANNOTATION_INJECTED in found else "add"
+    return Op(action, pointer(*path, contract.ANNOTATION_INJECTED), note)
