@@ -8,9 +8,9 @@ WORK=${WORK:-${TMPDIR:-/tmp}/litellm-registrar-$(id -u)}
 HOST=${HOST:-127.0.0.1} # what servers listen on
 JOBS=${JOBS:-$(nproc)}
 PYTHON=${PYTHON:-python3}
-PATH=$PATH:/usr/sbin:/sbin
-mkdir -p "$CACHE" "$WORK/run"
-WORK=$(cd "$WORK" && pwd)
+export PATH=$PATH:/usr/sbin:/sbin
+mkdir -p "$CACHE"
+WORK=$(realpath -m "$WORK")
 
 say() { echo "$*" >&2; }
 die() { say "error: $*"; exit 1; }
@@ -66,6 +66,7 @@ launch() {
     [ "$(cat "$run.cmd")" = "$*" ] || die "$name already runs with other arguments (pid $pid): stop it first"
     return 0
   fi
+  mkdir -p "$WORK/run"
   printf '%s\n' "$*" > "$run.cmd"
   # 9>&-: the process must not keep a build lock
   setsid nohup "$@" >> "$run.log" 2>&1 < /dev/null 9>&- &

@@ -8,6 +8,7 @@ SELF=$(cd "$(dirname "$0")" && pwd)
 . "$SELF/lib.sh"
 "$SELF/install.sh"
 bin=$(postgres_bin)
+mkdir -p "$WORK"
 if [ ! -d "$WORK/pg" ]; then
   [ $# = 1 ] || die "usage: database.sh PORT (the first time in a WORK)"
   cp -a "$CACHE/litellm/pg-template" "$WORK/pg.part"

@@ -1,0 +1,127 @@
+"""A real LiteLLM in DB mode: replicas on one PostgreSQL, started by the scripts of `tests/peers/litellm`."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+import httpx
+
+from tests.peers.cluster import wait_until
+from tests.peers.scripts import FOLDER, free_port, run, work_folder
+
+MASTER_KEY: Final = "sk-1234"
+# As LiteLLM ships: a replica learns after at most this many seconds what another one wrote.
+RELOAD_SECONDS: Final = 30
+
+
+class LiteLLM:
+    """Replicas by number, from 0, that share one database."""
+
+    key = MASTER_KEY
+
+    def __init__(self, work: Path, replicas: int, env: Mapping[str, str], host: str = "127.0.0.1") -> None:
+        self._work = work
+        self._host = host
+        self._env = dict(env)
+        self._database_port = free_port("127.0.0.1")
+        self._ports = [free_port(host) for _ in range(replicas)]
+        self.urls = tuple(f"http://{host}:{port}" for port in self._ports)
+
+    def start_database(self) -> None:
+        """Start PostgreSQL, with the data it had when it was stopped."""
+        run("litellm/database.sh", self._database_port, work=self._work)
+
+    def stop_database(self) -> None:
+        """Stop PostgreSQL: connections are cut, new ones refused."""
+        run("stop.sh", "postgres", work=self._work)
+
+    def start(self, replica: int) -> None:
+        """Start a replica and wait until it says that its database is connected."""
+        run("litellm/run.sh", self._ports[replica], work=self._work, HOST=self._host, **self._env)
+
+    def kill(self, replica: int) -> None:
+        """Kill a replica as a crash does; `start` brings it back."""
+        run("stop.sh", "-KILL", self._ports[replica], work=self._work)
+
+    def call(
+        self, method: str, path: str, body: Any = None, *, replica: int = 0, key: str = MASTER_KEY
+    ) -> httpx.Response:
+        """Ask a replica anything; it has 60 s to answer."""
+        headers = {"Authorization": f"Bearer {key}"}
+        url = self.urls[replica] + path
+        return httpx.request(method, url, json=body, headers=headers, timeout=60, trust_env=False)
+
+    def create(self, model_name: str, params: Mapping[str, Any], info: Mapping[str, Any], **more: Any) -> str:
+        """Create a row as somebody else would; give its id."""
+        body = {"model_name": model_name, "litellm_params": params, "model_info": info, **more}
+        answer = self.call("POST", "/model/new", body)
+        assert answer.status_code == 200, answer.text
+        return str(answer.json()["model_id"])
+
+    def rows(self, model_name: str | None = None, replica: int = 0) -> list[dict[str, Any]]:
+        """Give the rows a replica knows, as /v2/model/info shows them; those of one name, if given."""
+        answer = self.call("GET", "/v2/model/info?size=500", replica=replica)
+        assert answer.status_code == 200, answer.text
+        return [row for row in answer.json()["data"] if model_name in (None, row["model_name"])]
+
+    def names(self, replica: int = 0) -> set[str]:
+        """Give the model names a replica knows and shows."""
+        answer = self.call("GET", "/v1/models", replica=replica)
+        return {model["id"] for model in answer.json()["data"]}
+
+    def stored(self) -> dict[str, str]:
+        """Give every row of the table of models, by id, as the database writes it."""
+        query = 'select row_to_json(t) from "LiteLLM_ProxyModelTable" t'
+        url = f"postgresql://litellm:litellm@127.0.0.1:{self._database_port}/litellm"
+        command = ["psql", "-X", "-A", "-t", "-c", query, url]
+        lines = subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()
+        return {json.loads(line)["model_id"]: line for line in lines}
+
+    def chat(self, model: str, replica: int = 0, *, key: str = MASTER_KEY, **body: Any) -> httpx.Response:
+        """Send one short chat request by model name, without retries."""
+        message = {"role": "user", "content": "hello"}
+        request = {"model": model, "messages": [message], "max_tokens": 5, "num_retries": 0, **body}
+        return self.call("POST", "/v1/chat/completions", request, replica=replica, key=key)
+
+    def remove_all(self) -> None:
+        """Delete every row, for the next test."""
+        for model_id in self.stored():
+            self.call("POST", "/model/delete", {"id": model_id})
+
+
+@contextmanager
+def litellm(
+    logs: Path | None = None,
+    *,
+    replicas: int = 2,
+    reload_seconds: int = RELOAD_SECONDS,
+    host: str = "127.0.0.1",
+    config: Path = FOLDER / "litellm" / "config.yaml",
+) -> Iterator[LiteLLM]:
+    """Run replicas with a database of their own; 15 to 40 s until they are there.
+
+    `config` is LiteLLM's own configuration file. The logs are kept in the folder `logs`.
+    """
+    with work_folder(logs) as work:
+        env = {"RELOAD_SECONDS": str(reload_seconds), "LITELLM_MASTER_KEY": MASTER_KEY, "CONFIG": str(config)}
+        proxy = LiteLLM(work, replicas, env, host)
+        proxy.start_database()
+        with ThreadPoolExecutor(replicas) as pool:
+            list(pool.map(proxy.start, range(replicas)))
+        yield proxy
+
+
+def wait_for_names(proxy: LiteLLM, expected: set[str], seconds: float) -> None:
+    """Wait until every replica shows exactly these model names."""
+    for replica in range(len(proxy.urls)):
+        wait_until(
+            f"list {sorted(expected)} on replica {replica}",
+            seconds,
+            lambda replica=replica: proxy.names(replica) == expected,  # type: ignore[misc]
+        )
