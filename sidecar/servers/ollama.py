@@ -1,4 +1,4 @@
-"""Ollama: its models are what is pulled. Nothing asked here loads one (measured on 0.17: /api/ps is empty)."""
+"""Ollama: its models are what is pulled. Nothing asked here loads one (measured on 0.17)."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ Key = tuple[str, str | None]
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """What /api/show tells of a model: mode, trained context, its Modelfile's `num_ctx`, whether it is remote."""
+    """What /api/show tells of a model; `num_ctx` is its Modelfile's, `remote` a cloud model."""
 
     mode: str | None
     trained: int | None
@@ -33,10 +33,10 @@ class Shown:
     remote: bool
 
     def context(self, loaded: int | None) -> int | None:
-        """Give the served context length: as loaded, else `num_ctx`, else the default; never over the trained.
+        """Give the served context length: loaded, else `num_ctx`, else the default; never over the trained.
 
-        The default may be higher than is known here (OLLAMA_CONTEXT_LENGTH, much video memory); once the model
-        was seen loaded, it is exact.
+        The default may be higher than is known here (OLLAMA_CONTEXT_LENGTH, much video memory); once the
+        model was seen loaded, it is exact.
         """
         served = loaded or self.num_ctx or (DEFAULT_CONTEXT if self.trained else None)
         return served if served is None or self.trained is None else min(served, self.trained)

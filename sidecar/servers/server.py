@@ -22,8 +22,8 @@ _LOOPBACK: Final = ("127.0.0.1", "::1")
 class ModelServer:
     """Asks one server; never for inference.
 
-    `client` must verify certificates; its redirects and timeouts are not used. What costs extra requests (engine,
-    version, modes, context lengths) is asked once and kept until the server refuses a connection.
+    `client` must verify certificates; its redirects and timeouts are not used. What costs extra requests
+    (engine, version, modes, context lengths) is asked once and kept until the server refuses a connection.
     """
 
     def __init__(

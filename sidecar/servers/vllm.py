@@ -1,4 +1,4 @@
-"""vLLM (routes and gauges of 0.32, vllm/entrypoints), and NVIDIA NIM, which is vLLM behind a front of its own."""
+"""vLLM (routes and gauges of 0.32, vllm/entrypoints), and NVIDIA NIM, which is vLLM behind a front."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ async def server_mode(ask: Ask) -> str | None:
     """Tell the mode from the routes there are: vLLM registers only those its model can serve.
 
     They all want POST: a GET is 405 where the route exists and 404 where not, and costs nothing. A server
-    that generates may lack a chat template and then only completes text, so its mode is not certain. Embedding
-    models have the rerank routes too.
+    that generates may lack a chat template and then only completes text, so its mode is not certain.
+    Embedding models have the rerank routes too.
     """
     if await _exists(ask, "/v1/chat/completions") is not False:
         return None
