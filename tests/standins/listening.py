@@ -1,0 +1,84 @@
+"""How a stand-in listens: real HTTP on loopback, refused until told to listen, cut when told to die."""
+
+from __future__ import annotations
+
+import socket
+from typing import Final
+
+from aiohttp import web
+
+BACKLOG: Final = 128
+CUT: Final = 0.001  # aiohttp takes 0 for no limit
+
+
+class Listener:
+    """One aiohttp application on one loopback address and port.
+
+    The port is bound at once and kept to the end, without listening: until `listen` a client is refused, as
+    by a vLLM that loads its model (`setup_server` in vLLM's launcher.py binds early and listens late).
+    `port` 0 takes a free one. `keepalive` is how long an idle connection is kept, in seconds.
+    """
+
+    def __init__(
+        self, app: web.Application, host: str = "127.0.0.1", port: int = 0, keepalive: float = 75.0
+    ) -> None:
+        self.host = host
+        self._app = app
+        self._keepalive = keepalive
+        self._runner: web.AppRunner | None = None
+        self._reserved = _bound(host, port)
+        self.port: int = self._reserved.getsockname()[1]
+
+    @property
+    def url(self) -> str:
+        """`http://HOST:PORT`, with brackets around an IPv6 address."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"http://{host}:{self.port}"
+
+    @property
+    def listening(self) -> bool:
+        """Whether connections are accepted now."""
+        return self._runner is not None
+
+    async def listen(self) -> None:
+        """Accept connections from now on. Nothing happens if it does already."""
+        if self._runner is not None:
+            return
+        runner = web.AppRunner(
+            self._app,
+            access_log=None,
+            handle_signals=False,
+            keepalive_timeout=self._keepalive,
+            shutdown_timeout=CUT,
+            handler_cancellation=True,
+        )
+        await runner.setup()
+        await web.SockSite(runner, self._reserved, backlog=BACKLOG).start()
+        self._runner = runner
+
+    async def refuse(self) -> None:
+        """Stop listening and cut every open connection at once; `listen` may follow."""
+        runner, self._runner = self._runner, None
+        if runner is not None:
+            await runner.cleanup()
+            self._reserved = _bound(self.host, self.port)
+
+    async def stop_accepting(self) -> None:
+        """Refuse new connections; those that are open live on."""
+        if self._runner is not None:
+            for site in tuple(self._runner.sites):
+                await site.stop()
+
+    async def close(self) -> None:
+        """End for good and free the port."""
+        await self.refuse()
+        self._reserved.close()
+
+
+def _bound(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    sock.bind((host, port))
+    sock.setblocking(False)
+    return sock
