@@ -24,6 +24,11 @@ JSON = dict[str, Any]
 T = TypeVar("T")
 
 
+def machine_address() -> str:
+    """Give this machine's address as the node and its pods see it."""
+    return f"{os.environ.get('NODE_NET') or '10.99'}.1.1"
+
+
 def missing(tools: tuple[str, ...]) -> list[str]:
     """Name the tools that `build.sh` has not built here."""
     return [tool for tool in tools if not os.access(TOOLS / "bin" / tool, os.X_OK)]

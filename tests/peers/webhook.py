@@ -3,7 +3,6 @@
 import base64
 import signal
 import socket
-import string
 import subprocess
 import sys
 from pathlib import Path
@@ -70,21 +69,18 @@ class Webhook:
     def configure(self) -> None:
         """Apply the configuration that the README names, with the URL and the CA filled in."""
         ca = (self.cluster.work / "pki" / "ca.crt").read_bytes()
-        manifest = string.Template(CONFIGURATION.read_text()).substitute(
-            WEBHOOK_URL=f"https://{self.address}:{self.port}", CA_BUNDLE=base64.b64encode(ca).decode()
-        )
+        manifest = CONFIGURATION.read_text().replace("${WEBHOOK_URL}", f"https://{self.address}:{self.port}")
+        manifest = manifest.replace("${CA_BUNDLE}", base64.b64encode(ca).decode())
         path = self.cluster.work / "webhook-configuration.yaml"
         path.write_text(manifest)
         self.cluster.kubectl("apply", "-f", str(path))
 
-    def calls(self, webhook: str, operation: str = "CREATE") -> int:
-        """How often the API server has called one webhook of ours, by the API server's own count."""
+    def calls(self, webhook: str, kind: str = "admit") -> int:
+        """Give how often the API server has called one of our webhooks, by its own count.
+
+        `kind` is `admit` for mutating and `validating` for validating webhooks.
+        """
         metrics = self.cluster.kubectl("get", "--raw", "/metrics").out
-        lines = (
-            line
-            for line in metrics.splitlines()
-            if line.startswith("apiserver_admission_webhook_request_total{")
-            and f'name="{webhook}"' in line
-            and f'operation="{operation}"' in line
-        )
+        wanted = ("apiserver_admission_webhook_request_total{", f'name="{webhook}"', f'type="{kind}"')
+        lines = (line for line in metrics.splitlines() if all(part in line for part in wanted))
         return sum(int(float(line.rsplit(" ", 1)[1])) for line in lines)

@@ -1,0 +1,89 @@
+"""One real node; outside it two real LiteLLM replicas and the webhook. All for the whole session."""
+
+import itertools
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.node.manifests import secret
+from tests.node.world import Registrars, World
+from tests.peers import cluster as kubernetes
+from tests.peers.proxy import LiteLLM, litellm
+from tests.peers.require import require
+from tests.peers.scripts import not_installed
+from tests.peers.webhook import Webhook
+
+INSTALL = "`make test-node` installs it (tests/peers/install.sh node)"
+_numbers = itertools.count()
+
+
+def _missing() -> list[str]:
+    programs = [name for name in ("containerd", "runc", "buildah", "debootstrap") if not shutil.which(name)]
+    root = [] if os.geteuid() == 0 else ["root"]
+    return [*root, *kubernetes.missing(kubernetes.NODE), *programs, *not_installed("litellm", "llama-server")]
+
+
+@pytest.fixture(scope="session")
+def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Give a folder for everything; nothing runs without what the node needs."""
+    require(INSTALL, _missing())
+    return tmp_path_factory.mktemp("node")
+
+
+@pytest.fixture(scope="session")
+def images(work: Path) -> list[Path]:
+    """Build the images: the registrar's, and a real llama-server's."""
+    subprocess.run([Path(__file__).with_name("images.sh"), work], check=True)
+    return [work / "sidecar.tar", work / "llama-server.tar"]
+
+
+@pytest.fixture(scope="session")
+def cluster(work: Path, images: list[Path]) -> Iterator[kubernetes.Cluster]:
+    """Run the node, with the images in it."""
+    with kubernetes.node(work / "kube") as running:
+        running.script("image-load.sh", *map(str, images))
+        yield running
+
+
+@pytest.fixture(scope="session")
+def proxy(work: Path) -> Iterator[LiteLLM]:
+    """Run two LiteLLM replicas on the machine's loopback, with the reload interval as shipped."""
+    with litellm(work) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def litellm_url(cluster: kubernetes.Cluster, proxy: LiteLLM) -> str:
+    """Give the address at which pods reach the first replica."""
+    port = proxy.urls[0].rsplit(":", 1)[1]
+    cluster.script("forward.sh", port)
+    return f"http://outside.test:{port}"
+
+
+@pytest.fixture(scope="session")
+def webhook(cluster: kubernetes.Cluster) -> Iterator[Webhook]:
+    """Serve admission on the machine's address as the node sees it."""
+    process = Webhook(cluster, kubernetes.machine_address())
+    process.start()
+    process.configure()
+    yield process
+    process.stop()
+
+
+@pytest.fixture
+def world(
+    cluster: kubernetes.Cluster, proxy: LiteLLM, litellm_url: str, webhook: Webhook, work: Path
+) -> Iterator[World]:
+    """Give a namespace with LiteLLM's Secret; afterwards print what its registrars said (seen on failure)."""
+    namespace = cluster.namespace(f"test-{next(_numbers)}")
+    cluster.create(secret(namespace, litellm_url, proxy.key))
+    with Registrars(cluster, namespace, work) as registrars:
+        yield World(cluster, proxy, namespace, registrars)
+    print(cluster.kubectl("get", "pods,events", "-n", namespace, "-o", "wide").out)
+    print(webhook.log.read_text()[-5000:])
+    print(registrars.story())
+    cluster.kubectl("delete", "namespace", namespace, "--wait=false")

@@ -1,0 +1,68 @@
+"""Manifests for the node: the real llama-server of images.sh, as a person would deploy it."""
+
+from typing import Any
+
+JSON = dict[str, Any]
+
+DOMAIN = "litellm-registrar.io"
+LABEL = f"{DOMAIN}/server=openai"
+SECRET = "litellm-registrar"
+
+
+def container(model: str = "chat", *before: str) -> JSON:
+    """Give a llama-server container on port 8080; `before` are words before its command."""
+    arguments = ["--host", "0.0.0.0", "--port", "8080", "--offline", "--threads", "1"]  # noqa: S104 - in its pod
+    slots = ["--ctx-size", "8192", "--parallel", "1" if model == "slow" else "4"]
+    return {
+        "name": "server",
+        "image": "litellm-registrar/llama-server:test",
+        "command": [*before, "llama-server"],
+        "args": ["--model", f"/models/{model}.gguf", "--alias", model, *arguments, *slots],
+        "ports": [{"containerPort": 8080}],
+        "readinessProbe": {"httpGet": {"path": "/health", "port": 8080}, "periodSeconds": 1},
+    }
+
+
+def template(server: JSON, labels: JSON, settings: dict[str, str]) -> JSON:
+    """Give a pod template; `settings` are annotations of ours by their short names."""
+    annotations = {f"{DOMAIN}/{key}": value for key, value in settings.items()}
+    metadata = {"labels": {"app": "server", **labels}, "annotations": annotations}
+    return {"metadata": metadata, "spec": {"containers": [server]}}
+
+
+def deployment(
+    namespace: str, server: JSON, replicas: int = 1, labels: JSON | None = None, **settings: str
+) -> JSON:
+    """Give a Deployment called `server` that surges by one; the labels and settings stand on its template."""
+    spec = {
+        "replicas": replicas,
+        "selector": {"matchLabels": {"app": "server"}},
+        "strategy": {"rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}},
+        "template": template(server, labels or {}, {k.replace("_", "-"): v for k, v in settings.items()}),
+    }
+    metadata = {"name": "server", "namespace": namespace}
+    return {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": metadata, "spec": spec}
+
+
+def job(namespace: str, server: JSON, labels: JSON) -> JSON:
+    """Give a Job called `server` that must succeed at its first try."""
+    pod = template(server, labels, {})
+    pod["spec"]["restartPolicy"] = "Never"
+    metadata = {"name": "server", "namespace": namespace}
+    return {
+        "apiVersion": "batch/v1",
+        "kind": "Job",
+        "metadata": metadata,
+        "spec": {"template": pod, "backoffLimit": 0},
+    }
+
+
+def secret(namespace: str, url: str, key: str) -> JSON:
+    """Give the Secret that tells registrars where LiteLLM is."""
+    metadata = {"name": SECRET, "namespace": namespace}
+    return {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": metadata,
+        "stringData": {"url": url, "key": key},
+    }

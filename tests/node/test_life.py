@@ -1,0 +1,169 @@
+"""One pod's life on a real node: labelled, routable, rolled under load, drained, restarted, completed."""
+
+import asyncio
+import re
+import time
+
+import httpx
+import pytest
+
+from tests.load import Load, examples
+from tests.node import kubelet_log
+from tests.node.manifests import LABEL, container, deployment, job
+from tests.node.world import World
+from tests.peers.cluster import JSON, wait_until
+
+pytestmark = [pytest.mark.node, pytest.mark.timeout(400)]
+
+OPENAI = dict([LABEL.split("=")])
+PROPAGATION = 35.0
+# Time, state word, sentence, then key=value.
+LOG_LINE = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z [A-Z]+ +\S.*")
+
+
+def check_ending(steps: list[kubelet_log.Step], at_least: float) -> None:
+    """Check the order of a pod's end: both hooks over, then the server's SIGTERM, then the registrar's."""
+    begin, end, stop = (kubelet_log.when(steps, "server", s) for s in ("hook begins", "hook ends", "SIGTERM"))
+    assert end - begin >= at_least, f"the drain took {end - begin:.1f} s: {steps}"
+    assert end <= stop, steps
+    assert kubelet_log.when(steps, "registrar", "hook ends") <= kubelet_log.when(
+        steps, "registrar", "SIGTERM"
+    )
+    assert kubelet_log.when(steps, "server", "exit") <= kubelet_log.when(steps, "registrar", "SIGTERM")
+    assert not [step for step in steps if step.what in {"hook failed", "hook cut"}], steps
+
+
+def check_log(text: str, secrets: tuple[str, ...]) -> None:
+    """Check that a registrar's log is one readable line per event, without secrets."""
+    lines = text.splitlines()
+    assert lines
+    assert [line for line in lines if not LOG_LINE.fullmatch(line)] == []
+    assert not [secret for secret in secrets if secret in text]
+
+
+def restart(world: World, old: list[str]) -> list[str]:
+    """Restart the rollout and wait until every old pod is gone; give the new pods' names."""
+    world.kubectl("rollout", "restart", "deployment", "server")
+    world.kubectl("rollout", "status", "deployment", "server", "--timeout=120s")
+    new = world.ready_pods(len(old))
+    for pod in old:
+        world.kubectl("wait", "--for=delete", f"pod/{pod}", "--timeout=120s")
+    return new
+
+
+async def test_label_chat_and_restart_under_load(world: World) -> None:
+    """Labelling a Deployment makes its models routable, and a rollout under load loses no request.
+
+    Each old pod is drained before the kubelet stops its server.
+    """
+    world.cluster.create(deployment(world.namespace, container(), replicas=2))
+    world.kubectl("rollout", "status", "deployment", "server", "--timeout=60s")
+    world.kubectl("label", "deployment", "server", LABEL)
+    world.kubectl("rollout", "status", "deployment", "server", "--timeout=60s")
+    old = world.ready_pods(2)
+
+    rows = world.until_rows("chat", 2)
+    addresses = {pod["status"]["podIP"] for pod in world.pods()}
+    assert {httpx.URL(row["litellm_params"]["api_base"]).host for row in rows} == addresses
+    world.chat_everywhere("chat")
+    world.chat_everywhere("chat", stream=True)
+
+    body: JSON = {"max_tokens": 8}
+    load = Load(
+        world.proxy.urls, "chat", world.proxy.key, rate=10, body=body, stream_body={"max_tokens": 400}
+    )
+    running = asyncio.create_task(load.run())
+    try:
+        new = await asyncio.to_thread(restart, world, old)
+    finally:
+        load.stopping.set()
+        tally = await running
+    print(f"{tally.sent} requests during the rollout, {tally.failed()} lost: {examples(tally.lost)}")
+    assert tally.failed() == 0, examples(tally.lost)
+    assert tally.answered > 300
+    assert {row["model_info"]["registrar"]["pod"] for row in world.until_rows("chat", 2)} == set(new)
+    for pod in old:
+        check_ending(world.ending(pod), at_least=PROPAGATION)
+        check_log(world.registrars.log(pod), (world.proxy.key,))
+
+
+def slow_request(world: World, seconds: float) -> JSON:
+    """Give a streamed chat request that takes the slow model about that long on this machine now."""
+    begun = time.monotonic()
+    answer = world.proxy.chat("slow", max_tokens=150)
+    assert answer.status_code == 200, answer.text
+    per_second = 150 / (time.monotonic() - begun)
+    return {"max_tokens": min(8000, int(seconds * per_second))}
+
+
+async def test_request_in_flight_holds_the_drain(world: World) -> None:
+    """A request of more than 60 s that is in flight when its pod is deleted ends well; then comes SIGTERM."""
+    world.cluster.create(deployment(world.namespace, container("slow"), labels=OPENAI))
+    (pod,) = await asyncio.to_thread(world.ready_pods, 1)
+    body = await asyncio.to_thread(slow_request, world, 75)
+
+    url, key = world.proxy.urls[0], world.proxy.key
+    load = Load((url,), "slow", key, rate=1, stream_every=1, limit=1, stream_body=body)
+    running = asyncio.create_task(load.run())
+    await asyncio.sleep(2)
+    deleted = time.time()
+    world.kubectl("delete", "pod", pod, "--wait=false")
+    tally = await running
+    ended = time.time()
+    assert tally.failed() == 0, examples(tally.lost)
+    assert ended - deleted >= 60, f"the request took only {ended - deleted:.1f} s more"
+
+    world.kubectl("wait", "--for=delete", f"pod/{pod}", "--timeout=60s")
+    steps = world.ending(pod)
+    check_ending(steps, at_least=60)
+    assert kubelet_log.when(steps, "server", "SIGTERM") >= ended
+    assert kubelet_log.when(steps, "server", "SIGTERM") - ended < 15
+
+
+def test_liveness_failure_drains_restarts_and_serves_again(world: World) -> None:
+    """A server that fails its liveness probe is drained, restarted and routable again as the same one row."""
+    server = container()
+    server["livenessProbe"] = {
+        "exec": {"command": ["sh", "-c", "! test -e /models/ill"]},
+        "periodSeconds": 1,
+        "failureThreshold": 1,
+    }
+    world.cluster.create(deployment(world.namespace, server, labels=OPENAI, propagation="3"))
+    (pod,) = world.ready_pods(1)
+    (before,) = world.until_rows("chat", 1)
+
+    world.kubectl("exec", pod, "-c", "server", "--", "touch", "/models/ill")
+    world.until_rows("chat", 0, seconds=20)
+    (after,) = world.until_rows("chat", 1, seconds=60)
+    assert after["model_info"]["id"] == before["model_info"]["id"]
+    wait_until("routable again", 5, lambda: world.proxy.chat("chat").status_code == 200)
+    assert [p["metadata"]["name"] for p in world.pods()] == [pod]
+    status = world.cluster.get("pod", pod, world.namespace)["status"]
+    assert [s["restartCount"] for s in status["containerStatuses"]] == [1]
+    assert [s["restartCount"] for s in status["initContainerStatuses"]] == [0]
+    steps = world.ending(pod)
+    assert kubelet_log.when(steps, "server", "hook ends") <= kubelet_log.when(steps, "server", "SIGTERM")
+    check_log(world.registrars.log(pod), (world.proxy.key,))
+
+
+def test_job_with_a_registrar_completes(world: World) -> None:
+    """A Job whose server ends by itself completes although it has a registrar, and leaves no row."""
+    server = container("chat", "timeout", "--preserve-status", "15")
+    world.cluster.create(job(world.namespace, server, OPENAI))
+    (pod,) = world.ready_pods(1)
+    world.until_rows("chat", 1)
+    world.kubectl("wait", "--for=condition=Complete", "job/server", "--timeout=60s")
+    assert world.rows("chat") == []
+    check_log(world.registrars.log(pod), (world.proxy.key,))
+
+
+def test_missing_secret_does_not_stop_the_server(world: World) -> None:
+    """Without LiteLLM's Secret the server runs and answers, the pod gets ready, the registrar says why."""
+    world.kubectl("delete", "secret", "litellm-registrar")
+    world.cluster.create(deployment(world.namespace, container(), labels=OPENAI, ready_timeout="3"))
+    (pod,) = world.ready_pods(1, seconds=30)
+    address = world.cluster.get("pod", pod, world.namespace)["status"]["podIP"]
+    assert httpx.get(f"http://{address}:8080/v1/models", trust_env=False).status_code == 200
+    assert world.rows("chat") == []
+    wait_until("word of the Secret", 5, lambda: "Secret" in world.registrars.log(pod))
+    check_log(world.registrars.log(pod), ())

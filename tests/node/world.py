@@ -1,0 +1,111 @@
+"""What a test of the node has at hand: a namespace, LiteLLM, and what the registrars say."""
+
+import subprocess
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from tests.node import kubelet_log
+from tests.peers.cluster import JSON, TOOLS, Cluster, wait_until
+from tests.peers.proxy import LiteLLM
+
+
+class Registrars:
+    """Follows the logs of the registrars of a namespace, so that they outlive their pods."""
+
+    def __init__(self, cluster: Cluster, namespace: str, folder: Path) -> None:
+        self._cluster = cluster
+        self._namespace = namespace
+        self._folder = folder
+        self._followers: dict[str, tuple[subprocess.Popen[bytes], Path]] = {}
+
+    def follow(self, pod: str) -> None:
+        """Begin to follow one pod's registrar; once is enough."""
+        if pod in self._followers:
+            return
+        path = self._folder / f"{self._namespace}-{pod}.log"
+        kubectl = [str(TOOLS / "bin" / "kubectl"), "--kubeconfig", str(self._cluster.work / "kubeconfig")]
+        command = [*kubectl, "logs", "-f", "-n", self._namespace, pod, "-c", "registrar"]
+        with path.open("wb") as out:
+            process = subprocess.Popen(command, stdout=out, stderr=out)
+        self._followers[pod] = (process, path)
+
+    def log(self, pod: str) -> str:
+        """Give what a pod's registrar has said since it was followed."""
+        return self._followers[pod][1].read_text()
+
+    def story(self) -> str:
+        """Give what every registrar has said."""
+        return "\n".join(f"--- registrar of {pod}\n{self.log(pod)}" for pod in self._followers)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for process, _ in self._followers.values():
+            process.terminate()
+            process.wait()
+
+
+class World:
+    """One test's namespace on the node, and LiteLLM outside of it."""
+
+    def __init__(self, cluster: Cluster, proxy: LiteLLM, namespace: str, registrars: Registrars) -> None:
+        self.cluster = cluster
+        self.proxy = proxy
+        self.namespace = namespace
+        self.registrars = registrars
+
+    def kubectl(self, *args: str) -> str:
+        """Run kubectl in the namespace."""
+        return self.cluster.kubectl(*args, "-n", self.namespace).out
+
+    def pods(self) -> list[JSON]:
+        """Read the pods that are not being deleted."""
+        found = self.cluster.list("pods", self.namespace, "app=server")
+        return [pod for pod in found if "deletionTimestamp" not in pod["metadata"]]
+
+    def ready_pods(self, count: int, seconds: float = 60) -> list[str]:
+        """Wait for exactly so many pods, all ready; give their names and follow their registrars."""
+
+        def check() -> list[str]:
+            pods = self.pods()
+            names = [pod["metadata"]["name"] for pod in pods]
+            return names if len(pods) == count and all(map(is_ready, pods)) else []
+
+        names = wait_until(f"{count} ready pods", seconds, check)
+        for name in names:
+            self.registrars.follow(name)
+        return names
+
+    def rows(self, model: str) -> list[JSON]:
+        """Read the rows of a model name of this namespace from the replica that registrars write to."""
+        rows = self.proxy.rows(model)
+        return [row for row in rows if row["model_info"]["registrar"]["namespace"] == self.namespace]
+
+    def until_rows(self, model: str, count: int, seconds: float = 15) -> list[JSON]:
+        """Wait until a model name has so many rows."""
+
+        def check() -> list[list[JSON]]:
+            rows = self.rows(model)
+            return [rows] if len(rows) == count else []
+
+        return wait_until(f"{count} rows of {model}", seconds, check)[0]
+
+    def chat_everywhere(self, model: str, **body: Any) -> None:
+        """Ask the model by name through each replica; each must answer."""
+        for replica in range(len(self.proxy.urls)):
+            answer = self.proxy.chat(model, replica, **body)
+            assert answer.status_code == 200, answer.text
+
+    def ending(self, pod: str) -> list[kubelet_log.Step]:
+        """Read what the kubelet did to end a pod's containers."""
+        log = (self.cluster.work / "log" / "kubelet.log").read_text()
+        return kubelet_log.steps(log, self.namespace, pod)
+
+
+def is_ready(pod: JSON) -> bool:
+    """Tell whether a pod's Ready condition is true."""
+    return any(c["type"] == "Ready" and c["status"] == "True" for c in pod["status"].get("conditions", ()))
