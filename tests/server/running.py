@@ -1,0 +1,57 @@
+"""What the fixtures of this folder give: a webhook that serves with TLS on loopback, and a client for it."""
+
+import asyncio
+import io
+import json
+import ssl
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from webhook.server import Server
+
+
+@dataclass(frozen=True)
+class Tls:
+    """A certificate of 127.0.0.1 in files, and a client's context that trusts its CA and nothing else."""
+
+    certificate: Path
+    key: Path
+    ca: str
+    client: ssl.SSLContext
+
+
+@dataclass(frozen=True)
+class Running:
+    """A webhook that serves, and what it has logged."""
+
+    server: Server
+    client: httpx.AsyncClient
+    health: httpx.AsyncClient
+    stream: io.StringIO
+
+    @property
+    def log(self) -> list[dict[str, Any]]:
+        """The lines so far."""
+        return [json.loads(line) for line in self.stream.getvalue().splitlines()]
+
+    async def post(self, path: str, body: bytes, content_type: str = "application/json") -> httpx.Response:
+        """Post a body."""
+        return await self.client.post(path, content=body, headers={"Content-Type": content_type})
+
+
+# Serves with these settings, until its end.
+Serving = Callable[..., AbstractAsyncContextManager[Running]]
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Wait until something holds, for at most 5 s."""
+    for _ in range(500):
+        if condition():
+            return
+        await asyncio.sleep(0.01)
+    raise AssertionError("it did not come to hold within 5 s")

@@ -1,0 +1,128 @@
+"""The webhook's settings, its help, its exit codes."""
+
+from dataclasses import MISSING, fields
+
+import pytest
+
+from sidecar.contract import LogFormat
+from webhook import cli
+from webhook.annotations import InjectMode
+from webhook.inject import Injection
+from webhook.settings import OnError, Settings, SettingsError, flag, variable
+
+REQUIRED: dict[str, str | None] = {
+    "tls_cert": "tls.crt",
+    "tls_key": "tls.key",
+    "cluster_id": "prod-eu",
+    "registrar_image": "registry.example.com/registrar:1",
+}
+
+
+def test_four_settings_are_required_and_all_are_named_at_once() -> None:
+    """Without anything, each required flag is named with its variable and its meaning."""
+    with pytest.raises(SettingsError) as caught:
+        Settings.read({}, {})
+    problems = caught.value.problems
+    assert len(problems) == 4
+    assert problems[2].startswith(
+        "--cluster-id (or WEBHOOK_CLUSTER_ID) is missing: this cluster's name in LiteLLM"
+    )
+
+
+def test_the_defaults() -> None:
+    """What is not given has the documented default."""
+    settings = Settings.read(REQUIRED, {})
+    assert (settings.listen_address, settings.port, settings.health_port) == ("", 8443, 8080)
+    assert (settings.on_error, settings.log_format) == (OnError.BY_PATH, LogFormat.TEXT)
+    assert (settings.stop_delay, settings.stop_timeout) == (5.0, 10.0)
+    assert settings.injection == Injection(cluster="prod-eu", image="registry.example.com/registrar:1")
+
+
+def test_every_setting_has_a_variable_and_the_flag_wins() -> None:
+    """A variable is read where there is no flag; an empty variable counts as not set."""
+    environ = {variable(item): text for item in fields(Settings) if (text := REQUIRED.get(item.name))}
+    settings = Settings.read(
+        {"port": "9443", "inject_mode": None},
+        environ | {"WEBHOOK_PORT": "1", "WEBHOOK_INJECT_MODE": "container", "WEBHOOK_STOP_DELAY": ""},
+    )
+    assert (settings.port, settings.inject_mode, settings.stop_delay) == (9443, InjectMode.CONTAINER, 5.0)
+
+
+@pytest.mark.parametrize(
+    ("name", "bad"),
+    [
+        ("port", "65536"),
+        ("port", "-1"),
+        ("health_port", "http"),
+        ("stop_delay", "-1"),
+        ("stop_delay", "nan"),
+        ("stop_timeout", "inf"),
+        ("stop_timeout", "5s"),
+        ("on_error", "ignore"),
+        ("log_format", "yaml"),
+        ("inject_mode", "sidecar"),
+        ("cluster_id", "two words"),
+        ("cluster_id", "-"),
+        ("cluster_id", ""),
+        ("cluster_id", "x" * 129),
+        ("registrar_image", "an image"),
+        ("litellm_secret", "Upper"),
+        ("registrar_cpu_request", "lots"),
+        ("registrar_memory_limit", "0"),
+        ("registrar_memory_limit", "-64Mi"),
+    ],
+)
+def test_a_bad_value_names_flag_found_and_allowed(name: str, bad: str) -> None:
+    """The error has the flag, what was found and what is allowed."""
+    with pytest.raises(SettingsError) as caught:
+        Settings.read(REQUIRED | {name: bad}, {})
+    (problem,) = caught.value.problems
+    start = f"--{name.replace('_', '-')}: found {bad!r}, allowed: "
+    assert problem.startswith(start)
+    assert len(problem) > len(start)
+    assert "`" not in problem
+
+
+def test_a_bad_variable_is_named_as_the_variable() -> None:
+    """Whoever set the environment looks for the variable's name."""
+    with pytest.raises(SettingsError, match=r"^WEBHOOK_PORT: found 'x', allowed: a port"):
+        Settings.read(REQUIRED, {"WEBHOOK_PORT": "x"})
+
+
+def test_a_request_above_its_limit_is_refused_at_the_start() -> None:
+    """The API server would refuse every pod injected that way."""
+    with pytest.raises(SettingsError, match=r"^--registrar-cpu-request: found 1, allowed is up to cpu-limit"):
+        Settings.read(REQUIRED | {"registrar_cpu_request": "1"}, {})
+
+
+def test_help_tells_meaning_default_and_variable_of_every_setting(capsys: pytest.CaptureFixture[str]) -> None:
+    """Each flag of `serve --help` has its meaning, default or `required`, and variable."""
+    with pytest.raises(SystemExit) as left:
+        cli.main(["serve", "--help"], {})
+    assert left.value.code == 0
+    text = " ".join(capsys.readouterr().out.split())
+    for item in fields(Settings):
+        told = text.split(f" {flag(item)} X ")[1].split(f"[{variable(item)}]")[0]
+        assert told.startswith(item.metadata["meaning"])
+        assert (
+            "required" in told if item.default is MISSING else f"default: {item.default or '(empty)'}" in told
+        )
+
+
+def test_bad_settings_end_with_2_and_every_problem(capsys: pytest.CaptureFixture[str]) -> None:
+    """Exit code 2, one line on standard error for each problem."""
+    code = cli.main(
+        ["serve", "--port", "x", "--cluster-id", "c"], {"WEBHOOK_TLS_CERT": "c", "WEBHOOK_TLS_KEY": "k"}
+    )
+    assert code == 2
+    lines = capsys.readouterr().err.splitlines()
+    assert [line.split(": ")[2].split(" (")[0] for line in lines] == ["--registrar-image", "--port"]
+
+
+@pytest.mark.parametrize("argv", [[], ["serve", "--unknown"], ["serve", "--cluster", "x"]])
+def test_an_unknown_flag_ends_with_2(argv: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    """No command, an unknown flag, and an abbreviated one."""
+    with pytest.raises(SystemExit) as left:
+        cli.main(argv, {})
+    assert left.value.code == 2
+    assert "usage: webhook" in capsys.readouterr().err

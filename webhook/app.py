@@ -1,0 +1,202 @@
+"""The web application: routes, limits, the boundary around errors, one log line per review."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import time
+import traceback
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import PurePath
+from typing import Final
+
+from aiohttp import web
+
+from webhook.handlers import Verdict, Word, denied, mutate, validate, warned
+from webhook.inject import Injection
+from webhook.log import Log
+from webhook.reasons import Problem, Reason
+from webhook.review import BodyError, Review, ReviewError, encode, parse
+from webhook.settings import OnError
+
+MUTATE: Final = "/mutate"
+VALIDATE: Final = "/validate"
+# Two objects of up to 3 MB, the most that etcd and the API server let through, and the envelope
+# (controller-runtime reasons likewise); aiohttp's own limit is 1 MiB.
+MAX_BODY: Final = 8 * 1024 * 1024
+_FRAMES_SHOWN: Final = 4
+
+
+class Admission:
+    """Bytes of a review in, bytes of its answer out, one log line; whatever happens on the way."""
+
+    def __init__(
+        self,
+        config: Injection,
+        log: Log,
+        on_error: OnError = OnError.BY_PATH,
+        *,
+        new_nonce: Callable[[], str] = lambda: secrets.token_hex(16),
+        new_reference: Callable[[], str] = lambda: secrets.token_hex(4),
+        clock: Callable[[], float] = time.perf_counter,
+    ) -> None:
+        self._config = config
+        self._log = log
+        self._denies = {
+            MUTATE: on_error is OnError.DENY,
+            VALIDATE: on_error is not OnError.ALLOW,
+        }
+        self._new_nonce = new_nonce
+        self._new_reference = new_reference
+        self._clock = clock
+
+    def answer(self, path: str, body: bytes) -> bytes:
+        """Answer a review that came to this path. Raises BodyError, and nothing else."""
+        start = self._clock()
+        try:
+            review = parse(body)
+        except ReviewError as error:
+            verdict = self._unusable(path, error)
+            self._say(path, verdict, start)
+            return encode(error.uid, verdict.answer, error.api_version)
+        try:
+            verdict = self._decide(path, review)
+            answer = encode(review.uid, verdict.answer)
+        except Exception as error:  # noqa: BLE001 - the boundary: what went wrong is answered and logged
+            verdict, where = self._failed(path, error)
+            self._say(path, verdict, start, review, **where)
+            return encode(review.uid, verdict.answer)
+        self._say(path, verdict, start, review)
+        return answer
+
+    def _decide(self, path: str, review: Review) -> Verdict:
+        if path == MUTATE:
+            return mutate(review, self._config, self._new_nonce)
+        return validate(review)
+
+    def _unusable(self, path: str, error: ReviewError) -> Verdict:
+        problem = Problem(error.reason, str(error))
+        if error.reason is Reason.UNSUPPORTED_VERSION or self._denies[path]:
+            return denied([problem])
+        return warned([problem])
+
+    def _failed(self, path: str, error: Exception) -> tuple[Verdict, dict[str, str]]:
+        """Decide by `--on-error`. The log tells where, not the error's text: that may quote a pod."""
+        reference = self._new_reference()
+        problem = Problem(
+            Reason.INTERNAL_ERROR,
+            f"an error of the webhook's own, {reference} in its log; the pod is not to blame",
+        )
+        verdict = denied([problem], 500) if self._denies[path] else warned([problem])
+        frames = traceback.extract_tb(error.__traceback__)[-_FRAMES_SHOWN:]
+        where = " > ".join(f"{PurePath(f.filename).name}:{f.lineno} {f.name}" for f in frames)
+        return replace(verdict, word=Word.FAILED), {
+            "reference": reference,
+            "error": type(error).__name__,
+            "at": where,
+        }
+
+    def _say(
+        self, path: str, verdict: Verdict, start: float, review: Review | None = None, **more: str
+    ) -> None:
+        ms = round((self._clock() - start) * 1000, 2)
+        if review is None:
+            self._log.say(
+                verdict.word, verdict.sentence, path=path, reason=verdict.reason or None, ms=ms, **more
+            )
+            return
+        key, name = review.named
+        self._log.say(
+            verdict.word,
+            verdict.sentence,
+            path=path,
+            namespace=review.namespace or None,
+            kind=review.kind,
+            **{key: name},
+            operation=review.operation,
+            reason=verdict.reason or None,
+            ms=ms,
+            **more,
+        )
+
+
+class App:
+    """The two web applications over one `Admission`: reviews, and health.
+
+    `ready` and `stopping` are set from outside. `in_hand` counts the reviews that have begun and are not yet
+    answered; `idle` is set while there are none. (aiohttp's own graceful stop drops what still comes in of a
+    body that it has begun to read.)
+    """
+
+    def __init__(self, admission: Admission, log: Log) -> None:
+        self.ready = False
+        self.stopping = False
+        self.in_hand = 0
+        self.idle = asyncio.Event()
+        self.idle.set()
+        self._admission = admission
+        self._log = log
+
+    def reviews(self) -> web.Application:
+        """POST /mutate and /validate."""
+        app = web.Application(client_max_size=MAX_BODY)
+        app.router.add_post(MUTATE, self._review)
+        app.router.add_post(VALIDATE, self._review)
+        return app
+
+    def health(self) -> web.Application:
+        """GET /healthz (alive) and /readyz (200 while reviews are taken)."""
+        app = web.Application()
+        app.router.add_get("/healthz", self._healthz)
+        app.router.add_get("/readyz", self._readyz)
+        return app
+
+    async def _healthz(self, _: web.Request) -> web.Response:
+        return web.Response(text="ok\n")
+
+    async def _readyz(self, _: web.Request) -> web.Response:
+        if self.ready and not self.stopping:
+            return web.Response(text="ok\n")
+        return web.Response(status=503, text="stopping\n" if self.stopping else "starting\n")
+
+    async def _review(self, request: web.Request) -> web.Response:
+        self.in_hand += 1
+        self.idle.clear()
+        try:
+            response = await self._respond(request)
+        finally:
+            self.in_hand -= 1
+            if not self.in_hand:
+                self.idle.set()
+        if self.stopping:  # the API server keeps its connections: let it open the next one elsewhere
+            response.force_close()
+        return response
+
+    async def _respond(self, request: web.Request) -> web.Response:
+        try:
+            _check_headers(request)
+            return web.Response(
+                body=self._admission.answer(request.path, await request.read()),
+                content_type="application/json",
+            )
+        except web.HTTPUnsupportedMediaType as error:
+            status, text = error.status, str(error.text)
+        except web.HTTPRequestEntityTooLarge as error:
+            status, text = error.status, f"the body is over {MAX_BODY // 1024 // 1024} MiB"
+        except BodyError as error:
+            status, text = 400, str(error)
+        except (ConnectionError, web.RequestPayloadError):
+            status, text = 400, "the body could not be read to its end"
+        self._log.say("REFUSED", text, path=request.path, status=status, peer=request.remote)
+        return web.Response(status=status, text=f"{text}\n")
+
+
+def _check_headers(request: web.Request) -> None:
+    if request.content_type != "application/json":
+        raise web.HTTPUnsupportedMediaType(text="Content-Type: allowed is application/json")
+    if "Content-Encoding" in request.headers:
+        raise web.HTTPUnsupportedMediaType(text="Content-Encoding: none is allowed")
+    size = request.content_length or 0
+    if size > MAX_BODY:  # refused before it is read
+        raise web.HTTPRequestEntityTooLarge(MAX_BODY, size)
