@@ -1,0 +1,161 @@
+"""Which container of a pod is the model server."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Any, Final
+
+from sidecar.contract import CONTAINER_NAME, Engine
+from webhook import ports
+from webhook.annotations import PREFIX, Wishes
+from webhook.pods import objects
+from webhook.reasons import Problem, Reason
+from webhook.sources import programs
+from webhook.sources.argv import ENTRYPOINT, argv, basename, commands, environment
+from webhook.sources.options import Serving
+from webhook.sources.programs import Program
+from webhook.sources.shell import UnreadableError
+
+# Containers that other injectors add.
+_SIDECARS: Final = frozenset(
+    {"istio-proxy", "linkerd-proxy", "queue-proxy", "vault-agent", "cloud-sql-proxy", "otc-container"}
+)
+# Names that speak for an engine, in an image or of a container.
+_WORDS: Final[Mapping[Engine, tuple[str, ...]]] = {
+    Engine.VLLM: ("vllm",),
+    Engine.OLLAMA: ("ollama",),
+    Engine.OPENAI: ("vllm", "ollama", "llama", "sglang", "text-generation", "huggingfaceserver"),
+}
+# KServe's name for the container that serves.
+_SERVING_NAME: Final = "kserve-container"
+_VARIABLES: Final[Mapping[Engine, tuple[str, ...]]] = {
+    Engine.VLLM: ("VLLM_", "SERVED_MODEL_NAME", "MODEL_NAME"),
+    Engine.OLLAMA: ("OLLAMA_",),
+    Engine.OPENAI: ("VLLM_", "SERVED_MODEL_NAME", "MODEL_NAME", "OLLAMA_", "LLAMA_ARG_"),
+}
+_FLAGS: Final = ("--model", "--served-model-name", "--served_model_name", "--tensor-parallel-size")
+
+
+class Likeness(IntEnum):
+    """How much a container looks like the server the label speaks of."""
+
+    OTHER = -1
+    NOTHING = 0
+    HINT = 1
+    IMAGE = 2
+    RUNS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A container and what could be read of it.
+
+    `runs` are the servers it starts, as far as their programs are known. `unreadable` says why its
+    command could not be read. `client` tells that it runs a known program otherwise than as a server.
+    """
+
+    index: int
+    path: str
+    container: Mapping[str, Any]
+    env: Mapping[str, str]
+    words: tuple[str, ...]
+    runs: tuple[tuple[Program, Serving], ...] = ()
+    unreadable: str = ""
+    client: bool = False
+
+    @property
+    def name(self) -> str:
+        """The container's name, or its path if it has none."""
+        return str(self.container.get("name") or self.path)
+
+
+def candidates(spec: Mapping[str, Any], path: str) -> Iterator[Candidate]:
+    """Read every container of a pod spec that stands at `path`, save the registrar."""
+    for index, container in objects(spec.get("containers")):
+        if container.get("name") != CONTAINER_NAME:
+            yield read(index, f"{path}.containers[{index}]", container)
+
+
+def read(index: int, path: str, container: Mapping[str, Any]) -> Candidate:
+    """Read one container."""
+    image = programs.image(str(container.get("image") or ""))
+    own = environment(container)
+    env = {**image.env, **own} if image else own
+    words = argv(
+        container,
+        env,
+        image.entrypoint if image else (ENTRYPOINT,),
+        image.default if image else (),
+    )
+    runs, client = [], False
+    try:
+        for command in commands(words, env, programs.start):
+            if started := programs.start(command.words):
+                runs.append((started.program, started.program.read(started.words, command.env)))
+            else:
+                client |= programs.is_client(command.words)
+    except UnreadableError as error:
+        return Candidate(index, path, container, env, words, unreadable=str(error))
+    return Candidate(index, path, container, env, words, tuple(runs), client=client and not runs)
+
+
+def choose(found: Sequence[Candidate], engine: Engine, wishes: Wishes, path: str) -> Candidate | Problem:
+    """Choose the server among the containers; a Problem names the annotation that settles it."""
+    where = f"{path}.containers"
+    if wishes.container is not None:
+        named = next((c for c in found if c.name == wishes.container), None)
+        if named is None:
+            names = ", ".join(c.name for c in found) or "none"
+            message = f"{PREFIX}container says {wishes.container}; the pod has {names}"
+            return Problem(Reason.NO_SERVER, message, where)
+        return named
+    ranked = [(likeness(c, engine), c) for c in found]
+    best = max((rank for rank, _ in ranked), default=Likeness.OTHER)
+    top = [c for rank, c in ranked if rank == best]
+    if best is Likeness.OTHER:
+        return Problem(Reason.NO_SERVER, _nothing(found, engine), where)
+    if len(top) > 1:
+        message = f"{', '.join(c.name for c in top)} could each be the server; name it in {PREFIX}container"
+        return Problem(Reason.SEVERAL_SERVERS, message, where)
+    return top[0]
+
+
+def likeness(candidate: Candidate, engine: Engine) -> Likeness:
+    """Tell how much a container looks like a server of this engine; for auto, of any."""
+    if any(program.suits(engine) for program, _ in candidate.runs):
+        return Likeness.RUNS
+    if candidate.runs or candidate.client or candidate.name in _SIDECARS:
+        return Likeness.OTHER
+    kind = Engine.OPENAI if engine is Engine.AUTO else engine
+    image, _ = programs.image_name(str(candidate.container.get("image") or ""))
+    if any(word in image for word in _WORDS[kind]):
+        return Likeness.IMAGE
+    return Likeness.HINT if _has_hint(candidate, kind) else Likeness.NOTHING
+
+
+def _has_hint(candidate: Candidate, engine: Engine) -> bool:
+    container, port = candidate.container, programs.UNKNOWN[engine].port
+    return (
+        candidate.name == _SERVING_NAME
+        or any(word in candidate.name for word in _WORDS[engine])
+        or any(name.startswith(_VARIABLES[engine]) for name in candidate.env)
+        or (engine is not Engine.OLLAMA and any(word.startswith(_FLAGS) for word in candidate.words))
+        or (ports.has_api_port(container) if port is None else ports.declares(container, port))
+    )
+
+
+def _nothing(found: Sequence[Candidate], engine: Engine) -> str:
+    if not found:
+        return "the pod has no containers"
+    seen = ", ".join(f"{c.name} {_seen(c)}" for c in found)
+    return f"none runs {engine}: {seen}; another label, or {PREFIX}container, settles it"
+
+
+def _seen(candidate: Candidate) -> str:
+    if candidate.runs:
+        return f"runs {candidate.runs[0][0].name}"
+    if candidate.client:
+        return f"runs {basename(candidate.words[0])} but not as a server"
+    return "is a sidecar of another injector"

@@ -1,0 +1,112 @@
+"""Reading options the way a program's own parser does, as far as detection asks for them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from webhook.sources.text import is_loose
+
+_NEGATIVE: Final = re.compile(r"-\d+|-\d*\.\d+", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """One option of interest: `many` takes all words up to the next option, `flag` takes none.
+
+    `shortest` is the shortest spelling argparse takes for it; empty where the whole name is needed.
+    """
+
+    name: str
+    many: bool = False
+    flag: bool = False
+    shortest: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Serving:
+    """What a command line says of the server it starts, as written; None or empty where it says nothing.
+
+    `open` when something that cannot be read at admission may say more: a config file, an unknown word.
+    `served` is false when the process answers no HTTP API at all.
+    """
+
+    port: str | None = None
+    host: str | None = None
+    unix_socket: str | None = None
+    tls: bool = False
+    path: str = ""
+    served_names: tuple[str, ...] = ()
+    api_key: str | None = None
+    open: bool = False
+    served: bool = True
+
+
+@dataclass(slots=True)
+class Found:
+    """Options by name with their values, the last occurrence of each; flags have no values."""
+
+    values: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    open: bool = False
+
+    def last(self, *names: str) -> str | None:
+        """Give the value of the first of these options that has one."""
+        return next((self.values[name][0] for name in names if self.values.get(name)), None)
+
+    def all(self, name: str) -> tuple[str, ...]:
+        """Give every value of an option that takes many."""
+        return self.values.get(name, ())
+
+
+def read_options(words: Sequence[str], options: Mapping[str, Option]) -> Found:
+    """Find the options among words; `options` holds them by every full spelling.
+
+    `--a-b=c`, `--a_b c` and unique abbreviations are the same; a repeated option counts by its last
+    occurrence.
+    """
+    found = Found()
+    index = 0
+    while index < len(words):
+        word = words[index]
+        index += 1
+        if not _is_option(word):
+            found.open |= is_loose(word)
+            continue
+        if word == "--":
+            break
+        spelled, equals, value = word.partition("=")
+        option = _option(spelled, options)
+        if option is None:
+            continue
+        if option.flag or equals:
+            found.values[option.name] = (value,) if equals else ()
+            continue
+        end = index
+        while end < len(words) and not _is_option(words[end]) and (option.many or end == index):
+            end += 1
+        found.values[option.name] = tuple(words[index:end])
+        index = end
+    return found
+
+
+def _is_option(word: str) -> bool:
+    """Tell options from values as argparse does: a negative number is a value, so is `-a b` in one word."""
+    return (
+        word[:1] == "-"
+        and word != "-"
+        and " " not in word.partition("=")[0]
+        and not _NEGATIVE.fullmatch(word)
+    )
+
+
+def _option(spelled: str, options: Mapping[str, Option]) -> Option | None:
+    if spelled[:2] == "--":
+        spelled = spelled.replace("_", "-")
+    option = options.get(spelled)
+    if option is None and spelled[:2] == "--":
+        for name, candidate in options.items():
+            if candidate.shortest and spelled.startswith(candidate.shortest) and name.startswith(spelled):
+                return candidate
+    return option

@@ -1,0 +1,233 @@
+"""Reading `sh -c` scripts: the simple commands in them, with what is certain of their words.
+
+No shell is run. Variables are known where the container's environment or a plain assignment in the
+script settles them; all else becomes a mark (`webhook.sources.text`) or, where even the words cannot be
+told apart, `UnreadableError`. shlex would not do: it drops the quotes that decide what a `$` means.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Final, NamedTuple
+
+from webhook.sources.text import unknown
+
+_TOKEN: Final = re.compile(
+    r"""
+    (?P<blank>(?:[ \t\r]|\\\n)+)
+    | (?P<unreadable><<|[()]|\$['"])
+    | (?P<comment>(?<![^\s;&|])\#[^\n]*)
+    | (?P<redirect>&>>?|\d*(?:>>|>[&|]|<[&>]|[<>]))
+    | (?P<separator>&&|\|\||\|&|;;|[;&|\n])
+    | '(?P<single>[^']*)'
+    | "(?P<double>(?:[^"\\]|\\.)*)"
+    | \\(?P<escaped>.)
+    | (?P<plain>[^\s'"\\$`;&|<>()]+)
+    | (?P<dollar>\$\(\([^()]*\)\)|\$\([^()]*\)|`[^`]*`|\$\{[^{}]*\}|\$\w+|\$[@*#?!$-]?)
+    """,
+    re.VERBOSE | re.DOTALL | re.ASCII,
+)
+# What is special between double quotes.
+_QUOTED: Final = re.compile(
+    r"""\\(?P<escaped>["\\$`\n])|(?P<dollar>\$\([^()]*\)|`[^`]*`|\$\{[^{}]*\}|\$\w+|\$[@*#?!$-])|(?P<unreadable>\$\()""",
+    re.DOTALL | re.ASCII,
+)
+_NAME: Final = re.compile(r"\$\{?([A-Za-z_]\w*)\}?", re.ASCII)
+_DEFAULT: Final = re.compile(r"\$\{([A-Za-z_]\w*):?-([^\s'\"\\$`]*)\}", re.ASCII)
+_ASSIGNMENT: Final = re.compile(r"([A-Za-z_]\w*)=", re.ASCII)
+_OPENERS: Final = frozenset({"if", "while", "until", "for", "select"})
+_CLOSERS: Final = frozenset({"fi", "done"})
+_BETWEEN: Final = frozenset({"then", "else", "elif", "do", "!", "{", "}", "time"})
+_UNREADABLE: Final = frozenset({"case", "function", "coproc"})
+_ASSIGNING: Final = frozenset({"export", "readonly", "declare", "typeset", "local"})
+# After these, any variable may be another one.
+_SOURCING: Final = frozenset({"source", ".", "eval", "read"})
+# Scripts in manifests are short; what is longer is not worth the time of an admission request.
+_MAX_SCRIPT: Final = 65536
+_MAX_COMMANDS: Final = 200
+
+
+class UnreadableError(ValueError):
+    """A script of which not even the words can be told without running it."""
+
+
+class Command(NamedTuple):
+    """One simple command and the variables it starts with."""
+
+    words: tuple[str, ...]
+    env: Mapping[str, str]
+
+
+def simple_commands(script: str, env: Mapping[str, str]) -> tuple[Command, ...]:
+    """Give the simple commands of a script, in order, whether or not each of them is reached.
+
+    Raises UnreadableError.
+    """
+    return _Reader(env).read(script)
+
+
+class _Reader:
+    """The state while one script is read."""
+
+    def __init__(self, env: Mapping[str, str]) -> None:
+        self.env = dict(env)
+        self.commands: list[Command] = []
+        self.words: list[str] = []
+        self.word: list[str] | None = None
+        self.redirected = False
+        self.depth = 0
+        # Set in an and-or list after its first command: certain within the list, not behind it.
+        self.listed: set[str] = set()
+        self.joined = ""
+
+    def read(self, script: str) -> tuple[Command, ...]:
+        """Read the whole script."""
+        if len(script) > _MAX_SCRIPT:
+            raise UnreadableError(f"it is longer than {_MAX_SCRIPT} characters")
+        position = 0
+        while position < len(script):
+            match = _TOKEN.match(script, position)
+            if match is None:
+                raise UnreadableError("a quote is not closed")
+            position = match.end()
+            self.take(match.lastgroup or "", match[match.lastgroup or 0])
+        self.end_command("\n")
+        return tuple(self.commands)
+
+    def take(self, kind: str, text: str) -> None:
+        """Take one token."""
+        match kind:
+            case "plain" | "single":
+                self.add(text)
+            case "escaped":
+                self.add(text if text != "\n" else "")
+            case "double":
+                self.add(self.quoted(text))
+            case "dollar":
+                self.unquoted(text)
+            case "unreadable":
+                raise UnreadableError(f"it uses {text}")
+            case "redirect":
+                self.end_word()
+                self.redirected = True
+            case "separator":
+                self.end_word()
+                self.end_command(text)
+            case _:
+                self.end_word()
+
+    def add(self, text: str) -> None:
+        """Add text to the word being read."""
+        if self.word is None:
+            self.word = []
+        self.word.append(text)
+
+    def end_word(self) -> None:
+        """End the word being read, if there is one; the target of a redirection is none of the command's."""
+        if self.word is None:
+            return
+        if not self.redirected:
+            self.words.append("".join(self.word))
+        self.word = None
+        self.redirected = False
+
+    def quoted(self, text: str) -> str:
+        """Expand what stands between double quotes: always one word."""
+
+        def value(match: re.Match[str]) -> str:
+            if match["unreadable"]:
+                raise UnreadableError("it uses $( within quotes")
+            if match["escaped"]:
+                return "" if match["escaped"] == "\n" else match["escaped"]
+            return self.value_of(match["dollar"], loose="@" in match["dollar"])
+
+        return _QUOTED.sub(value, text)
+
+    def unquoted(self, text: str) -> None:
+        """Expand a variable outside quotes: its blanks end words."""
+        value = self.value_of(text, loose=True)
+        if not any(c.isspace() for c in value):
+            if value:
+                self.add(value)
+            return
+        if value[0].isspace():
+            self.end_word()
+        for index, part in enumerate(value.split()):
+            if index:
+                self.end_word()
+            self.add(part)
+        if value[-1].isspace():
+            self.end_word()
+
+    def value_of(self, text: str, *, loose: bool) -> str:
+        """Give the value of `$NAME`, `${NAME}` or `${NAME:-default}`; a mark for all else."""
+        if match := _NAME.fullmatch(text):
+            return _loosened(self.env.get(match[1], unknown(match[1])), loose=loose)
+        if match := _DEFAULT.fullmatch(text):
+            # Unset in the pod is not unset: the image may set it.
+            value = self.env.get(match[1], unknown(match[1]))
+            return _loosened(value or match[2], loose=loose)
+        return unknown(loose=loose)
+
+    def end_command(self, separator: str) -> None:
+        """End the simple command being read, and what the separator ends."""
+        words, self.words = self.words, []
+        self.redirected = False
+        words = self.without_keywords(words)
+        own: dict[str, str] = {}
+        while words and (match := _ASSIGNMENT.match(words[0])):
+            own[match[1]] = words.pop(0)[match.end() :]
+        if words:
+            if len(self.commands) == _MAX_COMMANDS:
+                raise UnreadableError(f"it has more than {_MAX_COMMANDS} commands")
+            self.commands.append(Command(tuple(words), {**self.env, **own} if own else dict(self.env)))
+            self.after(words)
+        else:
+            for name, value in own.items():
+                self.assign(name, value)
+        self.joined = separator if separator in {"&&", "||"} else ""
+        if not self.joined:
+            for name in self.listed:
+                self.env[name] = unknown()
+            self.listed.clear()
+
+    def without_keywords(self, words: list[str]) -> list[str]:
+        """Drop the reserved words a command begins with."""
+        for index, word in enumerate(words):
+            if word in _UNREADABLE or (word == "for" and index + 1 == len(words)):
+                raise UnreadableError(f"it uses {word}")
+            if word in _OPENERS:
+                self.depth += 1
+                if word in {"for", "select"}:
+                    self.env[words[index + 1]] = unknown()
+                    return []
+            elif word in _CLOSERS:
+                self.depth -= 1
+            elif word not in _BETWEEN:
+                return words[index:]
+        return []
+
+    def after(self, words: list[str]) -> None:
+        """Note what a command does to the variables of those behind it."""
+        if words[0] in _ASSIGNING:
+            for word in words[1:]:
+                if match := _ASSIGNMENT.match(word):
+                    self.assign(match[1], word[match.end() :])
+        elif words[0] == "unset":
+            for word in words[1:]:
+                self.env.pop(word, None)
+        elif words[0] in _SOURCING:
+            self.env = {name: v if "\0" in v else unknown(name) for name, v in self.env.items()}
+
+    def assign(self, name: str, value: str) -> None:
+        """Assign a variable, as far as it is certain that this line is reached."""
+        if self.depth > 0 or self.joined == "||":
+            value = unknown()
+        elif self.joined == "&&":
+            self.listed.add(name)
+        self.env[name] = value
+
+
+def _loosened(value: str, *, loose: bool) -> str:
+    return value.replace("\0", "\0*", 1) if loose and value.startswith("\0") and value[1:2] != "*" else value

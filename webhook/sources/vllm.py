@@ -1,0 +1,58 @@
+"""vLLM's OpenAI server: the options that say where and how it serves.
+
+From vLLM's `vllm/entrypoints/launchers/cli_args.py` (formerly `openai/cli_args.py`) and
+`vllm/utils/argparse_utils.py`: argparse with its abbreviations, underscores for dashes, a config file
+that the command line overrides.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Final
+
+from webhook.sources.options import Option, Serving, read_options
+
+PORT: Final = 8000
+_OPTIONS: Final[Mapping[str, Option]] = {
+    "--port": Option("port", shortest="--por"),
+    "--host": Option("host", shortest="--ho"),
+    "--uds": Option("uds", shortest="--ud"),
+    "--ssl-keyfile": Option("tls", shortest="--ssl-k"),
+    "--ssl-certfile": Option("tls", shortest="--ssl-certf"),
+    "--root-path": Option("root-path", shortest="--ro"),
+    "--api-key": Option("api-key", many=True, shortest="--api-k"),
+    "--served-model-name": Option("served-model-name", many=True, shortest="--ser"),
+    "--model": Option("model"),
+    "--config": Option("config"),
+    "--headless": Option("no-http", flag=True, shortest="--hea"),
+    "--grpc": Option("no-http", flag=True),
+}
+
+
+def read(words: Sequence[str], env: Mapping[str, str]) -> Serving:
+    """Read what stands behind `vllm serve` or `python -m vllm.entrypoints.openai.api_server`."""
+    model = words[0] if words and words[0][:1] != "-" else None
+    found = read_options(words[1:] if model else words, _OPTIONS)
+    model = model or found.last("model")
+    names = found.all("served-model-name") or ((model,) if model else ())
+    return Serving(
+        port=found.last("port"),
+        host=found.last("host"),
+        unix_socket=found.last("uds"),
+        tls=bool(found.last("tls")),
+        path=found.last("root-path") or "",
+        served_names=names,
+        api_key=found.last("api-key") or env.get("VLLM_API_KEY"),
+        open=found.open or "config" in found.values,
+        served="no-http" not in found.values,
+    )
+
+
+def read_image_env(words: Sequence[str], env: Mapping[str, str]) -> Serving:
+    """Read what an image with an entrypoint of its own was given: vLLM's options, else names by variable."""
+    serving = read(words, env)
+    if serving.served_names:
+        return serving
+    name = env.get("SERVED_MODEL_NAME") or env.get("MODEL_NAME")
+    return replace(serving, served_names=(name,)) if name else serving
