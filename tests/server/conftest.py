@@ -19,10 +19,11 @@ from webhook.settings import Settings
 @pytest.fixture(scope="session")
 def tls(tmp_path_factory: pytest.TempPathFactory) -> Tls:
     """Give the certificate of all these tests."""
-    ca = make_ca()
-    certificate, key = make_leaf(ca, ["127.0.0.1", "localhost"]).write(tmp_path_factory.mktemp("tls"))
+    folder, ca = tmp_path_factory.mktemp("tls"), make_ca()
+    certificate, key = make_leaf(ca, ["127.0.0.1", "localhost"]).write(folder)
+    _, other_key = make_leaf(ca, ["127.0.0.1"]).write(folder, "other")
     text = ca.certificate.decode()
-    return Tls(certificate, key, text, ssl.create_default_context(cadata=text))
+    return Tls(certificate, key, other_key, text, ssl.create_default_context(cadata=text))
 
 
 @pytest.fixture

@@ -17,10 +17,11 @@ from webhook.server import Server
 
 @dataclass(frozen=True)
 class Tls:
-    """A certificate of 127.0.0.1 in files, and a client's context that trusts its CA and nothing else."""
+    """A certificate of 127.0.0.1 in files, a client's context that trusts its CA only, and another key."""
 
     certificate: Path
     key: Path
+    other_key: Path
     ca: str
     client: ssl.SSLContext
 
