@@ -125,6 +125,11 @@ class Cluster:
         )
         return name
 
+    def fake_node(self, labels: dict[str, str]) -> None:
+        """Make a Node that no kubelet runs on: DaemonSets make a pod for it."""
+        node = {"apiVersion": "v1", "kind": "Node", "metadata": {"name": "fake", "labels": labels}}
+        self.apply(node, "--server-side")
+
     def certificate(self, name: str, names: str) -> tuple[Path, Path, Path]:
         """Issue a certificate from the cluster's CA; give paths of certificate, key and CA."""
         cert, key, ca = self.script("cert.sh", name, names).split()

@@ -147,8 +147,7 @@ def test_label_change_while_being_deleted(cluster: Cluster, namespace: str) -> N
 def test_other_workloads(cluster: Cluster, namespace: str, kind: str) -> None:
     """A labelled StatefulSet or DaemonSet makes pods with a registrar; unlabelled it carries nothing."""
     if kind == "DaemonSet":
-        node = {"apiVersion": "v1", "kind": "Node", "metadata": {"name": "fake"}}
-        cluster.kubectl("apply", "--server-side", "-f", "-", stdin=node)
+        cluster.fake_node({})
     cluster.create(workload(kind, namespace, LABELLED))
     assert carried(cluster, namespace, kind) == "vllm"
     pods(cluster, namespace, 1, 1)
