@@ -88,8 +88,8 @@ def registrar(
     """Build the container.
 
     `secret` names the Secret with LiteLLM's URL and key. `api_key` is the body of the environment variable
-    that holds the server's own key (`value` or `valueFrom`), already in the kubelet's syntax. `native` makes
-    it a sidecar for the list of init containers. Parts that never change are shared: do not write into them.
+    that holds the server's own key: `value`, as the server itself gets it, or `valueFrom`. `native` makes it
+    a sidecar for the list of init containers. Parts that never change are shared: do not write into them.
     """
     container: dict[str, Any] = {
         "name": contract.CONTAINER_NAME,
@@ -124,15 +124,15 @@ def _environment(
         for name, key in contract.SECRET_FIELDS.items()
     ]
     if api_key is not None:
-        env.append({"name": contract.ENV_SERVER_API_KEY, **_optional(api_key)})
+        env.append({"name": contract.ENV_SERVER_API_KEY, **_copied(api_key)})
     return env
 
 
-def _optional(body: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Make a copied reference optional: a missing one is a state the registrar says, not a pod that hangs."""
+def _copied(body: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Make a reference optional: a missing one is a state the registrar says, not a pod that hangs."""
     source = body.get("valueFrom")
     if not isinstance(source, Mapping):
-        return body
+        return {"value": literal(str(body.get("value", "")))}
     kinds = ("secretKeyRef", "configMapKeyRef")
     return {
         "valueFrom": {key: {**ref, "optional": True} if key in kinds else ref for key, ref in source.items()}

@@ -154,7 +154,8 @@ def _place(pod: Mapping[str, Any], server: Server, mode: InjectMode, nonce: str)
         return Problem(Reason.JOB_WOULD_NOT_COMPLETE, message, "spec.restartPolicy")
     taken = {server.port}
     for _, _, item in _containers(spec):
-        taken.update(port.get("containerPort") for _, port in objects(item.get("ports")))
+        declared = (port.get("containerPort") for _, port in objects(item.get("ports")))
+        taken.update(port for port in declared if isinstance(port, int))
     ports, first = _PORTS, 0
     if spec.get("hostNetwork") is True:
         ports = _HOST_PORTS

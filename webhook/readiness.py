@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any
 
 from sidecar.contract import ReadyCheck
 from webhook.pods import mapping, objects
-
-_HIGHEST_PORT: Final = 65535
+from webhook.ports import MAX_PORT
 
 
 def ready_check(container: Mapping[str, Any]) -> ReadyCheck | None:
@@ -48,4 +47,4 @@ def _port(container: Mapping[str, Any], port: object) -> int | None:
         )
         digits = int(port) if port.isascii() and port.isdigit() else None
         port = next(named, digits)
-    return port if isinstance(port, int) and 0 < port <= _HIGHEST_PORT else None
+    return port if isinstance(port, int) and 0 < port <= MAX_PORT else None

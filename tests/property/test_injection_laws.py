@@ -1,0 +1,321 @@
+"""Laws of injection, over pods with unknown fields at every depth."""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from fractions import Fraction
+from typing import Any
+
+from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import strategies as st
+
+from sidecar import contract
+from tests.restricted import violations
+from webhook.annotations import InjectMode
+from webhook.inject import Injection, inject
+from webhook.patch import Op, apply, pointer
+from webhook.reasons import Reason
+
+CONFIG = Injection(cluster="c", image="registry.example.com/sidecar:1")
+NOTE = pointer("metadata", "annotations", contract.ANNOTATION_INJECTED)
+GRACE = "/spec/terminationGracePeriodSeconds"
+MANY = settings(max_examples=1000, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+SOME = settings(MANY, max_examples=200)
+
+
+def fresh(values: list[Any]) -> st.SearchStrategy[Any]:
+    """Draw one of these values, never the same object twice."""
+    return st.sampled_from(values).map(copy.deepcopy)
+
+
+UNKNOWN = fresh(
+    [None, True, 0, -1.5, "", "text", [], {}, [1, {"a": None}], {"b": {"c": []}}, {"name": "registrar"}]
+)
+AMOUNTS = st.sampled_from(["0", "1", "500m", "0.5", "1e-1", "2"])
+HOOKS = fresh(
+    [
+        None,
+        {"exec": {"command": ["sleep", "10"]}},
+        {"sleep": {"seconds": 15}},
+        {"httpGet": {"path": "/drain", "port": 8000}},
+        {
+            "httpGet": {
+                "path": "/drain",
+                "port": 9469,
+                "httpHeaders": [{"name": contract.NONCE_HEADER, "value": "old"}],
+            }
+        },
+    ]
+)
+PROBES = fresh(
+    [
+        None,
+        {"httpGet": {"path": "/health", "port": "http"}},
+        {"httpGet": {"port": 8000, "scheme": "HTTPS", "httpHeaders": [{"name": "A", "value": "$(B)"}]}},
+        {"tcpSocket": {"port": 8000}, "timeoutSeconds": 3},
+        {"exec": {"command": ["true"]}},
+    ]
+)
+
+
+def optional(draw: st.DrawFn, holder: dict[str, Any], key: str, values: st.SearchStrategy[Any]) -> None:
+    """Leave a field out, or draw it; null is one of the things it may be."""
+    if draw(st.booleans()):
+        holder[key] = draw(values)
+
+
+@st.composite
+def resources(draw: st.DrawFn) -> Any:
+    """Draw the resources of a container, those of the Guaranteed class often enough."""
+    kind = draw(st.sampled_from(["none", "guaranteed", "defaulted", "mixed"]))
+    if kind == "none":
+        return draw(fresh([None, {}, {"limits": {"nvidia.com/gpu": "1"}}]))
+    limits = {"cpu": draw(AMOUNTS), "memory": draw(AMOUNTS), "nvidia.com/gpu": "1"}
+    if kind == "guaranteed":
+        return {"limits": limits, "requests": dict(limits)}
+    if kind == "defaulted":
+        return {"limits": limits}
+    # The API server refuses a request above its limit, so that only limits far above are drawn.
+    return {"limits": {"cpu": "8"}, "requests": {"cpu": draw(AMOUNTS), "memory": draw(AMOUNTS)}}
+
+
+@st.composite
+def containers(draw: st.DrawFn, name: str, image: str, port: int) -> dict[str, Any]:
+    """Draw a container."""
+    container: dict[str, Any] = {"name": name, "image": image}
+    optional(draw, container, "ports", fresh([[{"name": "http", "containerPort": port}]]))
+    optional(draw, container, "resources", resources())
+    optional(draw, container, "readinessProbe", PROBES)
+    optional(draw, container, "lifecycle", st.one_of(fresh([None, {}]), st.builds(dict, preStop=HOOKS)))
+    return container
+
+
+@st.composite
+def pods(draw: st.DrawFn) -> dict[str, Any]:
+    """Draw a labelled pod with one vLLM server among other containers, and unknown fields everywhere."""
+    server = draw(containers("server", "vllm/vllm-openai:v0.32.0", 8000))
+    others = [
+        draw(containers(f"other-{i}", "example.com/other:1", 9469 + i))
+        for i in range(draw(st.integers(0, 2)))
+    ]
+    where = draw(st.integers(0, len(others)))
+    spec: dict[str, Any] = {"containers": [*others[:where], server, *others[where:]]}
+    inits = st.lists(containers("init", "example.com/init:1", 9000), max_size=1)
+    optional(draw, spec, "initContainers", st.one_of(st.none(), inits))
+    optional(draw, spec, "terminationGracePeriodSeconds", st.sampled_from([None, 0, 30, 165, 7200]))
+    optional(draw, spec, "restartPolicy", st.sampled_from(["Always", "Never"]))
+    optional(draw, spec, "hostNetwork", st.booleans())
+    optional(draw, spec, "resources", fresh([None, {"limits": {"cpu": "4", "memory": "8Gi"}}]))
+    metadata: dict[str, Any] = {"labels": {contract.LABEL_SERVER: "vllm"}}
+    wishes = st.sampled_from(
+        [
+            {},
+            {"inject-mode": "container"},
+            {"pre-stop": "replace", "drain-timeout": "1h"},
+            {"injected": "spoofed", "propagation": "0"},
+        ]
+    )
+    said = wishes.map(lambda w: {f"{contract.DOMAIN}/{key}": value for key, value in w.items()})
+    optional(draw, metadata, "annotations", st.one_of(st.none(), said))
+    pod = {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec}
+    everywhere = list(holders(pod))
+    for index in draw(st.sets(st.integers(0, len(everywhere) - 1), max_size=6)):
+        everywhere[index]["x-unknown"] = draw(UNKNOWN)
+    return pod
+
+
+def holders(value: Any, key: str = "") -> Iterator[dict[str, Any]]:
+    """Give every object within, but maps of texts, which have no unknown fields."""
+    if isinstance(value, dict):
+        if key not in ("labels", "annotations", "limits", "requests"):
+            yield value
+        for name, item in value.items():
+            yield from holders(item, name)
+    elif isinstance(value, list):
+        for item in value:
+            yield from holders(item)
+
+
+def leaves(value: Any, path: tuple[str | int, ...] = ()) -> Iterator[tuple[str, Any]]:
+    """Give each value that holds no other, by its pointer."""
+    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    if not items or not value:
+        yield pointer(*path), value
+    for key, item in items:
+        yield from leaves(item, (*path, key))
+
+
+def may_change(path: str, value: Any, pod: Mapping[str, Any]) -> bool:
+    """Tell the documented exceptions: empty holders, the note, the grace, a hook of ours or handed over."""
+    holders = ("/lifecycle", "/preStop", "/initContainers", "/annotations", GRACE)
+    if value in (None, {}, []) and path.endswith(holders):
+        return True
+    annotations = pod["metadata"].get("annotations") or {}
+    handed_over = annotations.get(f"{contract.DOMAIN}/pre-stop") == "replace"
+    stale = path.partition("/lifecycle/")[0] in {
+        pointer("spec", "containers", index)
+        for index, item in enumerate(pod["spec"]["containers"])
+        if contract.NONCE_HEADER in json.dumps(item.get("lifecycle"))
+    }
+    hook = "/lifecycle/preStop/" in path and (handed_over or stale)
+    return path in (NOTE, GRACE) or hook
+
+
+def registrars(pod: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Give the containers called registrar, of both lists."""
+    both = [*(pod["spec"].get("initContainers") or ()), *pod["spec"]["containers"]]
+    return [item for item in both if item["name"] == contract.CONTAINER_NAME]
+
+
+@MANY
+@given(pods(), st.sampled_from(InjectMode))
+def test_only_adds(pod: dict[str, Any], mode: InjectMode) -> None:
+    """Every original path keeps its value; operations add, or replace keys we own and the grace, upwards."""
+    before = copy.deepcopy(pod)
+    decision = inject(pod, replace(CONFIG, mode=mode), "n0")
+    assert pod == before
+    after = dict(leaves(apply(pod, decision.ops)))
+    for path, value in leaves(before):
+        assert after.get(path, "(gone)") == value or may_change(path, value, before), path
+    json.dumps([op.to_json() for op in decision.ops], allow_nan=False)
+    for op in decision.ops:
+        assert op.op in ("add", "replace")
+        if op.op == "replace":
+            assert op.path in (NOTE, GRACE) or op.path.endswith("/lifecycle/preStop")
+    old, new = (
+        found["spec"].get("terminationGracePeriodSeconds") for found in (pod, apply(pod, decision.ops))
+    )
+    assert old == new or new > (old if old is not None else 30)
+
+
+@settings(MANY, max_examples=500)
+@given(pods(), st.sampled_from(InjectMode), st.sampled_from(InjectMode))
+def test_idempotent(pod: dict[str, Any], first: InjectMode, second: InjectMode) -> None:
+    """A second call has nothing to do, whatever its nonce, and even if the mode changed in between."""
+    decision = inject(pod, replace(CONFIG, mode=first), "n0")
+    assume(decision.reason is Reason.INJECTED)
+    injected = apply(pod, decision.ops)
+    assert len(registrars(injected)) == 1
+    again = inject(injected, replace(CONFIG, mode=second), "n1")
+    assert (again.ops, again.reason) == ((), Reason.ALREADY_INJECTED)
+
+
+@SOME
+@given(pods(), st.sampled_from(InjectMode))
+def test_idempotent_among_others(pod: dict[str, Any], mode: InjectMode) -> None:
+    """The same after another webhook put containers before ours and a mount was added to ours."""
+    decision = inject(pod, replace(CONFIG, mode=mode), "n0")
+    assume(decision.reason is Reason.INJECTED)
+    injected = apply(pod, decision.ops)
+    proxy = {"name": "istio-proxy", "image": "istio/proxyv2:1.28.0", "ports": [{"containerPort": 15090}]}
+    for kind in ("initContainers", "containers"):
+        injected["spec"][kind] = [{**proxy, "name": f"istio-{kind[:4]}"}, *(injected["spec"].get(kind) or ())]
+    registrars(injected)[0].setdefault("volumeMounts", []).append(
+        {"name": "kube-api-access", "mountPath": "/run"}
+    )
+    assert inject(injected, replace(CONFIG, mode=mode), "n1").ops == ()
+
+
+def qos(spec: Mapping[str, Any]) -> str:
+    """Compute the class as ComputePodQOS in pkg/apis/core/v1/helper/qos does, with sums."""
+    sums: dict[str, dict[str, Fraction]] = {"requests": {}, "limits": {}}
+    guaranteed = True
+    pod_level = spec.get("resources")
+    everything = (
+        [{"resources": pod_level}]
+        if pod_level is not None
+        else [
+            *spec["containers"],
+            *(spec.get("initContainers") or ()),
+        ]
+    )
+    for container in everything:
+        found = container.get("resources") or {}
+        limits = found.get("limits") or {}
+        limited = set()
+        for kind, amounts in (("requests", {**limits, **(found.get("requests") or {})}), ("limits", limits)):
+            for name in ("cpu", "memory"):
+                amount = fraction(amounts.get(name, "0"))
+                if amount > 0:
+                    sums[kind][name] = sums[kind].get(name, Fraction(0)) + amount
+                    limited |= {name} if kind == "limits" else set()
+        guaranteed &= limited == {"cpu", "memory"}
+    if not sums["requests"] and not sums["limits"]:
+        return "BestEffort"
+    return "Guaranteed" if guaranteed and sums["requests"] == sums["limits"] else "Burstable"
+
+
+def fraction(text: str) -> Fraction:
+    """Read the quantities that are drawn here, and ours."""
+    for suffix, factor in (("Mi", Fraction(2**20)), ("Gi", Fraction(2**30)), ("m", Fraction(1, 1000))):
+        if text.endswith(suffix):
+            return Fraction(text.removesuffix(suffix)) * factor
+    return Fraction(text)
+
+
+@settings(MANY, max_examples=500)
+@given(pods())
+def test_quality_of_service(pod: dict[str, Any]) -> None:
+    """The pod's class stays as it is; only BestEffort becomes Burstable, as anything with requests is."""
+    before = qos(pod["spec"])
+    decision = inject(pod, CONFIG, "n0")
+    after = qos(apply(pod, decision.ops)["spec"])
+    assert after == ("Burstable" if before == "BestEffort" and decision.ops else before)
+
+
+@SOME
+@given(pods(), st.sampled_from(InjectMode))
+def test_restricted(pod: dict[str, Any], mode: InjectMode) -> None:
+    """The container added passes the restricted Pod Security Standard by itself, in any pod."""
+    for ours in registrars(apply(pod, inject(pod, replace(CONFIG, mode=mode), "n0").ops)):
+        assert violations(ours) == []
+
+
+@SOME
+@given(pods())
+def test_only_where_asked(pod: dict[str, Any]) -> None:
+    """Without our label, or with inject: "false" beside it, a pod gets no patch and no warning."""
+    pod["metadata"]["labels"][contract.LABEL_INJECT] = "false"
+    assert inject(pod, CONFIG, "n0") == inject({}, CONFIG, "n0")
+    pod["metadata"]["labels"] = {"app": "x"}
+    decision = inject(pod, CONFIG, "n0")
+    assert (decision.ops, decision.problems) == ((), ())
+
+
+@SOME
+@given(pods(), st.sampled_from(["initContainers", "containers"]))
+def test_foreign_container(pod: dict[str, Any], kind: str) -> None:
+    """A container of our name that is not ours is refused with its reason, and nothing is changed."""
+    pod["spec"][kind] = [*(pod["spec"].get(kind) or ()), {"name": contract.CONTAINER_NAME, "image": "x"}]
+    decision = inject(pod, CONFIG, "n0")
+    assert (decision.ops, decision.reason) == ((), Reason.FOREIGN_CONTAINER)
+
+
+JSON = st.recursive(
+    st.one_of(
+        st.none(), st.booleans(), st.integers(-2, 70000), st.sampled_from(["", "vllm", "name", "$(X)"])
+    ),
+    lambda inner: st.one_of(
+        st.lists(inner, max_size=3), st.dictionaries(st.text(max_size=3), inner, max_size=3)
+    ),
+    max_leaves=6,
+)
+
+
+@SOME
+@given(pods(), st.data())
+def test_any_shape_is_decided(pod: dict[str, Any], data: st.DataObject) -> None:
+    """Whatever stands where something else should, a decision is made and its patch applies."""
+    holder = data.draw(st.sampled_from([found for found in holders(pod) if found]))
+    holder[data.draw(st.sampled_from(sorted(holder)))] = data.draw(JSON)
+    apply(pod, inject(pod, CONFIG, "n0").ops)
+
+
+def test_an_op_is_what_it_says() -> None:
+    """The law on leaves can fail: a changed value and a removed one are both seen."""
+    pod = {"a": {"b": [1, {"c": 2}]}, "d": None}
+    assert dict(leaves(pod)) == {"/a/b/0": 1, "/a/b/1/c": 2, "/d": None}
+    assert dict(leaves(apply(pod, [Op("remove", "/a/b/1/c")]))) == {"/a/b/0": 1, "/a/b/1": {}, "/d": None}
