@@ -12,7 +12,6 @@ from typing import Any, Final
 
 import httpx
 
-from tests.peers.cluster import wait_until
 from tests.peers.scripts import FOLDER, free_port, run, work_folder
 
 MASTER_KEY: Final = "sk-1234"
@@ -21,11 +20,15 @@ RELOAD_SECONDS: Final = 30
 
 
 class LiteLLM:
-    """Replicas by number, from 0, that share one database."""
+    """Replicas by number, from 0, that share one database.
+
+    `foreign` are the ids of rows that stay: `own_rows` and `remove_own_rows` leave them out.
+    """
 
     key = MASTER_KEY
 
     def __init__(self, work: Path, replicas: int, env: Mapping[str, str], host: str = "127.0.0.1") -> None:
+        self.foreign: frozenset[str] = frozenset()
         self._work = work
         self._host = host
         self._env = dict(env)
@@ -70,11 +73,6 @@ class LiteLLM:
         assert answer.status_code == 200, answer.text
         return [row for row in answer.json()["data"] if model_name in (None, row["model_name"])]
 
-    def names(self, replica: int = 0) -> set[str]:
-        """Give the model names a replica knows and shows."""
-        answer = self.call("GET", "/v1/models", replica=replica)
-        return {model["id"] for model in answer.json()["data"]}
-
     def stored(self) -> dict[str, str]:
         """Give every row of the table of models, by id, as the database writes it."""
         query = 'select row_to_json(t) from "LiteLLM_ProxyModelTable" t'
@@ -89,10 +87,15 @@ class LiteLLM:
         request = {"model": model, "messages": [message], "max_tokens": 5, "num_retries": 0, **body}
         return self.call("POST", "/v1/chat/completions", request, replica=replica, key=key)
 
-    def remove_all(self) -> None:
-        """Delete every row, for the next test."""
-        for model_id in self.stored():
-            self.call("POST", "/model/delete", {"id": model_id})
+    def own_rows(self) -> dict[str, dict[str, Any]]:
+        """Give the rows in the database that are not foreign, by id, without the time of the last change."""
+        rows = ((key, json.loads(text)) for key, text in self.stored().items() if key not in self.foreign)
+        return {key: {**row, "updated_at": None} for key, row in rows}
+
+    def remove_own_rows(self) -> None:
+        """Delete every row that is not foreign, for the next test."""
+        for key in self.own_rows():
+            self.call("POST", "/model/delete", {"id": key})
 
 
 @contextmanager
@@ -115,13 +118,3 @@ def litellm(
         with ThreadPoolExecutor(replicas) as pool:
             list(pool.map(proxy.start, range(replicas)))
         yield proxy
-
-
-def wait_for_names(proxy: LiteLLM, expected: set[str], seconds: float) -> None:
-    """Wait until every replica shows exactly these model names."""
-    for replica in range(len(proxy.urls)):
-        wait_until(
-            f"list {sorted(expected)} on replica {replica}",
-            seconds,
-            lambda replica=replica: proxy.names(replica) == expected,  # type: ignore[misc]
-        )

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Final
 
 FOLDER: Final = Path(__file__).parent
+CACHE: Final = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "litellm-registrar"
 HOW_TO_GET: Final = "`make test-real` installs the peers (tests/peers/install.sh real)"
 # What says, with --check, whether a peer is installed.
 INSTALLERS: Final = {

@@ -1,0 +1,130 @@
+"""A pod's end on the real LiteLLM and real servers: what is in flight ends, and no request is lost."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+import pytest
+
+from sidecar.sockets import _established, owes
+from tests.load import Load, examples
+from tests.peers.proxy import LiteLLM
+from tests.peers.servers import ModelServer
+from tests.real.conftest import Pods, Start
+
+pytestmark = [pytest.mark.real, pytest.mark.timeout(240)]
+
+# Engine, its label, its slow model, and how many tokens it writes in some 8 s on a busy machine.
+SLOW = {
+    "llama-server": ("openai", "tiny-llama-server", 500),
+    "ollama": ("ollama", "tiny-slow:latest", 250),
+    "vllm": ("vllm", "tiny-vllm", 500),
+}
+KINDS = {"plain": (1, False), "streamed": (1, True), "queued": (3, False)}
+
+
+@dataclass(frozen=True)
+class Ended:
+    """A request that has ended: when, and with how many tokens."""
+
+    at: float
+    tokens: int
+
+
+def ask(proxy: LiteLLM, model: str, tokens: int, begun: threading.Event | None = None) -> Ended:
+    """Send one request that takes long and read its whole answer: streamed if `begun` is given, and set."""
+    body: dict[str, Any] = {"model": model, "messages": [{"role": "user", "content": "hello"}]}
+    body |= {"max_tokens": tokens, "num_retries": 0}
+    headers = {"Authorization": f"Bearer {proxy.key}"}
+    url = f"{proxy.urls[0]}/v1/chat/completions"
+    if begun is None:
+        answer = httpx.post(url, json=body, headers=headers, timeout=120, trust_env=False)
+        assert answer.status_code == 200, answer.text
+        return Ended(time.monotonic(), answer.json()["usage"]["completion_tokens"])
+    body |= {"stream": True, "stream_options": {"include_usage": True}}
+    events = []
+    with httpx.stream("POST", url, json=body, headers=headers, timeout=120, trust_env=False) as answer:
+        assert answer.status_code == 200, answer.read()
+        for line in answer.iter_lines():
+            begun.set()
+            events += [line.removeprefix("data: ")] if line else []
+    assert events[-1] == "[DONE]", events[-1]
+    return Ended(time.monotonic(), json.loads(events[-2])["usage"]["completion_tokens"])
+
+
+def owed(server: ModelServer) -> int:
+    """Count the connections on which the server owes a whole answer."""
+    return sum(map(owes, _established(local_port=server.port)))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("engine", SLOW)
+def test_what_is_in_flight_ends_before_the_drain(
+    engine: str,
+    kind: str,
+    proxy: LiteLLM,
+    shared_server: Callable[[str], ModelServer],
+    pods: Pods,
+) -> None:
+    """The hook answers when the last request has ended, and soon after it, though LiteLLM keeps its pool."""
+    label, model, tokens = SLOW[engine]
+    count, stream = KINDS[kind]
+    server = shared_server(engine)
+    pod = pods.serve(server, label, proxy)
+    # A row without the registrar's `Connection: close`, as another tool would make it: LiteLLM keeps its
+    # connections to the server open when they are idle.
+    params = {"model": f"openai/{model}", "api_base": f"{server.url}/v1", "api_key": "none"}
+    proxy.create("pooled", params, {"id": f"pooled-{engine}-{kind}"})
+    assert proxy.chat("pooled", max_tokens=1).status_code == 200
+    share, first = tokens // count, threading.Event() if stream else None
+    with ThreadPoolExecutor(count) as pool:
+        requests: list[Future[Ended]] = [pool.submit(ask, proxy, model, share, first) for _ in range(count)]
+        in_flight = first.is_set if first else lambda: owed(server) == count
+        pod.wait_for("requests in flight", in_flight, 15)
+        begun = time.monotonic()
+        pod.drain()
+        drained = time.monotonic()
+        ended = [request.result(timeout=1) for request in requests]
+    assert [one.tokens for one in ended] == [share] * count
+    last = max(one.at for one in ended)
+    assert last - begun > 4, "the requests must outlast the drain's own wait, or this shows nothing"
+    assert last - 0.2 < drained < last + 15
+
+
+async def test_replacing_a_pod_under_load_loses_nothing(
+    shipped: LiteLLM, own_server: Start, pods: Pods
+) -> None:
+    """A pod is replaced by another of its name, as a rolling update does it: every request is answered."""
+    # Several at once, each with the context a stream needs.
+    flags, env = ("--parallel", "8"), {"ALIAS": "rolling", "CONTEXT": "16384"}
+    old = pods.serve(own_server(*flags, **env), "openai", shipped, {})
+    load = Load(
+        urls=shipped.urls,
+        model="rolling",
+        key=shipped.key,
+        rate=10,
+        body={"max_tokens": 5},
+        stream_body={"max_tokens": 1500},
+    )
+    running = asyncio.create_task(load.run())
+    try:
+        server = await asyncio.to_thread(own_server, *flags, **env)
+        new = await asyncio.to_thread(pods.serve, server, "openai", shipped, {})
+        await asyncio.to_thread(old.delete)
+        left = new.rows(shipped).keys()
+    finally:
+        load.stopping.set()
+        tally = await running
+    assert left == {"rolling"}
+    assert tally.sent > 200
+    assert tally.failed() == 0, examples(tally.lost)
+    await asyncio.to_thread(new.delete)
+    assert shipped.own_rows() == {}
