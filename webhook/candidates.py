@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any, Final
@@ -13,7 +14,7 @@ from webhook.annotations import PREFIX, Wishes
 from webhook.pods import objects
 from webhook.reasons import Problem, Reason
 from webhook.sources import programs
-from webhook.sources.argv import ENTRYPOINT, argv, basename, commands, environment
+from webhook.sources.argv import ENTRYPOINT, argv, basename, commands, environment, is_script
 from webhook.sources.options import Serving
 from webhook.sources.programs import Program
 from webhook.sources.shell import UnreadableError
@@ -28,6 +29,7 @@ _WORDS: Final[Mapping[Engine, tuple[str, ...]]] = {
     Engine.OLLAMA: ("ollama",),
     Engine.OPENAI: ("vllm", "ollama", "llama", "sglang", "text-generation", "huggingfaceserver"),
 }
+_TELLING: Final = re.compile("|".join(_WORDS[Engine.OPENAI]))
 # KServe's name for the container that serves.
 _SERVING_NAME: Final = "kserve-container"
 _VARIABLES: Final[Mapping[Engine, tuple[str, ...]]] = {
@@ -71,24 +73,43 @@ class Candidate:
         return str(self.container.get("name") or self.path)
 
 
-def candidates(spec: Mapping[str, Any], path: str) -> Iterator[Candidate]:
-    """Read every container of a pod spec that stands at `path`, save the registrar."""
-    for index, container in objects(spec.get("containers")):
-        if container.get("name") != CONTAINER_NAME:
-            yield read(index, f"{path}.containers[{index}]", container)
+def choose(spec: Mapping[str, Any], engine: Engine, wishes: Wishes, path: str) -> Candidate | Problem:
+    """Choose the server among the containers of a pod spec that stands at `path`.
+
+    A Problem names the annotation that settles it.
+    """
+    where = f"{path}.containers"
+    found = [(i, c) for i, c in objects(spec.get("containers")) if c.get("name") != CONTAINER_NAME]
+    if wishes.container is not None:
+        named = next(((i, c) for i, c in found if c.get("name") == wishes.container), None)
+        if named is not None:
+            return read(named[0], f"{where}[{named[0]}]", named[1])
+        names = ", ".join(str(c.get("name")) for _, c in found) or "none"
+        message = f"{PREFIX}container says {wishes.container}; the pod has {names}"
+        return Problem(Reason.NO_SERVER, message, where)
+    # Most containers of a big pod are not worth a second look.
+    telling = [read(i, f"{where}[{i}]", c) for i, c in found if _is_telling(c)]
+    best, top = _best(telling, engine)
+    if best < Likeness.IMAGE:
+        known = {c.index: c for c in telling}
+        telling = [known.get(i) or read(i, f"{where}[{i}]", c) for i, c in found]
+        best, top = _best(telling, engine)
+    if best is Likeness.OTHER:
+        return Problem(Reason.NO_SERVER, _nothing(telling, engine), where)
+    if len(top) > 1:
+        message = f"{', '.join(c.name for c in top)} could each be the server; name it in {PREFIX}container"
+        return Problem(Reason.SEVERAL_SERVERS, message, where)
+    return top[0]
 
 
 def read(index: int, path: str, container: Mapping[str, Any]) -> Candidate:
     """Read one container."""
     image = programs.image(str(container.get("image") or ""))
-    own = environment(container)
-    env = {**image.env, **own} if image else own
-    words = argv(
-        container,
-        env,
-        image.entrypoint if image else (ENTRYPOINT,),
-        image.default if image else (),
-    )
+    env = environment(container)
+    if image and image.env:
+        env = {**image.env, **env}
+    entrypoint, default = (image.entrypoint, image.default) if image else ((ENTRYPOINT,), ())
+    words = argv(container, env, entrypoint, default)
     runs, client = [], False
     try:
         for command in commands(words, env, programs.start):
@@ -98,28 +119,8 @@ def read(index: int, path: str, container: Mapping[str, Any]) -> Candidate:
                 client |= programs.is_client(command.words)
     except UnreadableError as error:
         return Candidate(index, path, container, env, words, unreadable=str(error))
-    return Candidate(index, path, container, env, words, tuple(runs), client=client and not runs)
-
-
-def choose(found: Sequence[Candidate], engine: Engine, wishes: Wishes, path: str) -> Candidate | Problem:
-    """Choose the server among the containers; a Problem names the annotation that settles it."""
-    where = f"{path}.containers"
-    if wishes.container is not None:
-        named = next((c for c in found if c.name == wishes.container), None)
-        if named is None:
-            names = ", ".join(c.name for c in found) or "none"
-            message = f"{PREFIX}container says {wishes.container}; the pod has {names}"
-            return Problem(Reason.NO_SERVER, message, where)
-        return named
-    ranked = [(likeness(c, engine), c) for c in found]
-    best = max((rank for rank, _ in ranked), default=Likeness.OTHER)
-    top = [c for rank, c in ranked if rank == best]
-    if best is Likeness.OTHER:
-        return Problem(Reason.NO_SERVER, _nothing(found, engine), where)
-    if len(top) > 1:
-        message = f"{', '.join(c.name for c in top)} could each be the server; name it in {PREFIX}container"
-        return Problem(Reason.SEVERAL_SERVERS, message, where)
-    return top[0]
+    unreadable = "it starts no server known here" if is_script(words) and not runs else ""
+    return Candidate(index, path, container, env, words, tuple(runs), unreadable, client and not runs)
 
 
 def likeness(candidate: Candidate, engine: Engine) -> Likeness:
@@ -133,6 +134,21 @@ def likeness(candidate: Candidate, engine: Engine) -> Likeness:
     if any(word in image for word in _WORDS[kind]):
         return Likeness.IMAGE
     return Likeness.HINT if _has_hint(candidate, kind) else Likeness.NOTHING
+
+
+def _is_telling(container: Mapping[str, Any]) -> bool:
+    """Tell whether image or command hold a word that speaks for any engine."""
+    for key in ("image", "command", "args"):
+        part = container.get(key)
+        if part and _TELLING.search(part if isinstance(part, str) else str(part)):
+            return True
+    return False
+
+
+def _best(found: Sequence[Candidate], engine: Engine) -> tuple[Likeness, list[Candidate]]:
+    ranked = [(likeness(c, engine), c) for c in found]
+    best = max((rank for rank, _ in ranked), default=Likeness.OTHER)
+    return best, [c for rank, c in ranked if rank is best]
 
 
 def _has_hint(candidate: Candidate, engine: Engine) -> bool:

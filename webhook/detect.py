@@ -9,7 +9,7 @@ from typing import Any, Final
 from sidecar.contract import Engine
 from webhook import ports
 from webhook.annotations import PREFIX, Wishes
-from webhook.candidates import Candidate, candidates, choose
+from webhook.candidates import Candidate, choose
 from webhook.pods import labels_of, mapping, objects
 from webhook.reasons import Problem, Reason
 from webhook.sources import programs
@@ -65,8 +65,7 @@ def detect(pod: Mapping[str, Any], engine: Engine, wishes: Wishes, path: str = "
     labels = labels_of(pod)
     if _LWS_NAME in labels and labels.get(_LWS_INDEX) != "0":
         return Problem(Reason.NOT_LEADER, "a worker of a LeaderWorkerSet; only its leader serves", path)
-    found = tuple(candidates(mapping(pod.get("spec")), path))
-    chosen = choose(found, engine, wishes, path)
+    chosen = choose(mapping(pod.get("spec")), engine, wishes, path)
     if isinstance(chosen, Problem):
         return chosen
     reading = _reading(chosen, engine, wishes)
@@ -161,7 +160,7 @@ def _hidden(reading: _Reading) -> str:
     if reading.serving.port is not None:
         return f"the port is {readable(reading.serving.port)}"
     if reading.candidate.unreadable and not reading.certain:
-        return f"the script cannot be read: {reading.candidate.unreadable}"
+        return f"the port stands in a script, of which nothing can be told: {reading.candidate.unreadable}"
     return "a config file or a variable may name the port" if reading.serving.open else ""
 
 

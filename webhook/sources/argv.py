@@ -79,6 +79,11 @@ def commands(
         yield from commands(command.words, command.env, starts, nesting + 1)
 
 
+def is_script(words: Sequence[str]) -> bool:
+    """Tell whether the words are a shell with its script."""
+    return _script(words) is not None
+
+
 def basename(word: str) -> str:
     """Give the last part of a path."""
     return word.rsplit("/", 1)[-1]

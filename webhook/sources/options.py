@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from webhook.sources.text import is_loose
+from webhook.sources.text import is_known, is_loose
 
 _NEGATIVE: Final = re.compile(r"-\d+|-\d*\.\d+", re.ASCII)
 
@@ -72,7 +72,8 @@ def read_options(words: Sequence[str], options: Mapping[str, Option]) -> Found:
         word = words[index]
         index += 1
         if not _is_option(word):
-            found.open |= is_loose(word)
+            # An unknown word, or words, may be options.
+            found.open |= is_loose(word) or not is_known(word[:1])
             continue
         if word == "--":
             break
