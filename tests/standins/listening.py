@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 from typing import Final
 
@@ -82,3 +83,11 @@ def _bound(host: str, port: int) -> socket.socket:
     sock.bind((host, port))
     sock.setblocking(False)
     return sock
+
+
+def free_port(host: str, preferred: int) -> int:
+    """Give the preferred port if nothing listens on it at this address, else a free one."""
+    for port in (preferred, 0):
+        with contextlib.suppress(OSError), _bound(host, port) as sock:
+            return int(sock.getsockname()[1])
+    raise OSError(f"no free port on {host}")
