@@ -92,6 +92,7 @@ class _Reader:
                 raise UnreadableError("a quote is not closed")
             position = match.end()
             self.take(match.lastgroup or "", match[match.lastgroup or 0])
+        self.end_word()
         self.end_command("\n")
         return tuple(self.commands)
 
