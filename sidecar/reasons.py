@@ -60,6 +60,7 @@ class Reason(StrEnum):
     LITELLM_BAD_URL = "litellm_bad_url", "LiteLLM's address in the Secret is not an http or https URL"
     LITELLM_BAD_CA = "litellm_bad_ca", "The certificate authority in the Secret (ca.crt) cannot be read"
     LITELLM_UNREACHABLE = "litellm_unreachable", "LiteLLM cannot be reached"
+    LITELLM_NO_ANSWER = "litellm_no_answer", "LiteLLM takes requests and does not answer them, or not in time"
     LITELLM_WRONG_KEY = "litellm_wrong_key", "LiteLLM does not know this key"
     LITELLM_KEY_MAY_NOT_WRITE = (
         "litellm_key_may_not_write",
@@ -83,10 +84,6 @@ class Reason(StrEnum):
     BLOCKED_BY_SOMEONE_ELSE = (
         "blocked_by_someone_else",
         "Someone has blocked this row in LiteLLM; the registrar leaves it so",
-    )
-    BAD_NAME_TEMPLATE = (
-        "bad_name_template",
-        "The name template cannot be filled in; the server's own model names are used",
     )
 
     # The registrar itself.

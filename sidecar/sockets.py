@@ -77,8 +77,8 @@ class Connection:
 class SocketSample:
     """Connections that others have with the server.
 
-    `busy`: the server owes an answer, or may be in the middle of one. `spoken_lately`: busy, or something was
-    said in the last 5 s.
+    `busy`: the server owes an answer, or may be in the middle of one. `spoken_lately`: it owes one, or
+    something was said in the last 5 s.
     """
 
     busy: int
@@ -118,7 +118,7 @@ def judge(
         asks = connection.remote[0] not in probers
         works = owes(connection) or (asks and may_be_busy(connection))
         busy += works
-        lately += works or (asks and min(connection.sent, connection.received) < LATELY)
+        lately += owes(connection) or (asks and min(connection.sent, connection.received) < LATELY)
     return SocketSample(busy, lately)
 
 

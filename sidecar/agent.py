@@ -1,0 +1,341 @@
+"""The registrar's loop and its states.
+
+`waiting -> serving <-> blocked`, `-> draining -> drained`, and from `drained` back: preStop hooks also run
+when a single container restarts, and a pod that lives on must come back. The agent never ends by itself.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from enum import StrEnum
+from typing import Any, Final, Protocol
+
+from sidecar.clock import Clock
+from sidecar.contract import PodIdentity, Settings
+from sidecar.drain import Drain, Outcome, Stage
+from sidecar.health import REFUSED_APART, WAITING_POLL, Condition, Health, Roster, judge, poll_after, update
+from sidecar.keeper import Keeper
+from sidecar.log import Log, Word, stamp
+from sidecar.problems import Problems
+from sidecar.reasons import Reason
+from sidecar.registration import Row, Stored, adopted, desired_rows, is_ours, row_id
+from sidecar.servers.shapes import Answer, Observation, Refused
+from sidecar.traffic import Traffic
+
+SERVER: Final = "server"
+READINESS: Final = "readiness"
+# A server in ill health for one of these is not there at all; for any other it may still be at work.
+_NOT_THERE: Final = frozenset({Reason.SERVER_REFUSED, Reason.SERVER_TIMEOUT, Reason.SERVER_UNREACHABLE})
+_AFTER_FAULT: Final = 5.0
+
+
+class State(StrEnum):
+    """Where the registrar is."""
+
+    WAITING = "waiting"
+    SERVING = "serving"
+    BLOCKED = "blocked"
+    DRAINING = "draining"
+    DRAINED = "drained"
+
+
+_ENDING: Final = frozenset({State.DRAINING, State.DRAINED})
+
+
+class Observed(Protocol):
+    """The model server: see `sidecar.servers`."""
+
+    @property
+    def base_url(self) -> str:
+        """Give its address, without /v1."""
+        ...
+
+    async def observe(self) -> Observation:
+        """Look at it once."""
+        ...
+
+
+class Agent:
+    """Watches the server, tells the keeper which rows are wanted, and drains when asked."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        identity: PodIdentity,
+        server: Observed,
+        keeper: Keeper,
+        traffic: Traffic,
+        *,
+        api_key: str | None,
+        problems: Problems,
+        log: Log,
+        clock: Clock,
+    ) -> None:
+        self._settings = settings
+        self._identity = identity
+        self._server = server
+        self._keeper = keeper
+        self._traffic = traffic
+        self._api_key = api_key
+        self._problems = problems
+        self._log = log
+        self._clock = clock
+        self._began = clock.now()
+        self._state = State.WAITING
+        self._since = clock.today()
+        self._health = Health()
+        self._answer: Answer | None = None
+        self._roster = Roster({})
+        self._rows: dict[str, Row] = {}
+        self._registered_once = False
+        self._look_back = asyncio.Event()
+        self._drain: Drain | None = None
+        self._draining: asyncio.Task[Outcome] | None = None
+        self._drain_began = 0.0
+        self._refused_since_drain = False
+        keeper.tell(self.review)
+
+    @property
+    def state(self) -> State:
+        """Where the registrar is now."""
+        return self._state
+
+    @property
+    def in_flight(self) -> int | None:
+        """Requests in flight as the drain last saw them; None when that is unknown."""
+        return self._drain.in_flight if self._drain is not None else None
+
+    async def run(self) -> None:
+        """Work for ever."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._unfailing(self._watch), name="watch")
+            tasks.create_task(self._unfailing(self._meet_litellm), name="meet LiteLLM")
+
+    def ready(self) -> bool:
+        """Tell whether the pod may count as ready: registered once, or waited for long enough."""
+        return self._registered_once or self._clock.now() - self._began >= self._settings.ready_timeout
+
+    def status(self) -> Mapping[str, Any]:
+        """Give what `/status` shows."""
+        last, answer = self._problems.last, self._answer
+        return {
+            "state": self._state,
+            "since": stamp(self._since),
+            "ready": self.ready(),
+            "server": self._server.base_url,
+            "engine": answer.engine if answer else None,
+            "version": answer.version if answer else None,
+            "models": [model.id for model in answer.models] if answer else [],
+            "rows": [
+                {"id": entry.id, "model_name": entry.name, "model": entry.served, "state": entry.state}
+                for entry in self._keeper.entries
+            ],
+            "waiting_for": self._drain.stage if self._state is State.DRAINING and self._drain else None,
+            "in_flight": self.in_flight,
+            "problems": [
+                {"reason": problem.reason, "since": stamp(problem.since)}
+                for problem in self._problems.current()
+            ],
+            "last_problem": {"reason": last.reason, "detail": last.detail, "since": stamp(last.since)}
+            if last
+            else None,
+        }
+
+    async def drain(self, why: str) -> Outcome:
+        """Drain, or join the drain under way, or give the outcome of the last one. `why`: who asks."""
+        if self._draining is None:
+            self._draining = asyncio.create_task(self._run_drain(why), name="drain")
+        return await asyncio.shield(self._draining)
+
+    def review(self) -> None:
+        """Look whether the state has changed; called after each change of health or of a row."""
+        if self._state in _ENDING:
+            return
+        registered = sum(entry.registered for entry in self._keeper.entries)
+        if registered and self._health.condition is Condition.ILL:
+            self._enter(State.BLOCKED)
+        elif registered and self._keeper.settled():
+            self._enter(State.SERVING)
+        elif not registered:
+            self._enter(State.WAITING)
+
+    async def _unfailing(self, work: Callable[[], Awaitable[None]]) -> None:
+        while True:
+            try:
+                await work()
+            except Exception as error:  # noqa: BLE001 - a registrar that exits makes its pod unready for ever
+                self._problems.say(work.__name__, Reason.INTERNAL_ERROR, repr(error))
+                await self._clock.sleep(_AFTER_FAULT)
+            else:
+                return
+
+    async def _meet_litellm(self) -> None:
+        """Make LiteLLM's acquaintance at once; look back once for rows of an earlier life."""
+        await self._keeper.greet(
+            row_id(self._settings.cluster, self._identity.namespace, self._identity.pod_uid, "")
+        )
+        await self._look_back.wait()
+        self._adopt(await self._keeper.table())
+
+    async def _watch(self) -> None:
+        while True:
+            seen = await self._server.observe()
+            now = self._clock.now()
+            self._note(seen, now)
+            self._say_if_late()
+            await self._clock.sleep(self._until_next_look())
+
+    def _until_next_look(self) -> float:
+        if self._state is State.DRAINED:
+            return WAITING_POLL
+        if self._state is State.DRAINING:
+            return REFUSED_APART
+        return poll_after(self._health, serving=bool(self._rows), poll_interval=self._settings.poll_interval)
+
+    def _note(self, seen: Observation, now: float) -> None:
+        self._health = judge(self._health, seen, now, had_models=bool(self._rows))
+        answer = seen if isinstance(seen, Answer) and self._health.condition is Condition.WELL else None
+        if self._state in _ENDING:
+            self._refused_since_drain |= isinstance(seen, Refused)
+            if not self._lives_on(answer, now):
+                return
+            self._return_to_service()
+        self._roster = update(self._roster, answer)
+        if answer is not None:
+            self._take(answer)
+        self._rows = {served: row for served, row in self._rows.items() if served in self._roster}
+        self._speak(now)
+        self._keeper.want(self._rows.values(), blocked=self._health.condition is Condition.ILL)
+        if self._health.condition is Condition.ILL:
+            self._look_back.set()
+        self.review()
+
+    def _take(self, answer: Answer) -> None:
+        rows = desired_rows(
+            answer, self._server.base_url, self._settings, self._identity, api_key=self._api_key
+        )
+        self._rows |= {row.served: row for row in rows}
+        if answer.models and not _same(answer, self._answer):
+            self._log.event(
+                Word.FOUND,
+                "The server answers",
+                engine=answer.engine,
+                version=answer.version,
+                models=[model.id for model in answer.models],
+                url=self._server.base_url,
+                waited=None if self._answer else self._clock.now() - self._began,
+            )
+            self._answer = answer
+
+    def _speak(self, now: float) -> None:
+        reason = self._health.reason
+        if reason is None:
+            self._problems.clear(SERVER, quiet=self._state is not State.SERVING)
+        elif self._rows:
+            self._problems.say(SERVER, reason, self._health.detail)
+        else:
+            waited = now - self._began
+            self._problems.say(
+                SERVER,
+                reason,
+                self._health.detail,
+                word=Word.WAITING,
+                url=self._server.base_url,
+                waited=waited,
+            )
+
+    def _say_if_late(self) -> None:
+        if self.ready() and not self._registered_once and self._state is State.WAITING:
+            self._problems.say(READINESS, Reason.READY_TIMEOUT, ready_timeout=self._settings.ready_timeout)
+
+    def _enter(self, state: State) -> None:
+        if state is self._state:
+            return
+        self._state, self._since = state, self._clock.today()
+        entries = self._keeper.entries
+        if state is State.SERVING:
+            self._registered_once = True
+            self._problems.clear(READINESS, quiet=True)
+            self._look_back.set()
+            names = [entry.name for entry in entries if entry.state == "registered"]
+            self._log.event(
+                Word.SERVING,
+                f"{len(names)} of {len(self._rows)} models are routable through LiteLLM",
+                names=names,
+            )
+        elif state is State.BLOCKED:
+            self._log.event(
+                Word.BLOCKED,
+                "The server is not well; LiteLLM is told to send it nothing until it is",
+                reason=self._health.reason,
+                detail=self._health.detail,
+                rows=len(entries),
+            )
+
+    def _adopt(self, table: tuple[Stored, ...]) -> None:
+        """Take care of rows of this very pod that an earlier life of this registrar left behind."""
+        settings, identity = self._settings, self._identity
+        known = {entry.id for entry in self._keeper.entries}
+        for stored in table:
+            if stored.id in known or not is_ours(stored, settings, identity):
+                continue
+            row = adopted(stored)
+            same_id = row_id(settings.cluster, identity.namespace, identity.pod_uid, row.served) == row.id
+            keep = same_id and self._state not in _ENDING
+            self._keeper.adopt(row, keep=keep)
+            if keep:
+                self._rows.setdefault(row.served, row)
+                self._roster = Roster({**self._roster.missing, row.served: 0})
+
+    async def _run_drain(self, why: str) -> Outcome:
+        self._drain_began = self._clock.now()
+        self._refused_since_drain = False
+        self._enter(State.DRAINING)
+        self._drain = Drain(
+            self._settings,
+            self._keeper,
+            self._traffic,
+            server_gone=self._server_gone,
+            problems=self._problems,
+            log=self._log,
+            clock=self._clock,
+        )
+        self._rows, self._roster = {}, Roster({})
+        try:
+            return await self._drain.run(why)
+        except Exception as error:  # noqa: BLE001 - the hook must be answered, or the pod hangs
+            self._problems.say("drain", Reason.INTERNAL_ERROR, repr(error))
+            took = self._clock.now() - self._drain_began
+            return Outcome(Stage.OVERDUE, took, None, len(self._keeper.entries))
+        finally:
+            self._enter(State.DRAINED)
+
+    def _server_gone(self) -> bool:
+        return self._health.condition is Condition.ILL and self._health.reason in _NOT_THERE
+
+    def _lives_on(self, answer: Answer | None, now: float) -> bool:
+        """Tell whether the drain was for a restart of the server alone.
+
+        An answer by itself proves nothing: vLLM with --shutdown-timeout lists its models until it exits.
+        """
+        if answer is None or not answer.models or self._state is not State.DRAINED:
+            return False
+        return self._refused_since_drain or now - self._drain_began >= self._settings.grace_period
+
+    def _return_to_service(self) -> None:
+        self._draining = self._drain = self._answer = None
+        self._enter(State.WAITING)
+        self._problems.clear("drain", quiet=True)
+        self._log.event(
+            Word.WAITING,
+            "The pod lives on and its server answers again; its models are registered anew",
+            after=self._clock.now() - self._drain_began,
+        )
+
+
+def _same(one: Answer, other: Answer | None) -> bool:
+    if other is None:
+        return False
+    ids = [model.id for model in one.models], [model.id for model in other.models]
+    return (one.engine, one.version) == (other.engine, other.version) and ids[0] == ids[1]

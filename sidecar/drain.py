@@ -1,0 +1,176 @@
+"""The drain: rows deleted, LiteLLM's replicas given time to notice, requests in flight ended, then gone.
+
+Deleting, not blocking: a deleted name is read through to the database and recovers within 1.5 s of its
+replacement's registration, a blocked one stays refused on other replicas for up to 30 s (measured on LiteLLM
+1.106). A replica that did not handle the deletion goes on sending until its reload, every 30 s as shipped and
+later under load: hence a minimum wait, and after it a wait for as long as requests still come.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+from sidecar.clock import Clock
+from sidecar.contract import GRACE_MARGIN, Settings
+from sidecar.keeper import Keeper
+from sidecar.log import Log, Word
+from sidecar.problems import Problems
+from sidecar.reasons import Reason
+from sidecar.traffic import QUIET_SECONDS, Quiet, Reading, Traffic
+
+DRAIN: Final = "drain"
+
+
+class Stage(StrEnum):
+    """What a drain waits for now, and the three ways it ends."""
+
+    DELETING = "deleting"
+    PROPAGATING = "propagating"
+    IN_FLIGHT = "in_flight"
+    DONE = "done"
+    SERVER_GONE = "server_gone"
+    OVERDUE = "overdue"
+
+
+_ENDS: Final = frozenset({Stage.DONE, Stage.SERVER_GONE, Stage.OVERDUE})
+_SENTENCES: Final = {
+    Stage.DELETING: "Removing the models from LiteLLM",
+    Stage.PROPAGATING: "Removed; waiting until every LiteLLM replica has noticed",
+    Stage.IN_FLIGHT: "Waiting until nothing is in flight and nothing arrives any more",
+    Stage.DONE: "Nothing is in flight; the server may stop",
+    Stage.SERVER_GONE: "The server does not answer any more, so nothing is waited for",
+    Stage.OVERDUE: "The time for draining is over; the server is let go",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The times of one drain, on the clock that counts seconds.
+
+    `propagation` and `quiet` are 0 when LiteLLM never had a row of this pod.
+    """
+
+    began: float
+    deadline: float
+    propagation: float
+    quiet: float
+
+
+def plan(settings: Settings, began: float, *, had_rows: bool) -> Plan:
+    """Give a drain its times: bounded by its own timeout and by the grace period less its margin."""
+    propagation = settings.propagation if had_rows else 0.0
+    longest = min(settings.grace_period - GRACE_MARGIN, propagation + settings.drain_timeout)
+    return Plan(began, began + max(0.0, longest), propagation, QUIET_SECONDS if had_rows else 0.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Situation:
+    """Where a drain is.
+
+    `deleted_at` is None while rows are left; `tried`: each deletion was tried at least once.
+    """
+
+    now: float
+    deleted_at: float | None
+    tried: bool
+    server_gone: bool
+    quiet: Quiet
+
+
+def stage(plan: Plan, at: Situation) -> Stage:
+    """Tell what a drain waits for, or how it ends."""
+    if at.server_gone and (at.deleted_at is not None or at.tried):
+        return Stage.SERVER_GONE
+    if at.now >= plan.deadline:
+        return Stage.OVERDUE
+    if at.deleted_at is None:
+        return Stage.DELETING
+    if at.now < at.deleted_at + plan.propagation:
+        return Stage.PROPAGATING
+    return Stage.DONE if at.quiet.reached(at.now, plan.quiet) else Stage.IN_FLIGHT
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a drain went.
+
+    `cut` requests were in flight when it ended (None: unknown), `rows_left` could not be removed.
+    """
+
+    end: Stage
+    seconds: float
+    cut: int | None
+    rows_left: int
+
+
+class Drain:
+    """One drain. `server_gone` tells whether the server is known not to answer any more."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        keeper: Keeper,
+        traffic: Traffic,
+        *,
+        server_gone: Callable[[], bool],
+        problems: Problems,
+        log: Log,
+        clock: Clock,
+    ) -> None:
+        self._settings = settings
+        self._keeper = keeper
+        self._traffic = traffic
+        self._server_gone = server_gone
+        self._problems = problems
+        self._log = log
+        self._clock = clock
+        self.stage = Stage.DELETING
+        self.in_flight: int | None = None
+
+    async def run(self, why: str) -> Outcome:
+        """Drain to the end; `why` is who asked for it."""
+        began = self._clock.now()
+        times = plan(
+            self._settings, began, had_rows=self._keeper.had_rows(began - self._settings.propagation)
+        )
+        self._keeper.want(())
+        self._say(Stage.DELETING, why=why, rows=len(self._keeper.entries), at_most=times.deadline - began)
+        deleted_at: float | None = None
+        quiet = Quiet(began)
+        while True:
+            seen = await self._traffic.look()
+            now = self._clock.now()
+            self.in_flight = seen.in_flight
+            quiet = quiet.after(seen, now)
+            if deleted_at is None and not self._keeper.entries:
+                deleted_at = now
+            tried = all(entry.failures for entry in self._keeper.entries)
+            here = stage(times, Situation(now, deleted_at, tried, self._server_gone(), quiet))
+            if here in _ENDS:
+                return self._end(here, now - began, seen)
+            if here is not self.stage:
+                self._say(here, in_flight=shown(seen.in_flight), after=now - began)
+            await self._clock.sleep(self._traffic.pause)
+
+    def _end(self, end: Stage, seconds: float, seen: Reading) -> Outcome:
+        cut = 0 if end is not Stage.OVERDUE else seen.in_flight
+        outcome = Outcome(end, seconds, cut, len(self._keeper.entries))
+        self.stage = end
+        if end is Stage.OVERDUE and cut != 0:
+            self._problems.say(DRAIN, Reason.DRAIN_TIMEOUT, in_flight=shown(cut))
+        self._log.event(
+            Word.GONE, _SENTENCES[end], took=seconds, cut=shown(cut), rows_left=outcome.rows_left or None
+        )
+        return outcome
+
+    def _say(self, here: Stage, **values: str | float | None) -> None:
+        self.stage = here
+        self._log.event(Word.DRAINING, _SENTENCES[here], waiting_for=here, **values)
+
+
+def shown(in_flight: int | None) -> int | str:
+    """Give a number of requests for the log."""
+    return "unknown" if in_flight is None else in_flight

@@ -1,0 +1,347 @@
+"""Keeps the rows of this pod in LiteLLM as they are wanted: one task a row, few calls at a time."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
+from typing import Final
+
+from sidecar.clock import Clock
+from sidecar.litellm import Absent, Failed, LiteLLM
+from sidecar.log import Log, Word
+from sidecar.problems import Problems
+from sidecar.reasons import Reason
+from sidecar.registration import Row, Stored, drift
+from sidecar.rows import (
+    Known,
+    Presence,
+    Step,
+    Wish,
+    after_create_failed,
+    after_delete,
+    after_delete_failed,
+    after_saved,
+    after_write,
+    as_seen,
+    next_step,
+    request,
+)
+
+AT_ONCE: Final = 4
+CHECK_EVERY: Final = 60.0
+CHECK_JITTER: Final = 15.0
+BACKOFF_FIRST: Final = 0.25
+BACKOFF_MOST: Final = 30.0
+DELETE_AGAIN_AFTER: Final = 5.0
+
+LITELLM: Final = "litellm"
+BLOCKING: Final = "litellm.blocked"
+# What an answer of any kind disproves; the rest is over only when a write has succeeded.
+_OVER_BY_READING: Final = frozenset(
+    {
+        Reason.LITELLM_UNREACHABLE,
+        Reason.LITELLM_NO_ANSWER,
+        Reason.LITELLM_WRONG_KEY,
+        Reason.LITELLM_DATABASE_DOWN,
+    }
+)
+_ALL: Final = ("row",)
+_OF_ONE_ROW: Final = frozenset({Reason.LITELLM_NOT_LIVE, Reason.LITELLM_REFUSED_ROW})
+
+
+@dataclass(slots=True, eq=False)
+class Entry:
+    """One row in our care.
+
+    `begun` is when it was first wanted, `shown` whether the log says that it is there, `differs` what a look
+    at it found to be otherwise than it should be.
+    """
+
+    id: str
+    name: str
+    served: str
+    wish: Wish
+    begun: float
+    known: Known = field(default_factory=Known)
+    failures: int = 0
+    shown: bool = False
+    differs: tuple[str, ...] = ()
+    wake: asyncio.Event = field(default_factory=asyncio.Event)
+
+    @property
+    def registered(self) -> bool:
+        """Whether the row is wanted and was there when last heard of."""
+        return self.shown and self.wish.row is not None
+
+    @property
+    def state(self) -> str:
+        """Give one word for `/status`."""
+        if self.wish.row is None:
+            return "removing"
+        if self.known.presence is not Presence.THERE:
+            return "pending"
+        if not self.known.live:
+            return "not_live"
+        if self.known.foreign_block:
+            return "blocked_by_someone_else"
+        return "blocked" if self.known.blocked else "registered"
+
+
+class Keeper:
+    """Takes wishes and fulfils them for ever.
+
+    `random` gives numbers from 0 to 1.
+    """
+
+    def __init__(
+        self,
+        api: LiteLLM,
+        *,
+        problems: Problems,
+        log: Log,
+        clock: Clock,
+        random: Callable[[], float],
+    ) -> None:
+        self._api = api
+        self._problems = problems
+        self._log = log
+        self._clock = clock
+        self._random = random
+        self._changed: Callable[[], None] = lambda: None
+        self._entries: dict[str, Entry] = {}
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._slots = asyncio.Semaphore(AT_ONCE)
+        self._can_block = True
+        self._removed_at: float | None = None
+
+    @property
+    def entries(self) -> tuple[Entry, ...]:
+        """Give every row in our care: the wanted ones and those still to be removed."""
+        return tuple(self._entries.values())
+
+    def tell(self, changed: Callable[[], None]) -> None:
+        """Call this after each change of a row."""
+        self._changed = changed
+
+    def want(self, rows: Iterable[Row], *, blocked: bool = False) -> None:
+        """Wish for exactly these rows, blocked or not; every other one in our care is to go."""
+        wished = {row.id: row for row in rows}
+        for key in [*self._entries, *(key for key in wished if key not in self._entries)]:
+            self._wish(key, Wish(wished.get(key), blocked))
+
+    def adopt(self, row: Row, *, keep: bool) -> None:
+        """Take a row into our care that was found in LiteLLM, to keep it or to remove it."""
+        wish = Wish(row if keep else None)
+        if row.id not in self._entries:
+            self._start(Entry(row.id, row.name, row.served, wish, self._clock.now(), Known(Presence.UNSURE)))
+
+    async def stop(self) -> None:
+        """Let go of everything as it is."""
+        tasks = tuple(self._tasks.values())
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def had_rows(self, since: float) -> bool:
+        """Tell whether a LiteLLM replica may know a row of ours: one is there, or was removed since then."""
+        if self._removed_at is not None and self._removed_at >= since:
+            return True
+        return any(
+            entry.known.lost or entry.known.presence in (Presence.THERE, Presence.UNSURE)
+            for entry in self._entries.values()
+        )
+
+    def settled(self) -> bool:
+        """Tell whether every wish is fulfilled or was at least tried."""
+        return all(
+            entry.failures > 0 or next_step(entry.wish, entry.known, can_block=self._can_block) is Step.NONE
+            for entry in self._entries.values()
+        )
+
+    async def greet(self, probe_id: str) -> None:
+        """Ask LiteLLM whether it is well and knows our key, until it does: before anything depends on it."""
+        failures = 0
+        while True:
+            failed = await self._api.ready()
+            if failed is None:
+                answer = await self._api.read(probe_id)
+                failed = answer if isinstance(answer, Failed) else None
+            if failed is None:
+                self._over_by_reading()
+                return
+            self._problems.say(LITELLM, failed.reason, failed.detail)
+            failures += 1
+            await self._clock.sleep(self._backoff(failures))
+
+    async def table(self) -> tuple[Stored, ...]:
+        """Read LiteLLM's whole table, however long it takes to get it."""
+        failures = 0
+        while True:
+            rows = await self._api.table()
+            if not isinstance(rows, Failed):
+                return rows
+            self._problems.say(LITELLM, rows.reason, rows.detail)
+            failures += 1
+            await self._clock.sleep(self._backoff(failures))
+
+    def _wish(self, key: str, wish: Wish) -> None:
+        entry = self._entries.get(key)
+        if entry is None:
+            if wish.row is not None:
+                self._start(Entry(key, wish.row.name, wish.row.served, wish, self._clock.now()))
+            return
+        if entry.wish == wish or (entry.wish.row is None and wish.row is None):
+            return
+        entry.wish = wish
+        entry.name = wish.row.name if wish.row is not None else entry.name
+        entry.failures = 0
+        entry.wake.set()
+
+    def _start(self, entry: Entry) -> None:
+        self._entries[entry.id] = entry
+        self._tasks[entry.id] = asyncio.create_task(self._keep(entry), name=f"row {entry.id}")
+
+    async def _keep(self, entry: Entry) -> None:
+        """Bring one row to its wish and hold it there; ends when the row is gone as wished."""
+        while True:
+            entry.wake.clear()
+            step = next_step(entry.wish, entry.known, can_block=self._can_block)
+            if step is Step.NONE and entry.wish.row is None:
+                break
+            try:
+                wait = await (self._rest(entry) if step is Step.NONE else self._take(entry))
+            except Exception as error:  # noqa: BLE001 - a fault of ours in one row must not end the others
+                self._problems.say(entry.id, Reason.INTERNAL_ERROR, repr(error))
+                wait = self._failed(entry)
+            self._changed()
+            if wait:
+                await self._clock.wait(entry.wake, wait)
+        del self._entries[entry.id], self._tasks[entry.id]
+        self._problems.clear(entry.id, quiet=True)
+        self._log.event(Word.REMOVED, "The model is no longer in LiteLLM", name=entry.name, id=entry.id)
+        self._changed()
+
+    async def _rest(self, entry: Entry) -> float:
+        """Wait until the wish changes, or look after the row when its minute is over."""
+        if await self._clock.wait(entry.wake, CHECK_EVERY + CHECK_JITTER * self._random()):
+            return 0
+        row = entry.wish.row
+        if row is None or not row.whole:
+            return 0
+        async with self._slots:
+            seen = await self._api.read(entry.id)
+        if isinstance(seen, Failed):
+            self._problems.say(LITELLM, seen.reason, seen.detail)
+            return 0
+        self._over_by_reading()
+        stored = seen if isinstance(seen, Stored) else None
+        if not as_seen(row, stored, entry.known):
+            entry.differs = _ALL if stored is None else drift(row, stored)
+            entry.known = replace(entry.known, presence=Presence.UNSURE)
+        return 0
+
+    async def _take(self, entry: Entry) -> float:
+        """Make the one call that is needed; give the seconds to wait before the next."""
+        async with self._slots:
+            step = next_step(entry.wish, entry.known, can_block=self._can_block)
+            row = entry.wish.row
+            if step is Step.NONE:
+                return 0
+            if row is None:
+                return await self._delete(entry)
+            failed = await self._write(entry, row, step, blocked=entry.wish.blocked)
+        if failed is None:
+            entry.failures = 0
+            return 0
+        subject = entry.id if failed.reason in _OF_ONE_ROW else LITELLM
+        self._problems.say(subject, failed.reason, failed.detail, name=row.name)
+        return self._failed(entry)
+
+    async def _delete(self, entry: Entry) -> float:
+        outcome = await self._api.delete(entry.id)
+        if isinstance(outcome, Failed):
+            entry.known = after_delete_failed(entry.known, outcome.reason)
+            self._problems.say(LITELLM, outcome.reason, outcome.detail, name=entry.name)
+            return self._failed(entry)
+        self._problems.clear(LITELLM)
+        self._removed_at = self._clock.now()
+        entry.known, entry.shown = after_delete(entry.known), False
+        return DELETE_AGAIN_AFTER if entry.known.lost else 0
+
+    async def _write(self, entry: Entry, row: Row, step: Step, *, blocked: bool) -> Failed | None:
+        if step is Step.BLOCK:
+            # Somebody may have blocked it meanwhile; our mark on top would make us undo that later.
+            failed = await self._write(entry, row, Step.SETTLE, blocked=blocked)
+            if failed is not None or entry.known.blocked or entry.known.presence is not Presence.THERE:
+                return failed
+        sent = request(step, row, entry.known, blocked=blocked)
+        outcome = await (self._api.create(sent) if step is Step.CREATE else self._api.settle(entry.id, sent))
+        if isinstance(outcome, Failed):
+            return self._not_written(entry, row, step, outcome)
+        if isinstance(outcome, Absent):
+            entry.known = replace(entry.known, presence=Presence.ABSENT)
+        else:
+            entry.known = after_write(row, outcome, entry.known)
+            self._written(entry, row, step)
+        return None
+
+    def _not_written(self, entry: Entry, row: Row, step: Step, failed: Failed) -> Failed | None:
+        if failed.reason is Reason.LITELLM_NOT_LIVE:
+            entry.known = after_saved(step, row, entry.known, blocked=entry.wish.blocked)
+            self._problems.say(entry.id, failed.reason, failed.detail, name=row.name)
+            return None
+        if step is Step.CREATE:
+            entry.known = after_create_failed(entry.known, failed.reason)
+        else:
+            entry.known = replace(entry.known, presence=Presence.UNSURE)
+        if step is Step.BLOCK and failed.reason is Reason.LITELLM_REFUSED_ROW:
+            self._cannot_block()
+        return failed
+
+    def _cannot_block(self) -> None:
+        self._can_block = False
+        self._problems.say(BLOCKING, Reason.LITELLM_WITHOUT_BLOCK)
+
+    def _written(self, entry: Entry, row: Row, step: Step) -> None:
+        self._problems.clear(LITELLM)
+        if entry.known.foreign_block:
+            self._problems.say(entry.id, Reason.BLOCKED_BY_SOMEONE_ELSE, name=row.name, id=entry.id)
+        else:
+            self._problems.clear(entry.id, name=row.name)
+        if step is Step.BLOCK and not entry.known.blocked:
+            self._cannot_block()
+        if step is Step.SETTLE and entry.differs == _ALL:
+            entry.differs = ()  # it was there all the same: that replica's memory was empty
+        if entry.differs:
+            self._log.event(
+                Word.REPAIRED,
+                "The row had been changed in LiteLLM and is as it should be again",
+                name=row.name,
+                id=entry.id,
+                differed=entry.differs,
+            )
+            entry.differs = ()
+        elif not entry.shown:
+            took = self._clock.now() - entry.begun
+            self._log.event(
+                Word.REGISTERED,
+                "The model is in LiteLLM",
+                name=row.name,
+                model=entry.served,
+                id=entry.id,
+                took=took,
+            )
+        entry.shown = True
+
+    def _over_by_reading(self) -> None:
+        self._problems.clear(LITELLM, only=_OVER_BY_READING)
+
+    def _failed(self, entry: Entry) -> float:
+        entry.failures += 1
+        return self._backoff(entry.failures)
+
+    def _backoff(self, failures: int) -> float:
+        """Wait longer from failure to failure, never in step with other pods."""
+        most = min(BACKOFF_MOST, BACKOFF_FIRST * 2.0 ** min(failures - 1, 16))
+        return most * (0.5 + 0.5 * self._random())

@@ -1,0 +1,255 @@
+"""LiteLLM's admin API: every answer becomes a small outcome, by tables measured on LiteLLM 1.106.
+
+The routes are in litellm/proxy/management_endpoints/model_management_endpoints.py. Nothing here retries: the
+caller knows what is wanted by then.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any, Final
+
+import httpx
+
+from sidecar.reasons import Reason
+from sidecar.registration import Stored
+
+_CONNECT_SECONDS: Final = 5.0
+_READ_SECONDS: Final = 15.0
+_WRITE_SECONDS: Final = 30.0
+# /model/delete took over 30 s under 60 requests a second.
+_DELETE_SECONDS: Final = 60.0
+_PAGE: Final = 500
+# A table of more rows than these pages hold is not LiteLLM's.
+_MAX_PAGES: Final = 200
+# Errors before a request left: LiteLLM has seen nothing of it.
+_NOT_SENT: Final = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.UnsupportedProtocol)
+
+
+@dataclass(frozen=True, slots=True)
+class Absent:
+    """There is no such row."""
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """What was asked may or may not have happened, for this reason."""
+
+    reason: Reason
+    detail: str
+
+
+Outcome = Stored | Absent | Failed
+
+# What a text in an answer's body means, whatever its status; the first that fits.
+_TEXTS: Final = (
+    ("No connected db", Reason.LITELLM_NO_DATABASE),
+    ("Can't reach database", Reason.LITELLM_DATABASE_DOWN),
+    ("no_db_connection", Reason.LITELLM_DATABASE_DOWN),
+    ("DB not connected", Reason.LITELLM_NO_DATABASE),
+    ("No DB Connected", Reason.LITELLM_NO_DATABASE),
+    ("STORE_MODEL_IN_DB", Reason.LITELLM_STORE_MODEL_OFF),
+    ("only supported for DB-stored models", Reason.LITELLM_STORE_MODEL_OFF),
+    ("not live", Reason.LITELLM_NOT_LIVE),
+)
+_STATUSES: Final[Mapping[int, Reason]] = {
+    HTTPStatus.UNAUTHORIZED: Reason.LITELLM_WRONG_KEY,
+    HTTPStatus.FORBIDDEN: Reason.LITELLM_KEY_MAY_NOT_WRITE,
+    HTTPStatus.BAD_REQUEST: Reason.LITELLM_REFUSED_ROW,
+    HTTPStatus.UNPROCESSABLE_ENTITY: Reason.LITELLM_REFUSED_ROW,
+}
+
+
+class LiteLLM:
+    """Asks one LiteLLM; `misconfigured` (why it cannot be asked at all) is then the answer to everything."""
+
+    def __init__(
+        self,
+        client: httpx.AsyncClient,
+        url: str | None,
+        key: str | None,
+        misconfigured: Failed | None = None,
+    ) -> None:
+        self._client = client
+        self._url = (url or "").rstrip("/")
+        self._headers = {"Authorization": f"Bearer {key}"}
+        self._misconfigured = misconfigured or _configuration(url, key)
+
+    async def ready(self) -> Failed | None:
+        """Ask whether LiteLLM and its database are there (no key needed); None when they are."""
+        reply = await self._ask("GET", "/health/readiness", seconds=_READ_SECONDS)
+        if isinstance(reply, Failed):
+            return reply
+        database = str(_object(reply).get("db", "")).lower()
+        if database == "not connected":
+            return Failed(Reason.LITELLM_NO_DATABASE, _brief(reply))
+        if database == "disconnected":
+            return Failed(Reason.LITELLM_DATABASE_DOWN, _brief(reply))
+        return None if reply.is_success else _failed(reply)
+
+    async def create(self, body: Mapping[str, Any]) -> Outcome:
+        """Make a row: `Stored`, or `Failed`, after which it may be there all the same (`settle` tells)."""
+        reply = await self._ask("POST", "/model/new", body=body)
+        return reply if isinstance(reply, Failed) else _stored(reply, body)
+
+    async def settle(self, row_id: str, body: Mapping[str, Any]) -> Outcome:
+        """Change a row: it reads and writes the database, so its answer is the truth of a row.
+
+        `Absent` also for a row that only this replica remembers (400 "Cannot edit config-based model").
+        """
+        reply = await self._ask("PATCH", f"/model/{row_id}/update", body=body)
+        if isinstance(reply, Failed):
+            return reply
+        if reply.status_code == HTTPStatus.NOT_FOUND and "not found on proxy" in reply.text:
+            return Absent()
+        if reply.status_code == HTTPStatus.BAD_REQUEST and "Cannot edit config-based model" in reply.text:
+            return Absent()
+        return _stored(reply, body)
+
+    async def delete(self, row_id: str) -> Absent | Failed:
+        """Remove a row. A 400 is success only when it says that the row is not in the database."""
+        reply = await self._ask("POST", "/model/delete", body={"id": row_id}, seconds=_DELETE_SECONDS)
+        if isinstance(reply, Failed):
+            return reply
+        gone = reply.status_code == HTTPStatus.BAD_REQUEST and "not found in db" in reply.text
+        if reply.is_success or gone:
+            return Absent()
+        failed = _failed(reply)
+        # No row is sent here that could be refused.
+        known = failed.reason is not Reason.LITELLM_REFUSED_ROW
+        return failed if known else Failed(Reason.LITELLM_ERROR, failed.detail)
+
+    async def read(self, row_id: str) -> Outcome:
+        """Look a row up: in this replica's memory, which may be 30 s old, then in the database.
+
+        `Absent` is no proof either: a replica whose router is empty says so of every row.
+        """
+        reply = await self._ask(
+            "GET", "/v2/model/info", query={"modelId": row_id, "size": "1"}, seconds=_READ_SECONDS
+        )
+        rows = _rows(reply)
+        if isinstance(rows, Failed):
+            return rows
+        return next((row for row in rows if row.id == row_id), Absent())
+
+    async def table(self) -> tuple[Stored, ...] | Failed:
+        """Read all rows, page by page."""
+        found: list[Stored] = []
+        for page in range(1, _MAX_PAGES + 1):
+            reply = await self._ask(
+                "GET", "/v2/model/info", query={"page": str(page), "size": str(_PAGE)}, seconds=_WRITE_SECONDS
+            )
+            rows = _rows(reply)
+            if isinstance(rows, Failed) or isinstance(reply, Failed):
+                return rows if isinstance(rows, Failed) else Failed(Reason.LITELLM_ERROR, "")
+            found += rows
+            pages = _object(reply).get("total_pages")
+            if not isinstance(pages, int) or page >= pages:
+                break
+        return tuple(found)
+
+    async def _ask(
+        self,
+        method: str,
+        path: str,
+        *,
+        body: Mapping[str, Any] | None = None,
+        query: Mapping[str, str] | None = None,
+        seconds: float = _WRITE_SECONDS,
+    ) -> httpx.Response | Failed:
+        if self._misconfigured is not None:
+            return self._misconfigured
+        timeout = httpx.Timeout(seconds, connect=_CONNECT_SECONDS)
+        try:
+            return await self._client.request(
+                method, self._url + path, params=query, json=body, headers=self._headers, timeout=timeout
+            )
+        except httpx.HTTPError as error:
+            sent = not isinstance(error, _NOT_SENT)
+            reason = Reason.LITELLM_NO_ANSWER if sent else Reason.LITELLM_UNREACHABLE
+            return Failed(reason, f"{method} {path}: {type(error).__name__}: {error}")
+
+
+def _configuration(url: str | None, key: str | None) -> Failed | None:
+    if not url or not key:
+        missing = " and ".join(name for name, value in (("url", url), ("key", key)) if not value)
+        return Failed(Reason.LITELLM_NO_SECRET, f"missing: {missing}")
+    try:
+        parsed = httpx.URL(url)
+    except httpx.InvalidURL as error:
+        return Failed(Reason.LITELLM_BAD_URL, str(error))
+    if parsed.scheme not in ("http", "https") or not parsed.host:
+        return Failed(Reason.LITELLM_BAD_URL, f"scheme {parsed.scheme!r}, host {parsed.host!r}")
+    return None
+
+
+def _failed(reply: httpx.Response) -> Failed:
+    text = reply.text
+    reason = next((reason for part, reason in _TEXTS if part in text), None)
+    return Failed(reason or _STATUSES.get(reply.status_code, Reason.LITELLM_ERROR), _brief(reply))
+
+
+def _stored(reply: httpx.Response, sent: Mapping[str, Any]) -> Outcome:
+    if not reply.is_success:
+        return _failed(reply)
+    answer = _object(reply)
+    info = answer.get("model_info")
+    if not isinstance(info, dict):
+        return Failed(Reason.LITELLM_ERROR, f"a row was expected: {_brief(reply)}")
+    return Stored(
+        id=str(sent["model_info"]["id"]),
+        name=str(answer.get("model_name", "")),
+        params={},  # strings in it are encrypted
+        info=info,
+        blocked=_blocked(answer, info),
+    )
+
+
+def _rows(reply: httpx.Response | Failed) -> tuple[Stored, ...] | Failed:
+    if isinstance(reply, Failed):
+        return reply
+    if not reply.is_success:
+        return _failed(reply)
+    data = _object(reply).get("data")
+    if not isinstance(data, list):
+        return Failed(Reason.LITELLM_ERROR, f"a list of rows was expected: {_brief(reply)}")
+    return tuple(row for item in data if (row := _row(item)) is not None)
+
+
+def _row(item: object) -> Stored | None:
+    if not isinstance(item, dict):
+        return None
+    info, params = item.get("model_info"), item.get("litellm_params")
+    if not isinstance(info, dict) or not isinstance(info.get("id"), str):
+        return None
+    return Stored(
+        id=info["id"],
+        name=str(item.get("model_name", "")),
+        params=params if isinstance(params, dict) else {},
+        info=info,
+        blocked=_blocked(item, info),
+    )
+
+
+def _blocked(answer: Mapping[str, Any], info: Mapping[str, Any]) -> bool | None:
+    value = answer.get("blocked", info.get("blocked"))
+    return value if isinstance(value, bool) else None
+
+
+def _object(reply: httpx.Response) -> Mapping[str, Any]:
+    try:
+        value = json.loads(reply.content)
+    except (ValueError, RecursionError):
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def _brief(reply: httpx.Response) -> str:
+    if reply.status_code == HTTPStatus.UNAUTHORIZED:
+        return "HTTP 401"  # its text holds part of the key
+    location = reply.headers.get("location")
+    text = f"to {location}" if location else " ".join(reply.text.split())
+    return f"HTTP {reply.status_code} {text}"

@@ -1,0 +1,207 @@
+"""Puts the registrar together and runs it until it is told to end."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import signal
+import ssl
+import sys
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+import httpx
+
+from sidecar.agent import Agent
+from sidecar.clock import SystemClock
+from sidecar.contract import (
+    CONTRACT_VERSION,
+    DEFAULT_PORT,
+    ENV_CONTRACT,
+    ENV_POD_IP,
+    ContractError,
+    Credentials,
+    LogFormat,
+    PodIdentity,
+    Settings,
+)
+from sidecar.ending import Ending
+from sidecar.endpoint import Endpoint
+from sidecar.keeper import Keeper
+from sidecar.litellm import Failed, LiteLLM
+from sidecar.log import Bridge, Log, Word, stamp
+from sidecar.problems import Problems
+from sidecar.reasons import Reason
+from sidecar.servers import ModelServer
+from sidecar.sockets import ServerSockets
+from sidecar.traffic import Traffic
+
+_ENDPOINT: Final = "endpoint"
+_CONTRACT: Final = "contract"
+_LISTEN_AGAIN: Final = 5.0
+# Without settings there is no ready-timeout either: seconds.
+_READY_TIMEOUT: Final = 120.0
+# LiteLLM's uvicorn closes idle connections after 5 s: ours go first, so that no request meets a closing one.
+_LIMITS: Final = httpx.Limits(max_connections=16, max_keepalive_connections=4, keepalive_expiry=4.0)
+
+
+async def run(environ: Mapping[str, str]) -> None:
+    """Be the registrar of the pod this environment describes; returns when told to end by a signal."""
+    credentials = Credentials.from_env(environ)
+    try:
+        settings, identity = Settings.from_env(environ), PodIdentity.from_env(environ)
+    except ContractError as error:
+        await _live_on(environ, credentials, str(error))
+        return
+    await _serve(settings, identity, credentials)
+
+
+async def _serve(settings: Settings, identity: PodIdentity, credentials: Credentials) -> None:
+    log, clock = _log(settings.log_format, credentials, settings.nonce), SystemClock()
+    problems = Problems(log, clock)
+    log.event(
+        Word.STARTED,
+        "The registrar watches the model server of this pod",
+        pod=f"{identity.namespace}/{identity.pod}",
+        server=settings.engine,
+        litellm=_without_userinfo(credentials.litellm_url),
+        contract=settings.contract,
+    )
+    if settings.contract > CONTRACT_VERSION:
+        problems.say(_CONTRACT, Reason.CONTRACT_NEWER, theirs=settings.contract, ours=CONTRACT_VERSION)
+    tls, bad_tls = _tls(settings, credentials)
+    async with httpx.AsyncClient(verify=tls, limits=_LIMITS, trust_env=False) as client:
+        server = ModelServer(settings, identity, credentials, client)
+        keeper = Keeper(
+            LiteLLM(client, credentials.litellm_url, credentials.litellm_key, bad_tls),
+            problems=problems,
+            log=log,
+            clock=clock,
+            random=random.random,
+        )
+        traffic = Traffic(server, ServerSockets(settings.port), lambda: endpoint.probers)
+        agent = Agent(
+            settings,
+            identity,
+            server,
+            keeper,
+            traffic,
+            api_key=credentials.server_api_key,
+            problems=problems,
+            log=log,
+            clock=clock,
+        )
+
+        async def drain() -> Mapping[str, Any]:
+            outcome = await agent.drain("preStop")
+            return {"end": outcome.end, "cut": outcome.cut, "rows_left": outcome.rows_left}
+
+        endpoint = Endpoint(
+            settings.nonce,
+            drain=drain,
+            ready=agent.ready,
+            status=agent.status,
+            wrong_nonce=lambda peer: log.event(
+                Word.PROBLEM, Reason.WRONG_NONCE.sentence, reason=Reason.WRONG_NONCE, peer=peer
+            ),
+        )
+        ending = Ending(agent, keeper, problems=problems, log=log, clock=clock)
+        _on_signals(ending.signal)
+        tasks = [
+            asyncio.create_task(agent.run(), name="agent"),
+            asyncio.create_task(_listen(endpoint, identity.pod_ip, settings.listen_port, problems)),
+        ]
+        await ending.over()
+        await endpoint.stop()
+        await keeper.stop()
+        await _cancel(tasks)
+
+
+async def _live_on(environ: Mapping[str, str], credentials: Credentials, wrong: str) -> None:
+    """Do nothing, well: a registrar that exits makes its pod unready for ever."""
+    log, clock = _log(LogFormat.TEXT, credentials), SystemClock()
+    newer = environ.get(ENV_CONTRACT, "").isdecimal() and int(environ[ENV_CONTRACT]) > CONTRACT_VERSION
+    reason = Reason.CONTRACT_NEWER if newer else Reason.CONTRACT_BAD
+    problems = Problems(log, clock)
+    problems.say(_CONTRACT, reason, wrong)
+    began, since = clock.now(), clock.today()
+
+    async def drain() -> Mapping[str, Any]:
+        return {"end": "nothing_to_drain"}
+
+    endpoint = Endpoint(
+        environ.get("REGISTRAR_NONCE", ""),
+        drain=drain,
+        ready=lambda: clock.now() - began >= _READY_TIMEOUT,
+        status=lambda: {"state": reason, "since": stamp(since), "detail": wrong},
+        wrong_nonce=lambda _peer: None,
+    )
+    told = asyncio.Event()
+    _on_signals(told.set)
+    port = environ.get("REGISTRAR_LISTEN_PORT", "")
+    listening = asyncio.create_task(
+        _listen(
+            endpoint, environ.get(ENV_POD_IP, ""), int(port) if port.isdecimal() else DEFAULT_PORT, problems
+        )
+    )
+    await told.wait()
+    await endpoint.stop()
+    await _cancel([listening])
+
+
+async def _listen(endpoint: Endpoint, host: str, port: int, problems: Problems) -> None:
+    """Open the registrar's own port, however long it takes to get it."""
+    while True:
+        try:
+            await endpoint.start(host, port)
+        except (OSError, OverflowError) as error:
+            problems.say(_ENDPOINT, Reason.PORT_IN_USE, str(error), port=port)
+            await asyncio.sleep(_LISTEN_AGAIN)
+        else:
+            problems.clear(_ENDPOINT)
+            return
+
+
+def _log(form: LogFormat, credentials: Credentials, *more: str) -> Log:
+    def write(line: str) -> None:
+        sys.stdout.write(line)
+        sys.stdout.flush()
+
+    log = Log(write, SystemClock().today, form=form, secrets=(*credentials.secrets(), *more))
+    logging.basicConfig(level=logging.WARNING, handlers=[Bridge(log)], force=True)
+    return log
+
+
+def _tls(settings: Settings, credentials: Credentials) -> tuple[ssl.SSLContext, Failed | None]:
+    """Make the one TLS context: the system's authorities and LiteLLM's, read only if TLS is spoken at all."""
+    url = credentials.litellm_url or ""
+    if settings.scheme != "https" and not url.startswith("https:"):
+        return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT), None
+    context = ssl.create_default_context()
+    if credentials.litellm_ca is not None:
+        try:
+            context.load_verify_locations(cadata=credentials.litellm_ca)
+        except ssl.SSLError as error:
+            return context, Failed(Reason.LITELLM_BAD_CA, str(error))
+    return context, None
+
+
+def _without_userinfo(url: str | None) -> str | None:
+    if url is None:
+        return None
+    scheme, found, rest = url.partition("://")
+    host, slash, path = rest.partition("/")
+    return f"{scheme}{found}{host.rpartition('@')[2]}{slash}{path}"
+
+
+def _on_signals(handle: Callable[[], object]) -> None:
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, handle)
+
+
+async def _cancel(tasks: list[asyncio.Task[None]]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
