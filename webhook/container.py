@@ -135,7 +135,10 @@ def _copied(body: Mapping[str, Any]) -> Mapping[str, Any]:
         return {"value": literal(str(body.get("value", "")))}
     kinds = ("secretKeyRef", "configMapKeyRef")
     return {
-        "valueFrom": {key: {**ref, "optional": True} if key in kinds else ref for key, ref in source.items()}
+        "valueFrom": {
+            key: {**ref, "optional": True} if key in kinds and isinstance(ref, Mapping) else ref
+            for key, ref in source.items()
+        }
     }
 
 

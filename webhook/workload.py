@@ -127,7 +127,9 @@ def _rewrite(found: Template, wanted: _Carried) -> Iterator[Op]:
 def _replacement(obj: Mapping[str, Any], wanted: _Carried, held: _Carried) -> Problem | None:
     """Say what the change does to the pods that run; None when none do."""
     spec = mapping(obj.get("spec"))
-    replicas = spec.get("replicas", 1)
+    replicas = spec.get("replicas")
+    if not isinstance(replicas, int):  # absent is 1; a DaemonSet has none
+        replicas = 1
     if replicas == 0:
         return None
     if wanted.label is None:
@@ -150,7 +152,7 @@ def _replacement(obj: Mapping[str, Any], wanted: _Carried, held: _Carried) -> Pr
     return Problem(Reason.PODS_REPLACED, message)
 
 
-def _gap(kind: str, strategy: str, rolling: Mapping[str, Any], replicas: Any) -> str:
+def _gap(kind: str, strategy: str, rolling: Mapping[str, Any], replicas: int) -> str:
     """Say how serving is interrupted meanwhile; empty if new pods come before old ones go."""
     before = "each stopped before its replacement starts"
     if kind == "StatefulSet":
