@@ -29,7 +29,7 @@ from tests.demo.process import Process
 from tests.demo.timeline import Timeline
 from webhook.patch import Op, apply
 
-IMAGE: Final = "ghcr.io/litellm-registrar/sidecar:0.1.0"
+IMAGE: Final = "registry.example.com/litellm-registrar/sidecar:0.1.0"
 START_SECONDS: Final = 15.0
 _ADDRESS: Final = re.compile(r"\baddress=(\S+)")
 

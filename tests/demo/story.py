@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
+import re
 import sys
 import tempfile
 from collections import Counter
@@ -31,6 +32,10 @@ INTRO: Final = (
     "machine's network, so each has a loopback address and a server port of its own."
 )
 REPORT_SECONDS: Final = 2.0
+_LONG_ID: Final = re.compile(r"(registrar-[0-9a-f]{8})[0-9a-f]{24}")
+
+# The name of a LiteLLM replica, the short name of a pod.
+Route = tuple[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +85,7 @@ async def tell(out: TextIO, pace: Pace) -> Tally:
     timeline.note(INTRO.format(reload=pace.reload, propagation=pace.propagation, load=pace.load))
 
     def litellm_said(replica: str, text: str) -> None:
-        timeline.say(f"litellm {replica}", text)
+        timeline.say(f"litellm {replica}", _LONG_ID.sub(r"\1…", text))
 
     with tempfile.TemporaryDirectory(prefix="litellm-registrar-demo-") as folder:
         timeline.chapter("The webhook starts; LiteLLM is there already")
@@ -107,7 +112,8 @@ async def _act(stage: Stage) -> Tally:
         deployment = await stage.api.admit("Deployment", newer, deployment)
         second = await _pod(stage, deployment, 1, "k7w4d", show=False)
         await _start(stage, second)
-        timeline.say("kubernetes", f"the new pod is ready: {first.name} is deleted")
+        timeline.chapter("The first pod is deleted: out of LiteLLM first, then drained, then stopped")
+        timeline.say("kubernetes", f"rolling update: {second.name} is ready, so {first.name} is deleted")
         await stage.kubelet.delete(first)
         await asyncio.sleep(min(pace.look, REPORT_SECONDS))
     _check(stage, second)
@@ -170,7 +176,7 @@ async def _traffic(stage: Stage) -> AsyncIterator[Load]:
 
 
 async def _report(stage: Stage, load: Load) -> None:
-    before: Counter[str] = Counter()
+    before: Counter[Route] = Counter()
     while True:
         await asyncio.sleep(REPORT_SECONDS)
         now = _routed(stage)
@@ -178,24 +184,27 @@ async def _report(stage: Stage, load: Load) -> None:
         before = now
 
 
-def _routed(stage: Stage) -> Counter[str]:
-    """Count the requests by replica and pod."""
+def _routed(stage: Stage) -> Counter[Route]:
+    """Count the requests by replica and by the short name of the pod they went to."""
     for model_id, row in stage.litellm.database.rows.items():
         pod = row.model_info["registrar"]["pod"]
         stage.pods[model_id] = pod.rpartition("-")[2]
     return Counter(
         {
-            f"{replica.name} to {stage.pods[model_id]}": number
+            (replica.name, stage.pods[model_id]): number
             for replica in stage.litellm.replicas
             for model_id, number in replica.router.served.items()
         }
     )
 
 
-def _say_traffic(stage: Stage, load: Load, lately: Counter[str]) -> None:
+def _say_traffic(stage: Stage, load: Load, lately: Counter[Route]) -> None:
     tally = load.tally
     flight = tally.sent - tally.answered - tally.failed()
-    where = "; lately " + ", ".join(f"{who}: {n}" for who, n in sorted(lately.items())) if lately else ""
+    via = {replica: "" for replica, _ in sorted(lately)}
+    for (replica, pod), number in sorted(lately.items()):
+        via[replica] += f" {number} to {pod}"
+    where = "".join(f"; {replica}:{pods}" for replica, pods in via.items())
     stage.timeline.say(
         "client",
         f"{tally.sent} sent, {tally.answered} answered, {flight} in flight, {tally.failed()} failed{where}",

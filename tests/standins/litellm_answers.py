@@ -197,3 +197,13 @@ def server_unreachable(model: str, error: Exception) -> RefusedError:
         f"Received Model Group={model}\nAvailable Model Group Fallbacks=None",
         "None",
     )
+
+
+def stream_cut() -> RefusedError:
+    """Build the error that ends a stream whose deployment went away; it is sent under HTTP 200."""
+    return proxy_error(
+        500,
+        "litellm.APIError: APIError: OpenAIException - Response payload is not completed: "
+        "<TransferEncodingError: 400, message='Not enough data to satisfy transfer length header.'>",
+        "None",
+    )

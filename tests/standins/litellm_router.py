@@ -159,16 +159,11 @@ async def _relay(
     """Pass a stream on; one that is cut ends, as in LiteLLM, with an SSE error under HTTP 200."""
     answer = web.StreamResponse(headers={**headers, "Content-Type": "text/event-stream; charset=utf-8"})
     await answer.prepare(request)
-    try:
-        async for chunk in upstream.content.iter_any():
-            await answer.write(chunk)
-    except (aiohttp.ClientPayloadError, OSError):
-        message = (
-            "litellm.APIError: APIError: OpenAIException - Response payload is not completed: "
-            "<TransferEncodingError: 400, message='Not enough data to satisfy transfer length header.'>"
-        )
-        error = answers.proxy_error(500, message, "None").body
-        with contextlib.suppress(ConnectionResetError):
-            await answer.write(f"data: {json.dumps(error)}\n\n".encode())
-    await answer.write_eof()
+    with contextlib.suppress(ConnectionResetError):  # the client has gone
+        try:
+            async for chunk in upstream.content.iter_any():
+                await answer.write(chunk)
+        except aiohttp.ClientPayloadError:
+            await answer.write(f"data: {json.dumps(answers.stream_cut().body)}\n\n".encode())
+        await answer.write_eof()
     return answer
