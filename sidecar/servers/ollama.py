@@ -64,7 +64,9 @@ class Ollama:
         if changed:
             await self._learn(listing)
         await self._look_for_loaded(changed=changed)
-        self._listed = listed
+        # A model that could not be shown is asked for again.
+        whole = all(self._key(card) in self._shown for card in listing.cards)
+        self._listed = listed if whole else None
         models = (self._model(card) for card in listing.cards)
         return Answer("ollama", self._version, tuple(m for m in models if m is not None), gauges=False)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+from contextlib import suppress
 from http import HTTPStatus
 
 import httpx
@@ -41,6 +42,8 @@ async def accepts(address: str, port: int, seconds: float) -> bool:
 async def _connect(address: str, port: int) -> None:
     _, writer = await asyncio.open_connection(address, port)
     writer.close()
+    with suppress(OSError):
+        await writer.wait_closed()
 
 
 async def _get(check: ReadyCheck, path: str, address: str) -> int:

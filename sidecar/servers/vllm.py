@@ -32,8 +32,8 @@ async def server_mode(ask: Ask) -> str | None:
 
 
 async def _exists(ask: Ask, path: str) -> bool | None:
-    known = {HTTPStatus.METHOD_NOT_ALLOWED: True, HTTPStatus.NOT_FOUND: False}
-    return known.get(HTTPStatus((await ask.get(path)).status))
+    known: dict[int, bool] = {HTTPStatus.METHOD_NOT_ALLOWED: True, HTTPStatus.NOT_FOUND: False}
+    return known.get((await ask.get(path)).status)
 
 
 VLLM: Final = Profile(

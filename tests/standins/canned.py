@@ -1,0 +1,56 @@
+"""A model server that answers from a table, without any network."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import httpx
+
+from sidecar.contract import Credentials, Engine, PodIdentity, Settings
+from sidecar.servers import ModelServer
+
+POD = PodIdentity("team", "qwen-0", "uid-1", "10.0.0.5")
+
+
+class Canned:
+    """Gives each path (of a GET, or written `POST /path`) its answer; a path without one is 404.
+
+    An answer is a JSON value, a text, an `httpx.Response`, an exception to raise, or a callable of the
+    request that gives one of these. `calls` lists what was asked, `requests` how.
+    """
+
+    def __init__(self, routes: Mapping[str, Any]) -> None:
+        self.routes = dict(routes)
+        self.requests: list[httpx.Request] = []
+
+    @property
+    def calls(self) -> list[str]:
+        """What was asked, in order."""
+        return [_key(request) for request in self.requests]
+
+    def __call__(self, request: httpx.Request) -> httpx.Response:
+        """Answer."""
+        self.requests.append(request)
+        answer = self.routes.get(_key(request), httpx.Response(404, json={"detail": "Not Found"}))
+        if callable(answer):
+            answer = answer(request)
+        if isinstance(answer, Exception):
+            raise answer
+        if isinstance(answer, httpx.Response):
+            # One that was read once cannot be streamed again.
+            return httpx.Response(answer.status_code, headers=answer.headers, content=answer.content)
+        if isinstance(answer, str):
+            return httpx.Response(200, text=answer)
+        return httpx.Response(200, content=json.dumps(answer), headers={"Content-Type": "application/json"})
+
+    def watched(self, engine: Engine, *, key: str | None = None, **settings: Any) -> ModelServer:
+        """Give the registrar's view of this server, at 10.0.0.5:8000 unless set."""
+        full = Settings(**{"cluster": "c", "engine": engine, "port": 8000, "nonce": "n", **settings})
+        client = httpx.AsyncClient(transport=httpx.MockTransport(self))
+        return ModelServer(full, POD, Credentials(server_api_key=key), client)
+
+
+def _key(request: httpx.Request) -> str:
+    return request.url.path if request.method == "GET" else f"{request.method} {request.url.path}"

@@ -1,0 +1,132 @@
+"""Which engine a server is."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import httpx
+import pytest
+
+from sidecar.contract import Engine
+from sidecar.reasons import Reason
+from sidecar.servers import Ambiguous, Answer
+from tests.standins.canned import Canned
+
+OLLAMA = {
+    "/api/version": {"version": "0.17.4"},
+    "/": "Ollama is running",
+    "/api/tags": {"models": []},
+    "/api/ps": {"models": []},
+}
+READY = {"/v1/health/ready": {"object": "health.response", "message": "ready"}}
+
+
+def by(owner: str | None) -> dict[str, Any]:
+    """Give a list with one model of this owner."""
+    return {"/v1/models": {"object": "list", "data": [{"id": "m", "owned_by": owner}]}}
+
+
+@pytest.mark.parametrize(
+    ("routes", "engine"),
+    [
+        (by("vllm"), "vllm"),
+        ({**by("vllm"), **READY}, "nim"),
+        (by("sglang"), "sglang"),
+        ({**by("sglang"), **OLLAMA}, "sglang"),
+        (by("llamacpp"), "llama.cpp"),
+        (by("infinity"), "infinity"),
+        (by("me"), "llama-cpp-python"),
+        ({"/v1/models": {"object": "list", "data": None}, **OLLAMA}, "ollama"),
+        ({**by("library"), **OLLAMA}, "ollama"),
+        ({**by(None), "/api/version": {"version": "1"}, "/": "welcome"}, "openai"),
+        ({**by(None), "/model_info": {"model_path": "m", "is_generation": True}}, "sglang"),
+        ({**by(None), "/props": {"default_generation_settings": {}}}, "llama.cpp"),
+        ({**by(None), "/info": {"model_id": "m", "max_total_tokens": 4096}}, "tgi"),
+        ({**by(None), "/.well-known/localai.json": {"version": "4.9"}}, "localai"),
+        (by("acme"), "openai"),
+        ({**by("acme"), "/v1/health/ready": "<html>"}, "openai"),
+    ],
+)
+async def test_fingerprints(routes: dict[str, Any], engine: str) -> None:
+    """Each engine is told by what only it answers, in an order in which none hides another."""
+    seen = await Canned(routes).watched(Engine.AUTO).observe()
+    assert isinstance(seen, Answer), seen
+    assert seen.engine == engine
+
+
+async def test_llama_server_by_its_header() -> None:
+    """A llama-server is told by its Server header, whatever owner it names."""
+    listed = httpx.Response(200, json=by("alias")["/v1/models"], headers={"Server": "llama.cpp"})
+    seen = await Canned({"/v1/models": listed}).watched(Engine.AUTO).observe()
+    assert isinstance(seen, Answer)
+    assert seen.engine == "llama.cpp"
+
+
+async def test_models_of_two_owners_are_no_engines() -> None:
+    """A front with models of several engines is none of them."""
+    cards = [{"id": "a", "owned_by": "vllm"}, {"id": "b", "owned_by": "sglang"}]
+    seen = await Canned({"/v1/models": {"data": cards}}).watched(Engine.AUTO).observe()
+    assert isinstance(seen, Answer)
+    assert seen.engine == "openai"
+
+
+async def test_asked_once() -> None:
+    """The engine is found once; then only its own routes are asked."""
+    server = Canned(by("acme"))
+    watched = server.watched(Engine.AUTO)
+    await watched.observe()
+    del server.requests[:]
+    await watched.observe()
+    assert server.calls == ["/v1/models"]
+
+
+async def test_forgotten_when_refused() -> None:
+    """After a refusal another engine may be there, so it is found anew."""
+    server = Canned(by("acme"))
+    # A host that is set: loopback is not looked at.
+    watched = server.watched(Engine.AUTO, host="qwen.example")
+    await watched.observe()
+    refusal = httpx.ConnectError("All connection attempts failed")
+    refusal.__cause__ = ConnectionRefusedError(111, "Connection refused")
+    server.routes["/v1/models"] = refusal
+    await watched.observe()
+    server.routes.update(by("llamacpp"))
+    seen = await watched.observe()
+    assert isinstance(seen, Answer)
+    assert seen.engine == "llama.cpp"
+
+
+async def test_a_hanging_fingerprint_is_not_an_answer() -> None:
+    """When a fingerprint's route hangs the engine is not guessed; the next poll asks again."""
+    server = Canned({**by("acme"), "/api/version": httpx.ReadTimeout("slow")})
+    watched = server.watched(Engine.AUTO)
+    seen = await watched.observe()
+    assert isinstance(seen, Ambiguous)
+    assert seen.reason is Reason.SERVER_TIMEOUT
+    server.routes.update(OLLAMA)
+    server.routes["POST /api/show"] = {"capabilities": ["completion"]}
+    again = await watched.observe()
+    assert isinstance(again, Answer)
+    assert again.engine == "ollama"
+
+
+async def test_nim_has_its_own_routes() -> None:
+    """NIM is asked for its own health, version and metrics, and its gauges are vLLM's."""
+    gauges = "vllm:num_requests_running 1\nvllm:num_requests_waiting 0\n"
+    server = Canned({**by("vllm"), **READY, "/v1/version": {"release": "2.0.1"}, "/v1/metrics": gauges})
+    watched = server.watched(Engine.AUTO)
+    seen = await watched.observe()
+    assert isinstance(seen, Answer)
+    assert (seen.engine, seen.version, seen.gauges) == ("nim", "2.0.1", True)
+    assert await watched.in_flight() == 1
+    server.routes["/v1/health/ready"] = httpx.Response(503)
+    assert await watched.observe() == Ambiguous(Reason.SERVER_ERROR, "/v1/health/ready: HTTP 503")
+
+
+async def test_label_openai_asks_no_fingerprints() -> None:
+    """With the label openai only the list itself tells the engine; no other engine's routes are tried."""
+    server = Canned({**by("library"), **OLLAMA})
+    seen = await server.watched(Engine.OPENAI).observe()
+    assert isinstance(seen, Answer)
+    assert seen.engine == "openai"
+    assert server.calls == ["/v1/models"]
