@@ -33,6 +33,9 @@ IMAGE: Final = "registry.example.com/litellm-registrar/sidecar:0.1.0"
 START_SECONDS: Final = 15.0
 _ADDRESS: Final = re.compile(r"\baddress=(\S+)")
 
+# From a container's argument vector and its pod's IP to the command that stands in for it.
+Images = Callable[[list[str], str], list[str]]
+
 
 class DemoError(Exception):
     """The demo did not go as it should; the message says what was seen."""
@@ -44,7 +47,6 @@ class ApiServer:
     def __init__(self, timeline: Timeline, folder: Path) -> None:
         self._timeline = timeline
         self._folder = folder
-        self._stack = AsyncExitStack()
         self._url = ""
 
     async def __aenter__(self) -> Self:
@@ -63,16 +65,18 @@ class ApiServer:
                 started.set_result(address[1])
 
         self._timeline.say("webhook", f"python -m webhook serve --tls-cert {certificate.name} ...")
-        process = await Process.start(argv, {}, said)
-        self._stack.push_async_callback(process.stop, 5.0)
-        try:
-            self._url = f"https://{await asyncio.wait_for(started, START_SECONDS)}"
-        except TimeoutError:
-            raise DemoError(f"the webhook did not start within {START_SECONDS:g} s") from None
-        context = ssl.create_default_context(cadata=ca.certificate.decode())
-        self._client = await self._stack.enter_async_context(
-            httpx.AsyncClient(verify=context, trust_env=False, timeout=10)
-        )
+        async with AsyncExitStack() as stack:
+            process = await Process.start(argv, {}, said)
+            stack.push_async_callback(process.stop, 5.0)
+            try:
+                self._url = f"https://{await asyncio.wait_for(started, START_SECONDS)}"
+            except TimeoutError:
+                raise DemoError(f"the webhook did not start within {START_SECONDS:g} s") from None
+            context = ssl.create_default_context(cadata=ca.certificate.decode())
+            self._client = await stack.enter_async_context(
+                httpx.AsyncClient(verify=context, trust_env=False, timeout=10)
+            )
+            self._stack = stack.pop_all()
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -125,13 +129,13 @@ class Pod:
 
 
 class Kubelet:
-    """Starts, probes and ends pods. `images` gives the command of an image that is not Python's own."""
+    """Starts, probes and ends pods. `secrets`: those of the pods' namespace, decoded."""
 
     def __init__(
         self,
         timeline: Timeline,
         secrets: kubelet.Secrets,
-        images: Callable[[list[str], str], list[str]],
+        images: Images,
     ) -> None:
         self._timeline = timeline
         self._secrets = secrets

@@ -16,7 +16,7 @@ from typing import Any, Final, TextIO
 
 from sidecar.contract import DEFAULT_LITELLM_SECRET, DOMAIN, LABEL_SERVER
 from tests.demo import manifests
-from tests.demo.cluster import ApiServer, DemoError, Kubelet, Pod
+from tests.demo.cluster import ApiServer, DemoError, Images, Kubelet, Pod
 from tests.demo.timeline import Timeline
 from tests.load import Load, Tally, examples
 from tests.standins.listening import free_port
@@ -168,6 +168,8 @@ async def _traffic(stage: Stage) -> AsyncIterator[Load]:
         yield load
         load.stopping.set()
         await sending
+        if reporting.done():
+            reporting.result()  # it never ends but by an error
         _say_traffic(stage, load, Counter())
     finally:
         for task in (sending, reporting):
@@ -191,7 +193,7 @@ def _routed(stage: Stage) -> Counter[Route]:
         stage.pods[model_id] = pod.rpartition("-")[2]
     return Counter(
         {
-            (replica.name, stage.pods[model_id]): number
+            (replica.name, stage.pods.get(model_id, model_id)): number
             for replica in stage.litellm.replicas
             for model_id, number in replica.router.served.items()
         }
@@ -231,7 +233,7 @@ def _addresses() -> tuple[tuple[str, int], ...]:
     return tuple((ip, free_port(ip, port)) for ip, port in ((f"{network}.11", 8000), (f"{network}.12", 8001)))
 
 
-def _images(pace: Pace) -> Any:
+def _images(pace: Pace) -> Images:
     """Give the command that stands in for a container's own: vLLM's image is not here."""
 
     def command(argv: list[str], pod_ip: str) -> list[str]:
