@@ -14,11 +14,10 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from tests.peers.processes import free_port
-
 from tests.bench.figures import Figure
 from tests.bench.reviews import review
 from tests.certificates import make_ca, make_leaf
+from tests.peers.scripts import free_port
 
 ROUNDS = 5
 SECONDS = 4
@@ -33,9 +32,7 @@ async def measure() -> list[Figure]:
     with tempfile.TemporaryDirectory() as folder:
         ca = make_ca()
         leaf = make_leaf(ca, ["127.0.0.1"])
-        cert, key = Path(folder, "tls.crt"), Path(folder, "tls.key")
-        cert.write_bytes(leaf.certificate)
-        key.write_bytes(leaf.key)
+        cert, key = leaf.write(Path(folder))
         async with _serving(_webhook, cert, key) as ours, _serving(_bare, cert, key) as bare:
             for size, (containers, goal, p99_goal) in SIZES.items():
                 body = Path(folder, f"{size}.json")
@@ -105,7 +102,7 @@ def _webhook(cert: Path, key: Path, port: int) -> list[str]:
     return [
         *(sys.executable, "-m", "webhook", "serve", "--tls-cert", str(cert), "--tls-key", str(key)),
         *("--cluster-id", "bench", "--registrar-image", "registry.example.com/registrar:1"),
-        *("--listen-address", "127.0.0.1", "--port", str(port), "--health-port", str(free_port())),
+        *("--listen-address", "127.0.0.1", "--port", str(port), "--health-port", str(free_port("127.0.0.1"))),
         *("--stop-delay", "0"),
     ]
 
@@ -116,7 +113,7 @@ def _bare(cert: Path, key: Path, port: int) -> list[str]:
 
 @asynccontextmanager
 async def _serving(command: Any, cert: Path, key: Path) -> AsyncIterator[int]:
-    port = free_port()
+    port = free_port("127.0.0.1")
     process = await asyncio.create_subprocess_exec(
         *command(cert, key, port), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )

@@ -1,0 +1,50 @@
+"""Which benchmarks there are, and what each figure is."""
+
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from typing import Final
+
+from tests.bench import mutate, registering, rolling, steady
+from tests.bench.figures import Figure
+
+
+@dataclass(frozen=True, slots=True)
+class Bench:
+    """One run that gives some figures; `minutes` is how long it takes, about."""
+
+    figures: tuple[str, ...]
+    minutes: float
+    measure: Callable[[], Coroutine[None, None, list[Figure]]]
+
+
+BENCHES: Final = (
+    Bench(("registrar_start",), 0.5, steady.measure_start),
+    Bench(("mutate_small", "mutate_small_p99", "mutate_large", "mutate_large_p99"), 2.5, mutate.measure),
+    Bench(("ready_to_routable", "own_share"), 9, registering.measure),
+    Bench(("drain_overrun",), 4, rolling.measure_overrun),
+    Bench(("rolling_restart", "rolling_restart_control"), 12, rolling.measure),
+    Bench(("registrar_memory", "steady_calls"), 11, steady.measure),
+)
+NAMES: Final = (
+    *("ready_to_routable", "own_share", "rolling_restart", "rolling_restart_control", "drain_overrun"),
+    *("mutate_small", "mutate_small_p99", "mutate_large", "mutate_large_p99"),
+    *("registrar_memory", "registrar_start", "steady_calls"),
+)
+DESCRIPTIONS: Final = """\
+- **ready_to_routable**: a server is ready → first successful chat by a new name on the LiteLLM replica
+  that was not written to; 200 trials on real LiteLLM, p99. The first chat is sent when the create call has
+  returned: an earlier one would put the name into that replica's 2 s memory of missing names.
+- **own_share**: of that, until the create call was sent: the registrar's own share. p99.
+- **rolling_restart**: requests failed, cut or retried while 3 pods are replaced again and again behind 2 real
+  LiteLLM replicas (30 s reload, `num_retries: 0`), 25 requests/s, a quarter of them 5 s streams; errors
+  inside a stream count.
+- **rolling_restart_control**: the same with the drain switched off, which must lose some.
+- **drain_overrun**: requests lost when `propagation` is set too short (12 s against a 30 s reload).
+- **mutate_small, mutate_large**: reviews per second over TLS, keep-alive, 8 clients, for a pod of 2 and of
+  100 containers (74 kB), as a ratio to a bare aiohttp TLS app that parses the same review with the same JSON
+  library and allows it. **_p99**: latency with one client.
+- **registrar_memory**: resident memory after 10 minutes of serving, as a ratio to a bare python + asyncio +
+  httpx loop.
+- **registrar_start**: process start → first poll of the server.
+- **steady_calls**: calls to LiteLLM per row and minute at rest, the higher one of 1 and 20 models.
+"""

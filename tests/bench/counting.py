@@ -1,0 +1,59 @@
+"""A proxy before one LiteLLM replica that counts the registrar's calls and notes when rows were created."""
+
+import time
+from collections import Counter
+from types import TracebackType
+from typing import Final, Self
+
+import httpx
+from aiohttp import web
+
+_OWN: Final = {"host", "content-length", "transfer-encoding", "connection"}
+
+
+class CountingProxy:
+    """An async context manager.
+
+    `calls` counts by method and path, `created` maps a model name to the times (asked, answered).
+    """
+
+    def __init__(self, target: str) -> None:
+        self.calls: Counter[str] = Counter()
+        self.created: dict[str, tuple[float, float]] = {}
+        self._target = target
+        self._client = httpx.AsyncClient(trust_env=False, timeout=90)
+        app = web.Application()
+        app.router.add_route("*", "/{path:.*}", self._pass)
+        self._runner = web.AppRunner(app, access_log=None)
+        self.url = ""
+
+    async def __aenter__(self) -> Self:
+        """Listen on a free port."""
+        await self._runner.setup()
+        site = web.TCPSite(self._runner, "127.0.0.1", 0)
+        await site.start()
+        self.url = f"http://127.0.0.1:{self._runner.addresses[0][1]}"
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Stop."""
+        await self._runner.cleanup()
+        await self._client.aclose()
+
+    async def _pass(self, request: web.Request) -> web.Response:
+        asked = time.monotonic()
+        self.calls[f"{request.method} {request.path}"] += 1
+        body = await request.read()
+        headers = {name: value for name, value in request.headers.items() if name.lower() not in _OWN}
+        answer = await self._client.request(
+            request.method, self._target + request.path_qs, content=body, headers=headers
+        )
+        if request.path == "/model/new" and answer.status_code == 200:
+            self.created[answer.json()["model_name"]] = (asked, time.monotonic())
+        return web.Response(
+            status=answer.status_code,
+            body=answer.content,
+            content_type=answer.headers.get("content-type", "application/json").split(";")[0],
+        )
