@@ -7,11 +7,9 @@ JSON object of `carried`, one annotation; it holds the same keys without the dom
 from __future__ import annotations
 
 import difflib
-import ipaddress
 import json
-import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from enum import StrEnum
 from typing import Any, Final
 
@@ -24,35 +22,20 @@ from sidecar.contract import (
     LABEL_INJECT,
     LABEL_SERVER,
     LogFormat,
+    Settings,
 )
-from webhook.reasons import Problem, Reason
+from webhook import values
+from webhook.reasons import Problem, Reason, shown
 
 PREFIX: Final = f"{DOMAIN}/"
-# What a name-template may hold; the registrar fills it in per model.
-PLACEHOLDERS: Final = ("model", "namespace", "pod", "engine")
 # Provider prefixes of LiteLLM whose api_base the registrar knows how to write.
 PROVIDERS: Final = ("hosted_vllm", "openai", "openai_like", "text-completion-openai", "ollama", "ollama_chat")
 
 _OURS: Final = frozenset({ANNOTATION_CARRIED_SETTINGS, ANNOTATION_INJECTED})
 _LABELS: Final = frozenset({LABEL_SERVER, LABEL_INJECT, LABEL_CARRIED})
-_SECONDS_PER: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
-_DURATION: Final = re.compile(r"(?:\d+(?:\.\d+)?(?:ms|s|m|h))+", re.ASCII)
-_DURATION_PART: Final = re.compile(r"([\d.]+)(ms|s|m|h)", re.ASCII)
-_NUMBER: Final = re.compile(r"\d+(?:\.\d+)?", re.ASCII)
-_DIGITS: Final = re.compile(r"\d{1,5}", re.ASCII)
-_PLACEHOLDER: Final = re.compile(r"\{([^{}]*)\}")
-# RFC 1123, as Kubernetes checks names of containers (label) and of Secrets (subdomain).
-_DNS_LABEL: Final = re.compile(r"(?=.{1,63}\Z)[a-z0-9]([a-z0-9-]*[a-z0-9])?")
-_DNS_NAME: Final = re.compile(
-    r"(?=.{1,253}\Z)[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*"
-)
-_URL_PATH: Final = re.compile(r"/[A-Za-z0-9._~!$&'()*+,;=:@%/-]*")
-# The reference grammar of github.com/distribution/reference, without its length limits.
-_IMAGE: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/-]*(@[a-z0-9]+:[0-9a-f]{32,})?")
-_MAX_NAME: Final = 253
-_MAX_PORT: Final = 65535
-# An admission warning should stay within 256 characters.
-_MAX_SHOWN: Final = 60
+# More mistakes than these are not worth the time of an admission request.
+_MAX_PROBLEMS: Final = 20
+_MAX_KEY: Final = 63
 
 
 class PreStop(StrEnum):
@@ -111,196 +94,129 @@ class Key:
         return self.name.replace("-", "_")
 
 
-def _matching(pattern: re.Pattern[str]) -> Callable[[str], str]:
-    def parse(text: str) -> str:
-        if not pattern.fullmatch(text):
-            raise ValueError
-        return text
-
-    return parse
+def _seconds(field: str) -> str:
+    return f"`{_DEFAULTS[field]:g}s`"
 
 
-def _one_of(*values: str) -> Callable[[str], str]:
-    def parse(text: str) -> str:
-        if text not in values:
-            raise ValueError
-        return values[values.index(text)]
-
-    return parse
-
-
-def _between(low: float, high: float) -> Callable[[str], float]:
-    def parse(text: str) -> float:
-        if _NUMBER.fullmatch(text):
-            seconds = float(text)
-        elif _DURATION.fullmatch(text):
-            seconds = sum(float(n) * _SECONDS_PER[unit] for n, unit in _DURATION_PART.findall(text))
-        else:
-            raise ValueError
-        if not low <= seconds <= high:
-            raise ValueError
-        return seconds
-
-    return parse
-
-
-def _port(text: str) -> int:
-    if not _DIGITS.fullmatch(text) or not 0 < int(text) <= _MAX_PORT:
-        raise ValueError
-    return int(text)
-
-
-def _host(text: str) -> str:
-    if _DNS_NAME.fullmatch(text.lower()) and not text.replace(".", "").isdigit():
-        return text
-    try:
-        return str(ipaddress.ip_address(text.removeprefix("[").removesuffix("]")))
-    except ValueError:
-        raise ValueError from None
-
-
-def _path(text: str) -> str:
-    if not _URL_PATH.fullmatch(text):
-        raise ValueError
-    return text.rstrip("/")
-
-
-def _model_name(text: str) -> str:
-    if not text or len(text) > _MAX_NAME or not text.isprintable() or text != text.strip():
-        raise ValueError
-    return text
-
-
-def _name_template(text: str) -> str:
-    _model_name(text)
-    names = _PLACEHOLDER.findall(text)
-    if unknown := sorted(set(names).difference(PLACEHOLDERS)):
-        raise ValueError("unknown " + ", ".join(f"{{{name}}}" for name in unknown))
-    if set("{}").intersection(_PLACEHOLDER.sub("", text)):
-        raise ValueError("a brace that belongs to no placeholder")
-    if "model" not in names:
-        raise ValueError(f"without {{model}} all models get one name; {PREFIX}model-name names a single one")
-    return text
-
-
+_DEFAULTS: Final = {item.name: item.default for item in fields(Settings)}
 _A_DURATION: Final = "like `30`, `30s`, `2m` or `500ms`"
 
 TABLE: Final[tuple[Key, ...]] = (
     Key(
         "container",
-        _matching(_DNS_LABEL),
+        values.matching(values.DNS_LABEL),
         "name of a container of the pod",
         "found by image, command and ports",
         "Which container is the model server, when several could be.",
     ),
     Key(
         "port",
-        _port,
+        values.port,
         "1 to 65535",
         "from the command line, the environment, the declared ports, or the engine's own",
         "Where the server listens.",
     ),
     Key(
         "scheme",
-        _one_of("http", "https"),
+        values.one_of("http", "https"),
         "`http` or `https`",
         "`https` when the command line names a key or certificate file, else `http`",
         "How the server is spoken to; `https` needs `host`.",
     ),
     Key(
         "host",
-        _host,
+        values.host,
         "a DNS name or an IP address",
         "the pod's IP",
         "What LiteLLM calls in place of the pod's IP; with TLS, a name its certificate holds.",
     ),
     Key(
         "path",
-        _path,
+        values.path,
         "a URL path that begins with `/`",
         "from `--root-path`, else none",
         "Prefix before `/v1` in every URL of the server.",
     ),
     Key(
         "model-name",
-        _model_name,
+        values.model_name,
         "1 to 253 printable characters",
         "the name the server gives its model",
-        "Name in LiteLLM of the server's one model.",
+        "Name in LiteLLM of the server's one model; of several none is renamed, and no adapter.",
     ),
     Key(
         "name-template",
-        _name_template,
+        values.name_template,
         "text with `{model}`, and `{namespace}`, `{pod}`, `{engine}` if wanted",
-        "`{model}`",
+        f"`{_DEFAULTS['name_template']}`",
         "Name in LiteLLM of every model of this server.",
     ),
     Key(
         "provider",
-        _one_of(*PROVIDERS),
+        values.one_of(*PROVIDERS),
         ", ".join(f"`{name}`" for name in PROVIDERS),
         "`hosted_vllm`; for Ollama `openai`",
         "LiteLLM's provider prefix for this server's models.",
     ),
     Key(
         "poll-interval",
-        _between(1, 600),
+        values.between(1, 600),
         f"1s to 10m, {_A_DURATION}",
-        "`5s`",
+        _seconds("poll_interval"),
         "How often the server is asked while it serves.",
     ),
     Key(
         "propagation",
-        _between(0, 600),
+        values.between(0, 600),
         f"0s to 10m, {_A_DURATION}",
-        "`35s`",
+        _seconds("propagation"),
         "How long at least a drain waits until no LiteLLM replica sends requests any more.",
     ),
     Key(
         "drain-timeout",
-        _between(0, 3600),
+        values.between(0, 3600),
         f"0s to 1h, {_A_DURATION}",
-        "`120s`",
+        _seconds("drain_timeout"),
         "How long a drain waits, after that, for requests in flight.",
     ),
     Key(
         "ready-timeout",
-        _between(0, 3600),
+        values.between(0, 3600),
         f"0s to 1h, {_A_DURATION}",
-        "`120s`",
+        _seconds("ready_timeout"),
         "After how long the pod becomes ready even though nothing could be registered.",
     ),
     Key(
         "pre-stop",
-        _one_of(*PreStop),
+        values.one_of(*PreStop),
         "`keep` or `replace`",
         "`keep`",
         "What becomes of the server's own preStop hook; with `keep` the drain does not hold its SIGTERM.",
     ),
     Key(
         "registrar-image",
-        _matching(_IMAGE),
+        values.matching(values.IMAGE),
         "an image reference",
         "the webhook's `--registrar-image`",
         "Image of the registrar in this pod.",
     ),
     Key(
         "litellm-secret",
-        _matching(_DNS_NAME),
+        values.matching(values.DNS_NAME),
         "name of a Secret in the pod's namespace",
-        f"`{DEFAULT_LITELLM_SECRET}`",
+        f"the webhook's `--litellm-secret` (`{DEFAULT_LITELLM_SECRET}`)",
         "Secret with LiteLLM's `url` and `key`, and `ca.crt` if it needs one.",
     ),
     Key(
         "log-format",
-        _one_of(*LogFormat),
+        values.one_of(*LogFormat),
         "`text` or `json`",
         "`text`",
         "How the registrar writes its log.",
     ),
     Key(
         "inject-mode",
-        _one_of(*InjectMode),
+        values.one_of(*InjectMode),
         "`native` or `container`",
         "the webhook's `--inject-mode`",
         "The registrar as a native sidecar (Kubernetes 1.29 or newer), or as an ordinary container.",
@@ -329,21 +245,22 @@ def carried(annotations: Mapping[str, Any]) -> str:
 def read(annotations: Mapping[str, Any], path: str) -> tuple[Wishes, tuple[Problem, ...]]:
     """Read the annotations found at `path`; what is carried beside them counts where they say nothing.
 
-    A key of our domain that is unknown, or has a bad value, is a problem and otherwise ignored.
+    A key of our domain that is unknown, or has a bad value, is a problem and otherwise ignored; of very
+    many problems only the first are told.
     """
     own = settings(annotations)
     text = annotations.get(ANNOTATION_CARRIED_SETTINGS)
     if not own and text is None:
         return Wishes(), ()
     problems: list[Problem] = []
-    values: dict[str, Any] = {}
+    typed: dict[str, Any] = {}
     if text is not None:
         where = f"{path}[{ANNOTATION_CARRIED_SETTINGS}]"
         for name, value in _from_carried(text, where, problems).items():
-            _read_one(name, value, f"{where}.{name}", values, problems)
+            _read_one(name, value, f"{where}.{name}", typed, problems)
     for name, value in own.items():
-        _read_one(name, value, f"{path}[{PREFIX}{name}]", values, problems)
-    return Wishes(**values), tuple(problems)
+        _read_one(name, value, f"{path}[{PREFIX}{name}]", typed, problems)
+    return Wishes(**typed), tuple(problems)
 
 
 def _from_carried(text: Any, path: str, problems: list[Problem]) -> dict[str, Any]:
@@ -353,33 +270,30 @@ def _from_carried(text: Any, path: str, problems: list[Problem]) -> dict[str, An
         found = None
     if isinstance(found, dict):
         return found
-    problems.append(Problem(Reason.BAD_ANNOTATION, f"a JSON object is needed, found {_shown(text)}", path))
+    problems.append(Problem(Reason.BAD_ANNOTATION, f"a JSON object is needed, found {shown(text)}", path))
     return {}
 
 
-def _read_one(name: str, value: Any, path: str, values: dict[str, Any], problems: list[Problem]) -> None:
+def _read_one(name: str, value: Any, path: str, typed: dict[str, Any], problems: list[Problem]) -> None:
     key = _BY_NAME.get(name)
+    if len(problems) >= _MAX_PROBLEMS:
+        return
     if key is None:
         problems.append(Problem(Reason.UNKNOWN_ANNOTATION, _unknown(name), path))
         return
     try:
         # The API server lets only strings in; what is carried is JSON of any kind.
-        values[key.field] = key.parse(value if isinstance(value, str) else "")
+        typed[key.field] = key.parse(value if isinstance(value, str) else "")
     except ValueError as error:
         detail = f"; {error}" if error.args else ""
-        message = f"found {_shown(value)}, allowed is {key.allowed.replace('`', '')}{detail}"
+        message = f"found {shown(value)}, allowed is {key.allowed.replace('`', '')}{detail}"
         problems.append(Problem(Reason.BAD_ANNOTATION, message, path))
 
 
 def _unknown(name: str) -> str:
     if PREFIX + name in _LABELS:
         return f"{PREFIX}{name} is a label, not an annotation"
-    near = difflib.get_close_matches(name.replace("_", "-").lower(), _BY_NAME, n=1)
+    near = difflib.get_close_matches(name[:_MAX_KEY].replace("_", "-").lower(), _BY_NAME, n=1)
     if near:
         return f"no such annotation; did you mean {PREFIX}{near[0]}?"
     return f"no such annotation; there are {', '.join(_BY_NAME)}"
-
-
-def _shown(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= _MAX_SHOWN else f"{text[:_MAX_SHOWN]}..."

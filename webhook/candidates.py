@@ -12,7 +12,7 @@ from sidecar.contract import CONTAINER_NAME, Engine
 from webhook import ports
 from webhook.annotations import PREFIX, Wishes
 from webhook.pods import objects
-from webhook.reasons import Problem, Reason
+from webhook.reasons import Problem, Reason, shown
 from webhook.sources import programs
 from webhook.sources.argv import ENTRYPOINT, argv, basename, commands, environment, is_script
 from webhook.sources.options import Serving
@@ -37,6 +37,8 @@ _VARIABLES: Final[Mapping[Engine, tuple[str, ...]]] = {
     Engine.OLLAMA: ("OLLAMA_",),
     Engine.OPENAI: ("VLLM_", "SERVED_MODEL_NAME", "MODEL_NAME", "OLLAMA_", "LLAMA_ARG_"),
 }
+_MAX_CONTAINERS: Final = 500
+_MAX_LISTED: Final = 5
 _FLAGS: Final = ("--model", "--served-model-name", "--served_model_name", "--tensor-parallel-size")
 
 
@@ -70,7 +72,8 @@ class Candidate:
     @property
     def name(self) -> str:
         """The container's name, or its path if it has none."""
-        return str(self.container.get("name") or self.path)
+        name = self.container.get("name")
+        return name if isinstance(name, str) else self.path
 
 
 def choose(spec: Mapping[str, Any], engine: Engine, wishes: Wishes, path: str) -> Candidate | Problem:
@@ -84,9 +87,12 @@ def choose(spec: Mapping[str, Any], engine: Engine, wishes: Wishes, path: str) -
         named = next(((i, c) for i, c in found if c.get("name") == wishes.container), None)
         if named is not None:
             return read(named[0], f"{where}[{named[0]}]", named[1])
-        names = ", ".join(str(c.get("name")) for _, c in found) or "none"
+        names = ", ".join(shown(c.get("name")) for _, c in found[:_MAX_LISTED]) or "none"
         message = f"{PREFIX}container says {wishes.container}; the pod has {names}"
         return Problem(Reason.NO_SERVER, message, where)
+    if len(found) > _MAX_CONTAINERS:
+        message = f"among {len(found)} containers none is looked for; name it in {PREFIX}container"
+        return Problem(Reason.SEVERAL_SERVERS, message, where)
     # Most containers of a big pod are not worth a second look.
     telling = [read(i, f"{where}[{i}]", c) for i, c in found if _is_telling(c)]
     best, top = _best(telling, engine)
@@ -97,14 +103,15 @@ def choose(spec: Mapping[str, Any], engine: Engine, wishes: Wishes, path: str) -
     if best is Likeness.OTHER:
         return Problem(Reason.NO_SERVER, _nothing(telling, engine), where)
     if len(top) > 1:
-        message = f"{', '.join(c.name for c in top)} could each be the server; name it in {PREFIX}container"
+        names = ", ".join(c.name for c in top[:_MAX_LISTED])
+        message = f"{names} could each be the server; name it in {PREFIX}container"
         return Problem(Reason.SEVERAL_SERVERS, message, where)
     return top[0]
 
 
 def read(index: int, path: str, container: Mapping[str, Any]) -> Candidate:
     """Read one container."""
-    image = programs.image(str(container.get("image") or ""))
+    image = programs.image(container.get("image"))
     env = environment(container)
     if image and image.env:
         env = {**image.env, **env}
@@ -130,7 +137,7 @@ def likeness(candidate: Candidate, engine: Engine) -> Likeness:
     if candidate.runs or candidate.client or candidate.name in _SIDECARS:
         return Likeness.OTHER
     kind = Engine.OPENAI if engine is Engine.AUTO else engine
-    image, _ = programs.image_name(str(candidate.container.get("image") or ""))
+    image, _ = programs.image_name(candidate.container.get("image"))
     if any(word in image for word in _WORDS[kind]):
         return Likeness.IMAGE
     return Likeness.HINT if _has_hint(candidate, kind) else Likeness.NOTHING
@@ -140,7 +147,9 @@ def _is_telling(container: Mapping[str, Any]) -> bool:
     """Tell whether image or command hold a word that speaks for any engine."""
     for key in ("image", "command", "args"):
         part = container.get(key)
-        if part and _TELLING.search(part if isinstance(part, str) else str(part)):
+        if isinstance(part, list):
+            part = "\n".join([word for word in part if isinstance(word, str)])
+        if isinstance(part, str) and _TELLING.search(part):
             return True
     return False
 
@@ -165,7 +174,7 @@ def _has_hint(candidate: Candidate, engine: Engine) -> bool:
 def _nothing(found: Sequence[Candidate], engine: Engine) -> str:
     if not found:
         return "the pod has no containers"
-    seen = ", ".join(f"{c.name} {_seen(c)}" for c in found)
+    seen = ", ".join(f"{c.name} {_seen(c)}" for c in found[:_MAX_LISTED])
     return f"none runs {engine}: {seen}; another label, or {PREFIX}container, settles it"
 
 

@@ -11,8 +11,9 @@ from typing import Any, Final, NamedTuple
 
 from sidecar.contract import LABEL_CARRIED, LABEL_INJECT, LABEL_SERVER, Engine
 from webhook.annotations import Wishes, read
-from webhook.reasons import Problem, Reason
+from webhook.reasons import Problem, Reason, shown
 
+_ENGINES: Final = frozenset(Engine)
 # Where each kind keeps the template of its pods, best first.
 _TEMPLATES: Final[Mapping[str, tuple[tuple[str, ...], ...]]] = {
     **dict.fromkeys(
@@ -69,7 +70,8 @@ def annotations_of(obj: Mapping[str, Any]) -> Mapping[str, Any]:
 
 def opted_out(obj: Mapping[str, Any]) -> bool:
     """Tell whether the object says `inject: "false"`."""
-    return str(labels_of(obj).get(LABEL_INJECT)).lower() == "false"
+    value = labels_of(obj).get(LABEL_INJECT)
+    return isinstance(value, str) and value.lower() == "false"
 
 
 def opted(pod: Mapping[str, Any], path: str = "") -> Opted | None:
@@ -88,20 +90,18 @@ def opted(pod: Mapping[str, Any], path: str = "") -> Opted | None:
 
 def engine_of(value: Any) -> Engine | None:
     """Read a value of the label `server`; None if it is not one."""
-    try:
-        return Engine(value)
-    except ValueError:
-        return None
+    return Engine(value) if isinstance(value, str) and value in _ENGINES else None
 
 
 def bad_label(value: Any, path: str) -> Problem:
     """Say what the label `server` may hold."""
-    return Problem(Reason.BAD_LABEL, f"found {value!r:.60}, allowed are {', '.join(Engine)}", path)
+    return Problem(Reason.BAD_LABEL, f"found {shown(value)}, allowed are {', '.join(Engine)}", path)
 
 
 def template(obj: Mapping[str, Any]) -> Template | None:
     """Find the pod template of a workload, by its kind; None if the kind has none or it is missing."""
-    for keys in _TEMPLATES.get(str(obj.get("kind")), ()):
+    kind = obj.get("kind")
+    for keys in _TEMPLATES.get(kind, ()) if isinstance(kind, str) else ():
         found: Any = obj
         for key in keys:
             found = mapping(found).get(key)

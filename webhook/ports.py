@@ -77,15 +77,15 @@ def has_api_port(container: Mapping[str, Any]) -> bool:
 
 def probe_is_https(container: Mapping[str, Any], port: int) -> bool:
     """Tell whether a probe asks this port by HTTPS."""
-    return any(number == port and scheme == "HTTPS" for number, scheme in _probed(container))
+    return any(number == port and scheme == "https" for number, scheme in _probed(container))
 
 
 def _declared(container: Mapping[str, Any]) -> Iterator[tuple[str, int]]:
     """Give name and number of each declared TCP port."""
     for _, port in objects(container.get("ports")):
-        number = port.get("containerPort")
-        if _is_port(number) and port.get("protocol", "TCP") in {"TCP", None}:
-            yield str(port.get("name") or ""), number
+        name, number, protocol = port.get("name"), port.get("containerPort"), port.get("protocol")
+        if _is_port(number) and (protocol is None or protocol == "TCP"):
+            yield name if isinstance(name, str) else "", number
 
 
 def _probed(container: Mapping[str, Any]) -> Iterator[tuple[int, str]]:
@@ -97,7 +97,7 @@ def _probed(container: Mapping[str, Any]) -> Iterator[tuple[int, str]]:
             if isinstance(port, str):
                 port = next((number for name, number in _declared(container) if name == port), None)
             if _is_port(port) and not handler.get("host"):
-                yield port, str(handler.get("scheme") or "")
+                yield port, "https" if handler.get("scheme") == "HTTPS" else "http"
 
 
 def _is_port(value: Any) -> TypeGuard[int]:

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Any, Final
+
+# An admission warning should stay within 256 characters, so what was found takes only some of them.
+_MAX_SHOWN: Final = 60
 
 
 class Reason(StrEnum):
@@ -55,3 +59,12 @@ class Problem:
 
     def __str__(self) -> str:
         return ": ".join(part for part in (self.reason, self.path, self.message) if part)
+
+
+def shown(value: Any) -> str:
+    """Write a value that was found into a message: short, whatever it is and however deep."""
+    if isinstance(value, str):
+        return repr(value) if len(value) <= _MAX_SHOWN else f"{value[:_MAX_SHOWN]!r}..."
+    if isinstance(value, dict | list):
+        return "a JSON object" if isinstance(value, dict) else "a list"
+    return repr(value)

@@ -6,9 +6,11 @@ An image's own entrypoint is not in the manifest; it is known for the images nam
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
+from webhook.pods import objects
 from webhook.sources.shell import Command, UnreadableError, simple_commands
 from webhook.sources.text import expand, unknown
 
@@ -23,7 +25,8 @@ _WRAPPERS: Final = frozenset(
         *("opentelemetry-instrument", "ddtrace-run", "nsys", "uv", "uvx", "conda", "mamba", "micromamba"),
     }
 )
-_MAX_NESTING: Final = 4
+_MAX_NESTING: Final = 2
+_MAX_VARIABLES: Final = 2000
 # Where a wrapper's, or a shell's, own options are looked at.
 _MAX_OPTIONS: Final = 30
 
@@ -34,7 +37,7 @@ def environment(container: Mapping[str, Any]) -> dict[str, str]:
     The value of a repeated name is the last one; `$(NAME)` refers to entries before it.
     """
     found: dict[str, str] = {}
-    for entry in _objects(container.get("env")):
+    for _, entry in itertools.islice(objects(container.get("env")), _MAX_VARIABLES):
         name, value = entry.get("name"), entry.get("value")
         if not isinstance(name, str):
             continue
@@ -125,9 +128,4 @@ def _script(words: Sequence[str]) -> str | None:
 
 
 def _strings(value: Any) -> list[str]:
-    return [item if isinstance(item, str) else str(item) for item in value] if isinstance(value, list) else []
-
-
-def _objects(value: Any) -> Iterator[Mapping[str, Any]]:
-    if isinstance(value, list):
-        yield from (item for item in value if isinstance(item, dict))
+    return [item for item in value if isinstance(item, str)] if isinstance(value, list) else []

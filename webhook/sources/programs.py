@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from sidecar.contract import Engine
 from webhook.sources import ollama, openai, vllm
@@ -112,14 +112,14 @@ def is_client(words: Sequence[str]) -> bool:
     return bool(words) and basename(words[0]) in _EXECUTABLES and start(words) is None
 
 
-def image_name(reference: str) -> tuple[str, str]:
-    """Give the last part of an image's repository, and its tag."""
-    last = basename(reference.partition("@")[0])
+def image_name(reference: Any) -> tuple[str, str]:
+    """Give the last part of an image's repository, and its tag; empty for what is no reference."""
+    last = basename(reference.partition("@")[0]) if isinstance(reference, str) else ""
     name, _, tag = last.partition(":")
     return name.lower(), tag
 
 
-def image(reference: str) -> Image | None:
+def image(reference: Any) -> Image | None:
     """Give what is known of an image."""
     name, tag = image_name(reference)
     if name == "llama.cpp" and not tag.startswith("server"):

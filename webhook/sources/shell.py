@@ -45,7 +45,8 @@ _ASSIGNING: Final = frozenset({"export", "readonly", "declare", "typeset", "loca
 _SOURCING: Final = frozenset({"source", ".", "eval", "read"})
 # Scripts in manifests are short; what is longer is not worth the time of an admission request.
 _MAX_SCRIPT: Final = 65536
-_MAX_COMMANDS: Final = 200
+_MAX_COMMANDS: Final = 100
+_MAX_ADDED: Final = 65536
 
 
 class UnreadableError(ValueError):
@@ -71,7 +72,9 @@ class _Reader:
     """The state while one script is read."""
 
     def __init__(self, env: Mapping[str, str]) -> None:
-        self.env = dict(env)
+        # Shared with the commands before a change, so never changed in place.
+        self.env = env
+        self.room = _MAX_ADDED
         self.commands: list[Command] = []
         self.words: list[str] = []
         self.word: list[str] | None = None
@@ -164,12 +167,16 @@ class _Reader:
     def value_of(self, text: str, *, loose: bool) -> str:
         """Give the value of `$NAME`, `${NAME}` or `${NAME:-default}`; a mark for all else."""
         if match := _NAME.fullmatch(text):
-            return _loosened(self.env.get(match[1], unknown(match[1])), loose=loose)
-        if match := _DEFAULT.fullmatch(text):
-            # Unset in the pod is not unset: the image may set it.
             value = self.env.get(match[1], unknown(match[1]))
-            return _loosened(value or match[2], loose=loose)
-        return unknown(loose=loose)
+        elif match := _DEFAULT.fullmatch(text):
+            # Unset in the pod is not unset: the image may set it.
+            value = self.env.get(match[1], unknown(match[1])) or match[2]
+        else:
+            return unknown(loose=loose)
+        self.room -= len(value)
+        if self.room < 0:
+            raise UnreadableError("its variables grow too long")
+        return value.replace("\0", "\0*", 1) if loose and value[:1] == "\0" and value[1:2] != "*" else value
 
     def end_command(self, separator: str) -> None:
         """End the simple command being read, and what the separator ends."""
@@ -182,15 +189,14 @@ class _Reader:
         if words:
             if len(self.commands) == _MAX_COMMANDS:
                 raise UnreadableError(f"it has more than {_MAX_COMMANDS} commands")
-            self.commands.append(Command(tuple(words), {**self.env, **own} if own else dict(self.env)))
+            self.commands.append(Command(tuple(words), {**self.env, **own} if own else self.env))
             self.after(words)
         else:
             for name, value in own.items():
                 self.assign(name, value)
         self.joined = separator if separator in {"&&", "||"} else ""
         if not self.joined:
-            for name in self.listed:
-                self.env[name] = unknown()
+            self.env = {**self.env, **dict.fromkeys(self.listed, unknown())} if self.listed else self.env
             self.listed.clear()
 
     def without_keywords(self, words: list[str]) -> list[str]:
@@ -201,7 +207,7 @@ class _Reader:
             if word in _OPENERS:
                 self.depth += 1
                 if word in {"for", "select"}:
-                    self.env[words[index + 1]] = unknown()
+                    self.env = {**self.env, words[index + 1]: unknown()}
                     return []
             elif word in _CLOSERS:
                 self.depth -= 1
@@ -216,8 +222,7 @@ class _Reader:
                 if match := _ASSIGNMENT.match(word):
                     self.assign(match[1], word[match.end() :])
         elif words[0] == "unset":
-            for word in words[1:]:
-                self.env.pop(word, None)
+            self.env = {name: value for name, value in self.env.items() if name not in words}
         elif words[0] in _SOURCING:
             self.env = {name: v if "\0" in v else unknown(name) for name, v in self.env.items()}
 
@@ -227,8 +232,4 @@ class _Reader:
             value = unknown()
         elif self.joined == "&&":
             self.listed.add(name)
-        self.env[name] = value
-
-
-def _loosened(value: str, *, loose: bool) -> str:
-    return value.replace("\0", "\0*", 1) if loose and value.startswith("\0") and value[1:2] != "*" else value
+        self.env = {**self.env, name: value}

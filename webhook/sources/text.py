@@ -16,6 +16,8 @@ _LOOSE: Final = "\0*"
 _MARK: Final = re.compile(r"\0\*?([^\0]*)\0")
 # `$$` and `$(NAME)` as the kubelet reads them (k8s.io/kubernetes/third_party/forked/golang/expansion).
 _REFERENCE: Final = re.compile(r"\$(?:\$|\(([-._a-zA-Z0-9]+)\))")
+# Variables within variables can grow without end; what a command line holds of them is short.
+_MAX_ADDED: Final = 16384
 
 
 def unknown(variable: str = "", *, loose: bool = False) -> str:
@@ -52,9 +54,14 @@ def expand(text: str, variables: Mapping[str, str]) -> str:
     """
     if "$" not in text:
         return text
+    room = _MAX_ADDED
 
     def value(match: re.Match[str]) -> str:
+        nonlocal room
         name = match[1]
-        return "$" if name is None else variables.get(name, unknown(name))
+        found = "$" if name is None else variables.get(name, unknown(name))
+        room -= len(found)
+        return found if room > 0 else ""
 
-    return _REFERENCE.sub(value, text)
+    expanded = _REFERENCE.sub(value, text)
+    return expanded if room > 0 else unknown()

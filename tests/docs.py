@@ -1,0 +1,87 @@
+"""Renders the parts of README.md that come from code: `python -m tests.docs`; `--check` only compares.
+
+A part stands between `<!-- name -->` and `<!-- /name -->`. Exit code 1 when a part is stale (`--check`), or
+when README.md or a marker is missing.
+"""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Final
+
+from webhook.annotations import PREFIX, TABLE
+
+README: Final = Path(__file__).parents[1] / "README.md"
+
+
+class DocsError(Exception):
+    """README.md cannot be rendered; the message says what is missing."""
+
+
+def annotations() -> str:
+    """Render the reference of the annotations."""
+    rows = [(f"`{key.name}`", key.allowed, key.default, key.meaning) for key in TABLE]
+    header = (f"`{PREFIX}…`", "value", "default", "what it says")
+    lines = [header, ("---",) * len(header), *rows]
+    return "\n".join("| " + " | ".join(cell.replace("|", r"\|") for cell in line) + " |" for line in lines)
+
+
+def webhook_flags() -> str:
+    """Render the settings of the webhook, as its help lists them.
+
+    The lines of usage before the description are left out: each Python wraps them in its own way.
+    """
+    command = [sys.executable, "-m", "webhook", "serve", "--help"]
+    plain = os.environ | {"COLUMNS": "112", "NO_COLOR": "1"}
+    done = subprocess.run(command, capture_output=True, text=True, check=True, env=plain, cwd=README.parent)
+    _usage, _, rest = done.stdout.partition("\n\n")
+    return f"```text\n{rest.strip()}\n```"
+
+
+PARTS: Final[Mapping[str, Callable[[], str]]] = {
+    "annotations": annotations,
+    "webhook-flags": webhook_flags,
+}
+
+
+def rendered(text: str, parts: Mapping[str, Callable[[], str]] = PARTS) -> tuple[str, tuple[str, ...]]:
+    """Give the text with every part made anew, and the names of those that were stale.
+
+    Raises DocsError for a marker that is missing.
+    """
+    stale = []
+    for name, render in parts.items():
+        begin, end = f"<!-- {name} -->\n", f"<!-- /{name} -->"
+        head, found, rest = text.partition(begin)
+        old, closed, tail = rest.partition(end)
+        if not found or not closed:
+            raise DocsError(f"README.md: {begin.strip()} ... {end} is missing")
+        new = f"{render()}\n"
+        if new != old:
+            stale.append(name)
+        text = f"{head}{begin}{new}{end}{tail}"
+    return text, tuple(stale)
+
+
+def main(arguments: Sequence[str], readme: Path = README) -> int:
+    """Render README.md, or with `--check` say what is stale in it. Gives the exit code."""
+    try:
+        text, stale = rendered(readme.read_text())
+    except FileNotFoundError:
+        print(f"{readme.name} is missing", file=sys.stderr)
+        return 1
+    except DocsError as error:
+        print(error, file=sys.stderr)
+        return 1
+    if "--check" in arguments and stale:
+        print(f"{readme.name} is stale: {', '.join(stale)}; `make docs` renders it", file=sys.stderr)
+        return 1
+    if stale:
+        readme.write_text(text)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

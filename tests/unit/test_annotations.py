@@ -1,0 +1,260 @@
+"""The annotations of our domain: values, mistakes, what is carried, and the reference in the README."""
+
+import json
+from dataclasses import fields
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sidecar.contract import ANNOTATION_CARRIED_SETTINGS, ANNOTATION_INJECTED, DOMAIN, LogFormat
+from tests import docs
+from webhook.annotations import TABLE, InjectMode, PreStop, Wishes, carried, read
+from webhook.reasons import Problem, Reason
+
+WHERE = "metadata.annotations"
+IMAGE = f"registry.example.com:5000/a/b:1@sha256:{'0' * 64}"
+
+
+def one(name: str, value: Any) -> tuple[Wishes, tuple[Problem, ...]]:
+    """Read a single annotation."""
+    return read({f"{DOMAIN}/{name}": value}, WHERE)
+
+
+def test_the_table_fills_every_wish() -> None:
+    """Each annotation has its field, each field its annotation."""
+    assert [key.field for key in TABLE] == [field.name for field in fields(Wishes)]
+
+
+def test_nothing_of_ours_is_nothing_wished() -> None:
+    """Annotations of others, and our own note of what was injected, say nothing."""
+    assert read({"example.com/port": "1", ANNOTATION_INJECTED: "{}"}, WHERE) == (Wishes(), ())
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "value"),
+    [
+        ("container", "kserve-container", "kserve-container"),
+        ("port", "8000", 8000),
+        ("port", "65535", 65535),
+        ("scheme", "https", "https"),
+        ("host", "qwen.models.svc", "qwen.models.svc"),
+        ("host", "Qwen.Example.COM", "Qwen.Example.COM"),
+        ("host", "10.0.0.7", "10.0.0.7"),
+        ("host", "[fd00::7]", "fd00::7"),
+        ("host", "FD00::7", "fd00::7"),
+        ("path", "/llama/", "/llama"),
+        ("path", "/", ""),
+        ("model-name", "gpt-4o mini", "gpt-4o mini"),
+        ("name-template", "{namespace}/{model}@{pod}.{engine}", "{namespace}/{model}@{pod}.{engine}"),
+        ("provider", "ollama_chat", "ollama_chat"),
+        ("poll-interval", "1", 1.0),
+        ("poll-interval", "10m", 600.0),
+        ("poll-interval", "1500ms", 1.5),
+        ("propagation", "0s", 0.0),
+        ("propagation", "2.5s", 2.5),
+        ("drain-timeout", "1m30s", 90.0),
+        ("ready-timeout", "1h", 3600.0),
+        ("pre-stop", "replace", PreStop.REPLACE),
+        ("registrar-image", IMAGE, IMAGE),
+        ("litellm-secret", "litellm.prod", "litellm.prod"),
+        ("log-format", "json", LogFormat.JSON),
+        ("inject-mode", "container", InjectMode.CONTAINER),
+    ],
+)
+def test_a_value_is_read_with_its_type(name: str, text: str, value: object) -> None:
+    """What is allowed arrives typed: numbers as numbers, durations in seconds, choices as members."""
+    wishes, problems = one(name, text)
+    found = getattr(wishes, name.replace("-", "_"))
+    assert problems == ()
+    assert found == value
+    assert type(found) is type(value)
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("container", "Not_A_Name"),
+        ("container", "a" * 64),
+        ("port", "0"),
+        ("port", "65536"),
+        ("port", "80a"),
+        ("port", " 80"),
+        ("port", "٨٠"),
+        ("scheme", "HTTPS"),
+        ("host", "http://x"),
+        ("host", "10.0.0"),
+        ("host", "a_b"),
+        ("host", ""),
+        ("path", "v1"),
+        ("path", "/a?b"),
+        ("path", "/a b"),
+        ("model-name", ""),
+        ("model-name", " x"),
+        ("model-name", "a\nb"),
+        ("model-name", "x" * 254),
+        ("name-template", "{model}-{zone}"),
+        ("name-template", "{namespace}"),
+        ("name-template", "{model"),
+        ("name-template", "{{model}}"),
+        ("name-template", "{model!r}"),
+        ("name-template", "{}"),
+        ("provider", "azure"),
+        ("poll-interval", "500ms"),
+        ("poll-interval", "11m"),
+        ("poll-interval", "1 s"),
+        ("poll-interval", "1e1"),
+        ("poll-interval", "-1"),
+        ("poll-interval", "1d"),
+        ("propagation", "601"),
+        ("drain-timeout", "61m"),
+        ("ready-timeout", "inf"),
+        ("pre-stop", "keep "),
+        ("registrar-image", "a b"),
+        ("registrar-image", ""),
+        ("litellm-secret", "Litellm"),
+        ("log-format", "yaml"),
+        ("inject-mode", "Native"),
+        ("port", 8000),
+        ("port", None),
+        ("port", {"a": []}),
+    ],
+)
+def test_a_bad_value_is_reported_and_ignored(name: str, text: Any) -> None:
+    """A bad value leaves the wish unsaid; the problem has the field, what was found and what is allowed."""
+    wishes, (problem,) = one(name, text)
+    allowed = next(key.allowed for key in TABLE if key.name == name).replace("`", "")
+    assert wishes == Wishes()
+    assert (problem.reason, problem.path) == (Reason.BAD_ANNOTATION, f"{WHERE}[{DOMAIN}/{name}]")
+    assert problem.message.startswith("found ")
+    assert f"allowed is {allowed}" in problem.message
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("{model}-{zone}-{rack}", "unknown {rack}, {zone}"),
+        ("{namespace}", "without {model} all models get one name"),
+        ("{model}}", "a brace that belongs to no placeholder"),
+    ],
+)
+def test_a_template_is_told_what_is_wrong_with_it(text: str, told: str) -> None:
+    """The message names the placeholders that are not known, and what a template needs."""
+    _, (problem,) = one("name-template", text)
+    assert told in problem.message
+    assert "{model}, and {namespace}, {pod}, {engine} if wanted" in problem.message
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("prot", f"did you mean {DOMAIN}/port?"),
+        ("pollInterval", f"did you mean {DOMAIN}/poll-interval?"),
+        ("drain_timeout", f"did you mean {DOMAIN}/drain-timeout?"),
+        ("model", f"did you mean {DOMAIN}/model-name?"),
+        ("server", f"{DOMAIN}/server is a label, not an annotation"),
+        ("inject", f"{DOMAIN}/inject is a label, not an annotation"),
+        ("zzz", "there are container, port, scheme"),
+    ],
+)
+def test_an_unknown_key_is_told_the_nearest(name: str, told: str) -> None:
+    """A key that does not exist is reported with the nearest one, or with the label it was taken for."""
+    wishes, (problem,) = one(name, "x")
+    assert wishes == Wishes()
+    assert (problem.reason, problem.path) == (Reason.UNKNOWN_ANNOTATION, f"{WHERE}[{DOMAIN}/{name}]")
+    assert told in problem.message
+
+
+def test_every_problem_is_told_at_once_beside_the_good_values() -> None:
+    """Mistakes do not hide each other, nor what is right."""
+    wishes, problems = read(
+        {f"{DOMAIN}/port": "x", f"{DOMAIN}/scheme": "ftp", f"{DOMAIN}/nope": "", f"{DOMAIN}/path": "/a"},
+        WHERE,
+    )
+    assert wishes == Wishes(path="/a")
+    assert [problem.reason for problem in problems] == [
+        Reason.BAD_ANNOTATION,
+        Reason.BAD_ANNOTATION,
+        Reason.UNKNOWN_ANNOTATION,
+    ]
+
+
+def test_own_annotations_win_key_by_key_over_what_is_carried() -> None:
+    """A pod's own annotation replaces the carried one of its name, and only that."""
+    carried_text = carried({f"{DOMAIN}/port": "1", f"{DOMAIN}/host": "a.b", "other": "x"})
+    wishes, problems = read({ANNOTATION_CARRIED_SETTINGS: carried_text, f"{DOMAIN}/port": "2"}, WHERE)
+    assert (wishes, problems) == (Wishes(port=2, host="a.b"), ())
+
+
+def test_a_bad_own_annotation_leaves_the_carried_one() -> None:
+    """What is ignored wins over nothing."""
+    wishes, problems = read({ANNOTATION_CARRIED_SETTINGS: '{"port":"1"}', f"{DOMAIN}/port": "x"}, WHERE)
+    assert wishes == Wishes(port=1)
+    assert [problem.reason for problem in problems] == [Reason.BAD_ANNOTATION]
+
+
+@pytest.mark.parametrize("text", ["", "x", "[]", "null", '"a"', "[" * 100_000, 7, None])
+def test_carried_settings_that_are_no_object_are_reported(text: Any) -> None:
+    """What cannot be read as a JSON object is one problem; an absent one is none."""
+    wishes, problems = read({ANNOTATION_CARRIED_SETTINGS: text}, WHERE)
+    assert wishes == Wishes()
+    assert [(p.reason, p.path) for p in problems] == (
+        [] if text is None else [(Reason.BAD_ANNOTATION, f"{WHERE}[{ANNOTATION_CARRIED_SETTINGS}]")]
+    )
+
+
+def test_a_mistake_among_what_is_carried_has_its_place() -> None:
+    """The path leads to the key within the carried object."""
+    _, problems = read({ANNOTATION_CARRIED_SETTINGS: '{"port":1,"prot":""}'}, WHERE)
+    assert [problem.path for problem in problems] == [
+        f"{WHERE}[{ANNOTATION_CARRIED_SETTINGS}].port",
+        f"{WHERE}[{ANNOTATION_CARRIED_SETTINGS}].prot",
+    ]
+
+
+def test_what_is_carried_is_the_same_text_for_the_same_settings() -> None:
+    """The order of annotations does not show, so that pods are not replaced for it."""
+    one_way = {f"{DOMAIN}/port": "1", f"{DOMAIN}/model-name": "modèle"}
+    assert (
+        carried(one_way) == carried(dict(reversed(one_way.items()))) == '{"model-name":"modèle","port":"1"}'
+    )
+
+
+@given(st.dictionaries(st.sampled_from([f"{DOMAIN}/{key.name}" for key in TABLE]), st.text()))
+def test_what_is_carried_reads_as_what_stands_there(annotations: dict[str, str]) -> None:
+    """Carried settings mean what the annotations themselves mean."""
+    wishes, problems = read(annotations, WHERE)
+    again, again_problems = read({ANNOTATION_CARRIED_SETTINGS: carried(annotations)}, WHERE)
+    assert (again, len(again_problems)) == (wishes, len(problems))
+
+
+def test_messages_stay_short_and_problems_few() -> None:
+    """Neither long values nor thousands of unknown keys make thousands of long messages."""
+    _, problems = read({f"{DOMAIN}/{'k' * 1000}{n}": "" for n in range(1000)}, WHERE)
+    _, (long,) = one("port", "1" * 100_000)
+    assert len(problems) == 20
+    assert len(long.message) < 256
+    _, (deep,) = one("port", json.loads("[" * 900 + "]" * 900))
+    assert "found a list" in deep.message
+
+
+def test_the_reference_in_the_readme_is_current() -> None:
+    """README.md holds the table and the flags as the code has them (`make docs` renders them)."""
+    _, stale = docs.rendered(docs.README.read_text())
+    assert stale == ()
+
+
+def test_a_stale_reference_is_named_and_rendered() -> None:
+    """Only the text between a part's markers is replaced."""
+    text = "a\n<!-- x -->\nold\n<!-- /x -->\nb\n<!-- y -->\nY\n<!-- /y -->\n"
+    new, stale = docs.rendered(text, {"x": lambda: "new", "y": lambda: "Y"})
+    assert stale == ("x",)
+    assert new == text.replace("old", "new")
+
+
+@pytest.mark.parametrize("text", ["", "<!-- x -->\n", "<!-- /x -->\n<!-- x -->\n"])
+def test_a_missing_marker_is_named(text: str) -> None:
+    """README.md without a part's markers cannot be rendered."""
+    with pytest.raises(docs.DocsError, match=r"README.md: <!-- x --> ... <!-- /x --> is missing"):
+        docs.rendered(text, {"x": lambda: ""})
