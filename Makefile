@@ -6,6 +6,7 @@ VENV := .venv
 PY := $(VENV)/bin/python
 STAMP := $(VENV)/.installed
 PYTEST := $(PY) -m pytest
+SIDECAR := $(VENV)/sidecar
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-real test-node check format golden docs bench lock clean
@@ -50,7 +51,13 @@ golden: $(STAMP) ## rewrite the golden files
 docs: $(STAMP) ## rewrite the README's reference from the tables in the code
 	$(PY) -m tests.docs
 
-bench: $(STAMP) ## measure; rewrites BENCHMARKS.md (ONLY=name: one figure)
+# What the registrar's image holds and nothing else: httpx loads click and rich where it finds them.
+$(SIDECAR)/.installed: requirements/sidecar.lock
+	@test -x $(SIDECAR)/bin/python || $(PYTHON) -m venv $(SIDECAR)
+	@$(SIDECAR)/bin/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements/sidecar.lock
+	@touch $@
+
+bench: $(STAMP) $(SIDECAR)/.installed ## measure; rewrites BENCHMARKS.md (ONLY=name: one figure)
 	@tests/peers/install.sh real >&2
 	@$(PY) -m tests.bench $(if $(ONLY),--only $(ONLY))
 

@@ -1,7 +1,6 @@
 """A registrar at rest: its memory, its calls to LiteLLM; and how fast one starts."""
 
 import asyncio
-import sys
 import time
 from pathlib import Path
 from typing import Any, Final
@@ -10,7 +9,7 @@ from aiohttp import web
 
 from tests.bench.counting import CountingProxy
 from tests.bench.figures import Figure, percentile
-from tests.bench.pod import Pod
+from tests.bench.pod import PYTHON, ROOT, Pod
 from tests.peers.proxy import litellm
 from tests.standins.vllm import VLLM
 from webhook.inject import Injection
@@ -32,7 +31,7 @@ async def measure() -> list[Figure]:
                 await pod.server.load()
                 pod.start_registrar()
             bare = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-m", "tests.bench.bare_loop", f"{one.server.url}/v1/models")
+                *(PYTHON, "-m", "tests.bench.bare_loop", f"{one.server.url}/v1/models"), cwd=ROOT
             )
             try:
                 await one.serving()
