@@ -133,7 +133,7 @@ def _copied(body: Mapping[str, Any]) -> Mapping[str, Any]:
     source = body.get("valueFrom")
     if not isinstance(source, Mapping):
         return {"value": literal(str(body.get("value", "")))}
-    kinds = ("secretKeyRef", "configMapKeyRef")
+    kinds = ("secretKeyRef", "configMapKeyRef", "fileKeyRef")
     return {
         "valueFrom": {
             key: {**ref, "optional": True} if key in kinds and isinstance(ref, Mapping) else ref

@@ -11,7 +11,7 @@ import hashlib
 import itertools
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any, Final
 
@@ -30,7 +30,10 @@ _PORTS: Final = range(contract.DEFAULT_PORT, contract.DEFAULT_PORT + 31)
 # With hostNetwork all pods of a node share the ports: each pod begins at one of its own. Below the NodePorts
 # (30000 on) and Linux' ephemeral ports (32768 on).
 _HOST_PORTS: Final = range(20000, 30000)
+_NOTE: Final = pointer("metadata", "annotations", contract.ANNOTATION_INJECTED)
+_GRACE: Final = "terminationGracePeriodSeconds"
 _DEFAULT_GRACE: Final = 30  # SetDefaults_PodSpec in pkg/apis/core/v1/defaults.go
+_DEFAULTS: Final[Mapping[str, Any]] = {item.name: item.default for item in fields(Settings)}
 # Fields of Settings that the annotations may set and that keep their default otherwise.
 _WISHED: Final = (
     "model_name",
@@ -42,7 +45,10 @@ _WISHED: Final = (
     "ready_timeout",
     "log_format",
 )
-_DEFAULTS: Final = {item.name: item.default for item in fields(Settings) if item.name in _WISHED}
+_compact: Final = json.JSONEncoder(separators=(",", ":")).encode
+
+# A container, the list of the pod spec it stands in, and its place there.
+_Placed = tuple[str, int, Mapping[str, Any]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +96,8 @@ def inject(pod: Mapping[str, Any], config: Injection, nonce: str) -> Decision:
     if wanted is None:
         return Decision()
     spec = mapping(pod.get("spec"))
-    present = _present(spec, "spec")
+    containers = _containers(spec)
+    present = _present(containers, "spec")
     server = present if isinstance(present, Problem) else _server(pod, wanted, "spec")
     if isinstance(server, Problem):
         reason = Reason.ALREADY_INJECTED if isinstance(present, Installed) else server.reason
@@ -99,10 +106,18 @@ def inject(pod: Mapping[str, Any], config: Injection, nonce: str) -> Decision:
         ops, problems = _around(spec, server, wanted.wishes, present)
         return Decision(ops, _all(wanted, *problems), Reason.ALREADY_INJECTED)
     mode = wanted.wishes.inject_mode or config.mode
-    placed = _place(pod, server, mode, nonce)
+    placed = _place(pod, containers, server, mode, nonce)
     if isinstance(placed, Problem):
         return Decision((), _all(wanted, placed), placed.reason)
-    built = _build(spec, server, wanted.wishes, config, placed, native=mode is InjectMode.NATIVE)
+    settings = _settings(spec, server, wanted.wishes, config.cluster, placed)
+    built = container.registrar(
+        settings,
+        image=wanted.wishes.registrar_image or config.image,
+        secret=wanted.wishes.litellm_secret or config.litellm_secret,
+        api_key=server.api_key,
+        resources=_resources(spec, containers, config),
+        native=mode is InjectMode.NATIVE,
+    )
     around, problems = _around(spec, server, wanted.wishes, placed)
     added = _append(spec, "initContainers" if mode is InjectMode.NATIVE else "containers", built)
     ops = (added, *around, _note(pod, server, built["image"]))
@@ -111,7 +126,7 @@ def inject(pod: Mapping[str, Any], config: Injection, nonce: str) -> Decision:
 
 def obstacles(pod: Mapping[str, Any], wanted: Opted, path: str) -> tuple[Problem, ...]:
     """Say what would keep a pod made from the template whose spec is at `path` from getting its registrar."""
-    found = (_present(mapping(pod.get("spec")), path), _server(pod, wanted, path))
+    found = (_present(_containers(mapping(pod.get("spec"))), path), _server(pod, wanted, path))
     return tuple(problem for problem in found if isinstance(problem, Problem))
 
 
@@ -119,15 +134,14 @@ def _all(wanted: Opted, *more: Problem) -> tuple[Problem, ...]:
     return tuple(dict.fromkeys((*wanted.problems, *more)))
 
 
-def _containers(spec: Mapping[str, Any]) -> Iterator[tuple[str, int, Mapping[str, Any]]]:
-    for kind in ("initContainers", "containers"):
-        for index, item in objects(spec.get(kind)):
-            yield kind, index, item
+def _containers(spec: Mapping[str, Any]) -> list[_Placed]:
+    lists = ("initContainers", "containers")
+    return [(kind, index, item) for kind in lists for index, item in objects(spec.get(kind))]
 
 
-def _present(spec: Mapping[str, Any], path: str) -> Installed | Problem | None:
+def _present(containers: list[_Placed], path: str) -> Installed | Problem | None:
     """Find a registrar that is there already, in either list: the mode may have changed between two calls."""
-    for kind, index, item in _containers(spec):
+    for kind, index, item in containers:
         if item.get("name") == contract.CONTAINER_NAME:
             message = (
                 f"the name {contract.CONTAINER_NAME} is taken by a container that is not ours; rename it"
@@ -146,23 +160,28 @@ def _server(pod: Mapping[str, Any], wanted: Opted, path: str) -> Server | Proble
     return detect(pod, wanted.engine, wanted.wishes, path)
 
 
-def _place(pod: Mapping[str, Any], server: Server, mode: InjectMode, nonce: str) -> Installed | Problem:
+def _place(
+    pod: Mapping[str, Any], containers: list[_Placed], server: Server, mode: InjectMode, nonce: str
+) -> Installed | Problem:
     """Choose the port of a new registrar, if there can be one."""
     spec = mapping(pod.get("spec"))
     if mode is InjectMode.CONTAINER and _ends(pod, spec):
-        message = "a pod that ends would wait for ever for an ordinary container; a native sidecar would do"
+        message = (
+            "beside an ordinary container a pod that ends never completes; inject-mode native settles it"
+        )
         return Problem(Reason.JOB_WOULD_NOT_COMPLETE, message, "spec.restartPolicy")
     taken = {server.port}
-    for _, _, item in _containers(spec):
-        declared = (port.get("containerPort") for _, port in objects(item.get("ports")))
-        taken.update(port for port in declared if isinstance(port, int))
+    for _, _, item in containers:
+        for _, port in objects(item.get("ports")):
+            if isinstance(number := port.get("containerPort"), int):
+                taken.add(number)
     ports, first = _PORTS, 0
     if spec.get("hostNetwork") is True:
         ports = _HOST_PORTS
         first = int.from_bytes(hashlib.sha256(nonce.encode()).digest()[:8]) % len(ports)
-    for port in itertools.chain(ports[first:], ports[:first]):
-        if port not in taken:
-            return Installed(nonce, port)
+    free = (number for number in itertools.chain(ports[first:], ports[:first]) if number not in taken)
+    if (chosen := next(free, None)) is not None:
+        return Installed(nonce, chosen)
     return Problem(Reason.PORT_TAKEN, f"no port from {ports[0]} to {ports[-1]} is free in this pod", "spec")
 
 
@@ -171,18 +190,12 @@ def _ends(pod: Mapping[str, Any], spec: Mapping[str, Any]) -> bool:
     return spec.get("restartPolicy", "Always") != "Always" or any(o.get("kind") == "Job" for _, o in owners)
 
 
-def _build(
-    spec: Mapping[str, Any],
-    server: Server,
-    wishes: Wishes,
-    config: Injection,
-    placed: Installed,
-    *,
-    native: bool,
-) -> dict[str, Any]:
-    wished = _wished(wishes)
-    settings = Settings(
-        cluster=config.cluster,
+def _settings(
+    spec: Mapping[str, Any], server: Server, wishes: Wishes, cluster: str, placed: Installed
+) -> Settings:
+    said = {name: value for name in _WISHED if (value := getattr(wishes, name)) is not None}
+    return Settings(
+        cluster=cluster,
         engine=server.engine,
         port=server.port,
         nonce=placed.nonce,
@@ -192,34 +205,27 @@ def _build(
         server_ready=ready_check(spec["containers"][server.index]),
         grace_period=float(max(_grace(spec), _grace_needed(wishes))),
         listen_port=placed.port,
-        **wished,
-    )
-    shared = spec.get("resources") is not None
-    guaranteed = not shared and quantity.guaranteed(item for _, _, item in _containers(spec))
-    return container.registrar(
-        settings,
-        image=wishes.registrar_image or config.image,
-        secret=wishes.litellm_secret or config.litellm_secret,
-        api_key=server.api_key,
-        resources=None if shared else config.resources(guaranteed=guaranteed),
-        native=native,
+        **said,
     )
 
 
-def _wished(wishes: Wishes) -> dict[str, Any]:
-    said = ((name, getattr(wishes, name)) for name in _WISHED)
-    return {name: _DEFAULTS[name] if value is None else value for name, value in said}
+def _resources(
+    spec: Mapping[str, Any], containers: list[_Placed], config: Injection
+) -> dict[str, dict[str, str]] | None:
+    if spec.get("resources") is not None:
+        return None  # of the pod as a whole, which the registrar shares
+    return config.resources(guaranteed=quantity.guaranteed(item for _, _, item in containers))
 
 
 def _grace(spec: Mapping[str, Any]) -> int:
-    found = spec.get("terminationGracePeriodSeconds")
+    found = spec.get(_GRACE)
     return found if isinstance(found, int) else _DEFAULT_GRACE
 
 
 def _grace_needed(wishes: Wishes) -> int:
-    wished = _wished(wishes)
-    waits: float = wished["propagation"] + wished["drain_timeout"]
-    return math.ceil(waits) + contract.GRACE_MARGIN
+    propagation = _DEFAULTS["propagation"] if wishes.propagation is None else wishes.propagation
+    drain_timeout = _DEFAULTS["drain_timeout"] if wishes.drain_timeout is None else wishes.drain_timeout
+    return math.ceil(propagation + drain_timeout) + contract.GRACE_MARGIN
 
 
 def _around(
@@ -229,14 +235,13 @@ def _around(
     hook = _hook(spec["containers"][server.index], server.index, wishes, installed)
     ops = [hook] if isinstance(hook, Op) else []
     if _grace(spec) < (needed := _grace_needed(wishes)):
-        name = "terminationGracePeriodSeconds"
-        ops.append(Op("replace" if name in spec else "add", pointer("spec", name), needed))
+        ops.append(Op("replace" if _GRACE in spec else "add", f"/spec/{_GRACE}", needed))
     return tuple(ops), (hook,) if isinstance(hook, Problem) else ()
 
 
 def _hook(server: Mapping[str, Any], index: int, wishes: Wishes, installed: Installed) -> Op | Problem | None:
     """Put our preStop on the server; a user's own stays unless he gave it up."""
-    path = pointer("spec", "containers", index, "lifecycle")
+    path = f"/spec/containers/{index}/lifecycle"
     lifecycle, wanted = server.get("lifecycle"), container.drain_hook(installed.port, installed.nonce)
     if not isinstance(lifecycle, dict):
         return Op("add", path, {"preStop": wanted})
@@ -253,8 +258,8 @@ def _hook(server: Mapping[str, Any], index: int, wishes: Wishes, installed: Inst
 
 def _append(spec: Mapping[str, Any], kind: str, built: Mapping[str, Any]) -> Op:
     if isinstance(spec.get(kind), list):
-        return Op("add", pointer("spec", kind, "-"), built)
-    return Op("add", pointer("spec", kind), [built])
+        return Op("add", f"/spec/{kind}/-", built)
+    return Op("add", f"/spec/{kind}", [built])
 
 
 def _note(pod: Mapping[str, Any], server: Server, image: str) -> Op:
@@ -266,9 +271,7 @@ def _note(pod: Mapping[str, Any], server: Server, image: str) -> Op:
         "container": server.name,
         "port": server.port,
     }
-    note, path = json.dumps(facts, separators=(",", ":")), ("metadata", "annotations")
     found = mapping(pod.get("metadata")).get("annotations")
     if not isinstance(found, dict):
-        return Op("add", pointer(*path), {contract.ANNOTATION_INJECTED: note})
-    action: Any = "replace" if contract.ANNOTATION_INJECTED in found else "add"
-    return Op(action, pointer(*path, contract.ANNOTATION_INJECTED), note)
+        return Op("add", "/metadata/annotations", {contract.ANNOTATION_INJECTED: _compact(facts)})
+    return Op("replace" if contract.ANNOTATION_INJECTED in found else "add", _NOTE, _compact(facts))

@@ -2,25 +2,32 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from typing import Any, Final
 
+from webhook.pods import mapping
+
 _BINARY: Final = {f"{prefix}i": Decimal(1024) ** power for power, prefix in enumerate("KMGTPE", start=1)}
 _DECIMAL: Final = {"n": -9, "u": -6, "m": -3, "": 0, "k": 3, "M": 6, "G": 9, "T": 12, "P": 15, "E": 18}
-# Serialised forms of apimachinery's pkg/api/resource/quantity.go; the exponent is bounded so that no
-# arithmetic on it can grow (the API server itself caps values at 2**63 - 1).
+# Serialised forms of apimachinery's pkg/api/resource/quantity.go, bounded so that no arithmetic on them can
+# grow: the API server caps values at 2**63 - 1 and rounds them up to 10**-9.
 _QUANTITY: Final = re.compile(
-    r"([+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+))(?:([KMGTPE]i)|[eE]([+-]?[0-9]{1,3})|([numkMGTPE]?))"
+    r"([+-]?(?:[0-9]{1,40}\.?[0-9]{0,40}|\.[0-9]{1,40}))(?:([KMGTPE]i)|[eE]([+-]?[0-9]{1,3})|([numkMGTPE]?))"
 )
 _QOS_RESOURCES: Final = ("cpu", "memory")
 
 
 def parse(quantity: object) -> Decimal:
     """Give the amount of a quantity such as `250m`, `1.5Gi`, `1e3` or a plain number. Raises ValueError."""
-    text = str(quantity)
-    found = None if isinstance(quantity, bool) else _QUANTITY.fullmatch(text)
+    return _parse(str(quantity))
+
+
+@functools.lru_cache(maxsize=256)  # pods repeat the same few quantities
+def _parse(text: str) -> Decimal:
+    found = _QUANTITY.fullmatch(text)
     if found is None:
         raise ValueError(f"{text!r} is no quantity; allowed are a number and a suffix, as in 250m, 0.5, 64Mi")
     number, binary, exponent, suffix = found.groups()
@@ -36,21 +43,16 @@ def guaranteed(containers: Iterable[Mapping[str, Any]]) -> bool:
     is the limit). ComputePodQOS in pkg/apis/core/v1/helper/qos compares the sums, which for a valid pod
     (no request above its limit) is the same. Pod-level resources are for the caller to look at.
     """
-    return all(_fixed(container.get("resources")) for container in containers)
+    return all(_fixed(mapping(container.get("resources"))) for container in containers)
 
 
-def _fixed(resources: object) -> bool:
-    if not isinstance(resources, Mapping):
-        return False
-    limits, requests = resources.get("limits"), resources.get("requests") or {}
-    if not isinstance(limits, Mapping) or not isinstance(requests, Mapping):
-        return False
+def _fixed(resources: Mapping[str, Any]) -> bool:
+    limits, requests = mapping(resources.get("limits")), mapping(resources.get("requests"))
     try:
-        return all(
-            name in limits
-            and (limit := parse(limits[name])) > 0
-            and (requests.get(name, limits[name]) == limits[name] or parse(requests[name]) == limit)
-            for name in _QOS_RESOURCES
-        )
+        for name in _QOS_RESOURCES:
+            limit = parse(limits.get(name, 0))
+            if limit <= 0 or (name in requests and parse(requests[name]) != limit):
+                return False
     except ValueError:  # the API server never sends such a quantity: a pod with one is no valid pod
         return False
+    return True

@@ -1,4 +1,4 @@
-"""Laws of injection, over pods with unknown fields at every depth."""
+"""Laws of injection, over pods and workloads with unknown fields at every depth."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from webhook.annotations import InjectMode
 from webhook.inject import Injection, inject
 from webhook.patch import Op, apply, pointer
 from webhook.reasons import Reason
+from webhook.workload import carry, check
 
 CONFIG = Injection(cluster="c", image="registry.example.com/sidecar:1")
 NOTE = pointer("metadata", "annotations", contract.ANNOTATION_INJECTED)
@@ -26,104 +27,104 @@ MANY = settings(max_examples=1000, deadline=None, suppress_health_check=[HealthC
 SOME = settings(MANY, max_examples=200)
 
 
-def fresh(values: list[Any]) -> st.SearchStrategy[Any]:
-    """Draw one of these values, never the same object twice."""
-    return st.sampled_from(values).map(copy.deepcopy)
+ABSENT = object()
+UNKNOWN: list[Any] = [
+    None,
+    True,
+    0,
+    -1.5,
+    "",
+    "text",
+    [],
+    {},
+    [1, {"a": None}],
+    {"b": {"c": []}},
+    {"name": "registrar"},
+]
+STALE = {"path": "/drain", "port": 9469, "httpHeaders": [{"name": contract.NONCE_HEADER, "value": "old"}]}
+HOOKS = [
+    {"exec": {"command": ["sleep", "10"]}},
+    {"sleep": {"seconds": 15}},
+    {"httpGet": {"path": "/drain", "port": 8000}},
+    {"httpGet": STALE},
+]
+LIFECYCLES = [ABSENT, None, {}, {"preStop": None}, {"postStart": {}}, *({"preStop": hook} for hook in HOOKS)]
+PROBES = [
+    ABSENT,
+    None,
+    {"httpGet": {"path": "/health", "port": "http"}},
+    {"httpGet": {"port": 8000, "scheme": "HTTPS", "httpHeaders": [{"name": "A", "value": "$(B)"}]}},
+    {"tcpSocket": {"port": 8000}, "timeoutSeconds": 3},
+    {"exec": {"command": ["true"]}},
+]
+FULL = {"cpu": "500m", "memory": "1Gi"}
+# The API server refuses a request above its limit: such are not drawn.
+RESOURCES = [
+    ABSENT,
+    {},
+    {"limits": {"nvidia.com/gpu": "1"}},
+    {"requests": {"cpu": "1"}},
+    {"limits": {"cpu": "8"}, "requests": {"cpu": "1e-1", "memory": "2"}},
+    {"limits": {"cpu": "0", "memory": "0"}},
+    {"limits": {"cpu": "2", "memory": "1Gi"}, "requests": {"cpu": "0", "memory": "1Gi"}},
+    {"limits": {**FULL, "nvidia.com/gpu": "1"}},
+    {"limits": FULL, "requests": {"cpu": "0.5", "memory": "1024Mi"}},
+    {"limits": FULL, "requests": FULL},
+    {"limits": FULL, "requests": {"memory": "1Gi"}},
+]
+WISHES = [
+    ABSENT,
+    None,
+    {},
+    {"inject-mode": "container"},
+    {"pre-stop": "replace", "drain-timeout": "1h"},
+    {"injected": "spoofed", "propagation": "0"},
+]
+ANNOTATIONS = [
+    {f"{contract.DOMAIN}/{key}": value for key, value in wish.items()} if isinstance(wish, dict) else wish
+    for wish in WISHES
+]
 
 
-UNKNOWN = fresh(
-    [None, True, 0, -1.5, "", "text", [], {}, [1, {"a": None}], {"b": {"c": []}}, {"name": "registrar"}]
-)
-AMOUNTS = st.sampled_from(["0", "1", "500m", "0.5", "1e-1", "2"])
-HOOKS = fresh(
-    [
-        None,
-        {"exec": {"command": ["sleep", "10"]}},
-        {"sleep": {"seconds": 15}},
-        {"httpGet": {"path": "/drain", "port": 8000}},
-        {
-            "httpGet": {
-                "path": "/drain",
-                "port": 9469,
-                "httpHeaders": [{"name": contract.NONCE_HEADER, "value": "old"}],
-            }
-        },
-    ]
-)
-PROBES = fresh(
-    [
-        None,
-        {"httpGet": {"path": "/health", "port": "http"}},
-        {"httpGet": {"port": 8000, "scheme": "HTTPS", "httpHeaders": [{"name": "A", "value": "$(B)"}]}},
-        {"tcpSocket": {"port": 8000}, "timeoutSeconds": 3},
-        {"exec": {"command": ["true"]}},
-    ]
-)
-
-
-def optional(draw: st.DrawFn, holder: dict[str, Any], key: str, values: st.SearchStrategy[Any]) -> None:
-    """Leave a field out, or draw it; null is one of the things it may be."""
-    if draw(st.booleans()):
-        holder[key] = draw(values)
-
-
-@st.composite
-def resources(draw: st.DrawFn) -> Any:
-    """Draw the resources of a container, those of the Guaranteed class often enough."""
-    kind = draw(st.sampled_from(["none", "guaranteed", "defaulted", "mixed"]))
-    if kind == "none":
-        return draw(fresh([None, {}, {"limits": {"nvidia.com/gpu": "1"}}]))
-    limits = {"cpu": draw(AMOUNTS), "memory": draw(AMOUNTS), "nvidia.com/gpu": "1"}
-    if kind == "guaranteed":
-        return {"limits": limits, "requests": dict(limits)}
-    if kind == "defaulted":
-        return {"limits": limits}
-    # The API server refuses a request above its limit, so that only limits far above are drawn.
-    return {"limits": {"cpu": "8"}, "requests": {"cpu": draw(AMOUNTS), "memory": draw(AMOUNTS)}}
+def pick(draw: st.DrawFn, holder: dict[str, Any], key: str, values: list[Any]) -> None:
+    """Set a field to one of the values, never sharing it with another; ABSENT leaves it out."""
+    value = draw(st.sampled_from(values))
+    if value is not ABSENT:
+        holder[key] = copy.deepcopy(value)
 
 
 @st.composite
 def containers(draw: st.DrawFn, name: str, image: str, port: int) -> dict[str, Any]:
     """Draw a container."""
     container: dict[str, Any] = {"name": name, "image": image}
-    optional(draw, container, "ports", fresh([[{"name": "http", "containerPort": port}]]))
-    optional(draw, container, "resources", resources())
-    optional(draw, container, "readinessProbe", PROBES)
-    optional(draw, container, "lifecycle", st.one_of(fresh([None, {}]), st.builds(dict, preStop=HOOKS)))
+    pick(draw, container, "ports", [ABSENT, [{"name": "http", "containerPort": port}]])
+    pick(draw, container, "resources", RESOURCES)
+    pick(draw, container, "readinessProbe", PROBES)
+    pick(draw, container, "lifecycle", LIFECYCLES)
     return container
 
 
 @st.composite
 def pods(draw: st.DrawFn) -> dict[str, Any]:
     """Draw a labelled pod with one vLLM server among other containers, and unknown fields everywhere."""
-    server = draw(containers("server", "vllm/vllm-openai:v0.32.0", 8000))
-    others = [
-        draw(containers(f"other-{i}", "example.com/other:1", 9469 + i))
-        for i in range(draw(st.integers(0, 2)))
-    ]
-    where = draw(st.integers(0, len(others)))
-    spec: dict[str, Any] = {"containers": [*others[:where], server, *others[where:]]}
-    inits = st.lists(containers("init", "example.com/init:1", 9000), max_size=1)
-    optional(draw, spec, "initContainers", st.one_of(st.none(), inits))
-    optional(draw, spec, "terminationGracePeriodSeconds", st.sampled_from([None, 0, 30, 165, 7200]))
-    optional(draw, spec, "restartPolicy", st.sampled_from(["Always", "Never"]))
-    optional(draw, spec, "hostNetwork", st.booleans())
-    optional(draw, spec, "resources", fresh([None, {"limits": {"cpu": "4", "memory": "8Gi"}}]))
+    all_containers = [draw(containers("server", "vllm/vllm-openai:v0.32.0", 8000))]
+    for index in range(draw(st.integers(0, 2))):
+        other = draw(containers(f"other-{index}", "example.com/other:1", 9469 + index))
+        all_containers.insert(draw(st.sampled_from([0, 2])), other)
+    spec: dict[str, Any] = {"containers": all_containers}
+    pick(draw, spec, "initContainers", [ABSENT, None, [], [{"name": "init", "image": "example.com/init:1"}]])
+    if spec.get("initContainers"):
+        pick(draw, spec["initContainers"][0], "resources", RESOURCES)
+    pick(draw, spec, "terminationGracePeriodSeconds", [ABSENT, None, 0, 30, 165, 7200])
+    pick(draw, spec, "restartPolicy", [ABSENT, "Always", "Never"])
+    pick(draw, spec, "hostNetwork", [ABSENT, False, True])
+    pick(draw, spec, "resources", [ABSENT, ABSENT, None, {"limits": FULL}])
     metadata: dict[str, Any] = {"labels": {contract.LABEL_SERVER: "vllm"}}
-    wishes = st.sampled_from(
-        [
-            {},
-            {"inject-mode": "container"},
-            {"pre-stop": "replace", "drain-timeout": "1h"},
-            {"injected": "spoofed", "propagation": "0"},
-        ]
-    )
-    said = wishes.map(lambda w: {f"{contract.DOMAIN}/{key}": value for key, value in w.items()})
-    optional(draw, metadata, "annotations", st.one_of(st.none(), said))
+    pick(draw, metadata, "annotations", ANNOTATIONS)
     pod = {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec}
     everywhere = list(holders(pod))
     for index in draw(st.sets(st.integers(0, len(everywhere) - 1), max_size=6)):
-        everywhere[index]["x-unknown"] = draw(UNKNOWN)
+        pick(draw, everywhere[index], "x-unknown", UNKNOWN)
     return pod
 
 
@@ -314,8 +315,61 @@ def test_any_shape_is_decided(pod: dict[str, Any], data: st.DataObject) -> None:
     apply(pod, inject(pod, CONFIG, "n0").ops)
 
 
-def test_an_op_is_what_it_says() -> None:
-    """The law on leaves can fail: a changed value and a removed one are both seen."""
+TEMPLATE = ("spec", "template", "metadata")
+CARRIED = (
+    pointer(*TEMPLATE, "labels", contract.LABEL_CARRIED),
+    pointer(*TEMPLATE, "annotations", contract.ANNOTATION_CARRIED_SETTINGS),
+)
+
+
+@st.composite
+def workloads(draw: st.DrawFn) -> dict[str, Any]:
+    """Draw a workload around a pod, labelled or not, with or without what an earlier call carried."""
+    keys = (contract.LABEL_SERVER, contract.LABEL_INJECT, contract.LABEL_CARRIED)
+    labels = [
+        {keys[0]: "vllm"},
+        {keys[0]: "ollama", keys[1]: "false"},
+        {keys[2]: "ollama"},
+        {keys[1]: "false"},
+    ]
+    carried = {contract.ANNOTATION_CARRIED_SETTINGS: "{}", "team": "a"}
+    template, own = draw(pods()), {"name": "w"}
+    for metadata in (template["metadata"], own):
+        metadata.pop("labels", None)
+        pick(draw, metadata, "labels", [ABSENT, None, {}, *labels])
+        pick(draw, metadata, "annotations", [*ANNOTATIONS, carried])
+    kind = draw(st.sampled_from(["Deployment", "StatefulSet", "DaemonSet"]))
+    selector = {"matchLabels": {contract.LABEL_CARRIED: "never ours to write"}}
+    return {"kind": kind, "metadata": own, "spec": {"selector": selector, "template": template}}
+
+
+@settings(MANY, max_examples=500)
+@given(workloads())
+def test_carrying_writes_our_keys_only(obj: dict[str, Any]) -> None:
+    """Nothing of a workload changes but our two keys on its template, and a second call changes nothing."""
+    before = copy.deepcopy(obj)
+    patched = apply(obj, carry(obj, None).ops)
+    assert obj == before
+    old, new = (
+        {path: value for path, value in leaves(found) if path not in CARRIED and value not in (None, {})}
+        for found in (before, patched)
+    )
+    assert new == old
+    assert carry(patched, before).ops == ()
+
+
+@SOME
+@given(workloads(), st.data())
+def test_any_workload_is_decided(obj: dict[str, Any], data: st.DataObject) -> None:
+    """Whatever stands where something else should, a workload is carried and checked without an error."""
+    holder = data.draw(st.sampled_from([found for found in holders(obj) if found]))
+    holder[data.draw(st.sampled_from(sorted(holder)))] = data.draw(JSON)
+    apply(obj, carry(obj, obj).ops)
+    check(obj)
+
+
+def test_the_law_on_leaves_can_fail() -> None:
+    """A changed value and a removed one are both seen."""
     pod = {"a": {"b": [1, {"c": 2}]}, "d": None}
     assert dict(leaves(pod)) == {"/a/b/0": 1, "/a/b/1/c": 2, "/d": None}
     assert dict(leaves(apply(pod, [Op("remove", "/a/b/1/c")]))) == {"/a/b/0": 1, "/a/b/1": {}, "/d": None}
