@@ -50,20 +50,20 @@ _SENTENCES: Final = {
 class Plan:
     """The times of one drain, on the clock that counts seconds.
 
-    `propagation` and `quiet` are 0 when LiteLLM never had a row of this pod.
+    `had_rows`: some LiteLLM replica may send to this server; if none ever knew it, little is waited for.
     """
 
     began: float
     deadline: float
     propagation: float
-    quiet: float
+    had_rows: bool
 
 
 def plan(settings: Settings, began: float, *, had_rows: bool) -> Plan:
     """Give a drain its times: bounded by its own timeout and by the grace period less its margin."""
     propagation = settings.propagation if had_rows else 0.0
     longest = min(settings.grace_period - GRACE_MARGIN, propagation + settings.drain_timeout)
-    return Plan(began, began + max(0.0, longest), propagation, QUIET_SECONDS if had_rows else 0.0)
+    return Plan(began, began + max(0.0, longest), propagation, had_rows)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +78,7 @@ class Situation:
     tried: bool
     server_gone: bool
     quiet: Quiet
+    in_flight: int | None
 
 
 def stage(plan: Plan, at: Situation) -> Stage:
@@ -90,7 +91,10 @@ def stage(plan: Plan, at: Situation) -> Stage:
         return Stage.DELETING
     if at.now < at.deleted_at + plan.propagation:
         return Stage.PROPAGATING
-    return Stage.DONE if at.quiet.reached(at.now, plan.quiet) else Stage.IN_FLIGHT
+    if not plan.had_rows and at.in_flight is None:
+        return Stage.DONE
+    quiet = at.quiet.reached(at.now, QUIET_SECONDS if plan.had_rows else 0.0)
+    return Stage.DONE if quiet else Stage.IN_FLIGHT
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +152,7 @@ class Drain:
             if deleted_at is None and not self._keeper.entries:
                 deleted_at = now
             tried = all(entry.failures for entry in self._keeper.entries)
-            here = stage(times, Situation(now, deleted_at, tried, self._server_gone(), quiet))
+            here = stage(times, Situation(now, deleted_at, tried, self._server_gone(), quiet, seen.in_flight))
             if here in _ENDS:
                 return self._end(here, now - began, seen)
             if here is not self.stage:

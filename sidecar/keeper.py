@@ -54,8 +54,8 @@ _OF_ONE_ROW: Final = frozenset({Reason.LITELLM_NOT_LIVE, Reason.LITELLM_REFUSED_
 class Entry:
     """One row in our care.
 
-    `begun` is when it was first wanted, `shown` whether the log says that it is there, `differs` what a look
-    at it found to be otherwise than it should be.
+    `begun` is when it was first wanted, `sent` whether a creation was sent that may have succeeded, `shown`
+    whether the log says that it is there, `differs` what a look at it found other than it should be.
     """
 
     id: str
@@ -65,6 +65,7 @@ class Entry:
     begun: float
     known: Known = field(default_factory=Known)
     failures: int = 0
+    sent: bool = False
     shown: bool = False
     differs: tuple[str, ...] = ()
     wake: asyncio.Event = field(default_factory=asyncio.Event)
@@ -148,7 +149,7 @@ class Keeper:
         if self._removed_at is not None and self._removed_at >= since:
             return True
         return any(
-            entry.known.lost or entry.known.presence in (Presence.THERE, Presence.UNSURE)
+            entry.sent or entry.known.presence in (Presence.THERE, Presence.UNSURE)
             for entry in self._entries.values()
         )
 
@@ -252,7 +253,9 @@ class Keeper:
                 return await self._delete(entry)
             failed = await self._write(entry, row, step, blocked=entry.wish.blocked)
         if failed is None:
-            entry.failures = 0
+            return 0
+        if failed.reason is Reason.LITELLM_NOT_ADDED and not entry.failures:
+            entry.failures = 1  # most likely ours from before a restart: PATCH tells, at once
             return 0
         subject = entry.id if failed.reason in _OF_ONE_ROW else LITELLM
         self._problems.say(subject, failed.reason, failed.detail, name=row.name)
@@ -276,7 +279,11 @@ class Keeper:
             if failed is not None or entry.known.blocked or entry.known.presence is not Presence.THERE:
                 return failed
         sent = request(step, row, entry.known, blocked=blocked)
-        outcome = await (self._api.create(sent) if step is Step.CREATE else self._api.settle(entry.id, sent))
+        if step is Step.CREATE:
+            entry.sent = True
+            outcome = await self._api.create(sent)
+        else:
+            outcome = await self._api.settle(entry.id, sent)
         if isinstance(outcome, Failed):
             return self._not_written(entry, row, step, outcome)
         if isinstance(outcome, Absent):
@@ -293,6 +300,7 @@ class Keeper:
             return None
         if step is Step.CREATE:
             entry.known = after_create_failed(entry.known, failed.reason)
+            entry.sent = entry.known.presence is Presence.UNSURE
         else:
             entry.known = replace(entry.known, presence=Presence.UNSURE)
         if step is Step.BLOCK and failed.reason is Reason.LITELLM_REFUSED_ROW:
@@ -304,6 +312,7 @@ class Keeper:
         self._problems.say(BLOCKING, Reason.LITELLM_WITHOUT_BLOCK)
 
     def _written(self, entry: Entry, row: Row, step: Step) -> None:
+        entry.failures = 0
         self._problems.clear(LITELLM)
         if entry.known.foreign_block:
             self._problems.say(entry.id, Reason.BLOCKED_BY_SOMEONE_ELSE, name=row.name, id=entry.id)

@@ -54,6 +54,7 @@ _TEXTS: Final = (
     ("STORE_MODEL_IN_DB", Reason.LITELLM_STORE_MODEL_OFF),
     ("only supported for DB-stored models", Reason.LITELLM_STORE_MODEL_OFF),
     ("not live", Reason.LITELLM_NOT_LIVE),
+    ("Failed to add model to db", Reason.LITELLM_NOT_ADDED),
 )
 _STATUSES: Final[Mapping[int, Reason]] = {
     HTTPStatus.UNAUTHORIZED: Reason.LITELLM_WRONG_KEY,
@@ -75,8 +76,8 @@ class LiteLLM:
     ) -> None:
         self._client = client
         self._url = (url or "").rstrip("/")
-        self._headers = {"Authorization": f"Bearer {key}"}
         self._misconfigured = misconfigured or _configuration(url, key)
+        self._headers = {} if self._misconfigured else {"Authorization": f"Bearer {key}"}
 
     async def ready(self) -> Failed | None:
         """Ask whether LiteLLM and its database are there (no key needed); None when they are."""
@@ -177,6 +178,8 @@ def _configuration(url: str | None, key: str | None) -> Failed | None:
     if not url or not key:
         missing = " and ".join(name for name, value in (("url", url), ("key", key)) if not value)
         return Failed(Reason.LITELLM_NO_SECRET, f"missing: {missing}")
+    if not (key.isascii() and key.isprintable()):
+        return Failed(Reason.LITELLM_WRONG_KEY, "the key holds characters no HTTP header can hold")
     try:
         parsed = httpx.URL(url)
     except httpx.InvalidURL as error:

@@ -99,7 +99,7 @@ def _text(at: str, word: Word, sentence: str, values: Mapping[str, object]) -> s
 
 
 def _json(at: str, word: Word, sentence: str, values: Mapping[str, object]) -> str:
-    return json.dumps({"time": at, "event": word, "message": f"{sentence}.", **values}, ensure_ascii=False)
+    return json.dumps({"time": at, "event": word, "message": f"{sentence}.", **values})
 
 
 _RENDER: Final = {LogFormat.TEXT: _text, LogFormat.JSON: _json}

@@ -76,6 +76,10 @@ class Reason(StrEnum):
         "litellm_without_block",
         "This LiteLLM is too old to block a model: it goes on sending to a server in ill health",
     )
+    LITELLM_NOT_ADDED = (
+        "litellm_not_added",
+        "LiteLLM cannot add the row: its id is there already, or its database is down",
+    )
     LITELLM_NOT_LIVE = "litellm_not_live", "LiteLLM has saved the row but cannot serve it"
     LITELLM_REFUSED_ROW = "litellm_refused_row", "LiteLLM does not accept the row"
     LITELLM_ERROR = "litellm_error", "LiteLLM answers with an error"

@@ -142,7 +142,8 @@ def after_create_failed(known: Known, reason: Reason) -> Known:
     """Give what is known after a creation that was not answered with the row; mostly PATCH must tell."""
     if reason in _NO_WAY_IN:
         return known
-    lost = known.lost or reason is not Reason.LITELLM_REFUSED_ROW
+    answered = reason in (Reason.LITELLM_REFUSED_ROW, Reason.LITELLM_NOT_ADDED)
+    lost = known.lost or not answered
     return replace(known, presence=Presence.UNSURE, lost=lost)
 
 

@@ -39,6 +39,7 @@ from sidecar.traffic import Traffic
 
 _ENDPOINT: Final = "endpoint"
 _CONTRACT: Final = "contract"
+_NONCE: Final = "nonce"
 _LISTEN_AGAIN: Final = 5.0
 # Without settings there is no ready-timeout either: seconds.
 _READY_TIMEOUT: Final = 120.0
@@ -102,9 +103,7 @@ async def _serve(settings: Settings, identity: PodIdentity, credentials: Credent
             drain=drain,
             ready=agent.ready,
             status=agent.status,
-            wrong_nonce=lambda peer: log.event(
-                Word.PROBLEM, Reason.WRONG_NONCE.sentence, reason=Reason.WRONG_NONCE, peer=peer
-            ),
+            wrong_nonce=lambda peer: problems.say(_NONCE, Reason.WRONG_NONCE, peer=peer),
         )
         ending = Ending(agent, keeper, problems=problems, log=log, clock=clock)
         _on_signals(ending.signal)
