@@ -15,15 +15,15 @@ from webhook.sources.text import unknown
 
 _TOKEN: Final = re.compile(
     r"""
-    (?P<blank>(?:[ \t\r]|\\\n)+)
+    (?P<blank>[ \t]+)
     | (?P<unreadable><<|[()]|\$['"])
-    | (?P<comment>(?<![^\s;&|])\#[^\n]*)
+    | (?P<comment>(?<![^ \t\n;&|])\#[^\n]*)
     | (?P<redirect>&>>?|\d*(?:>>|>[&|]|<[&>]|[<>]))
     | (?P<separator>&&|\|\||\|&|;;|[;&|\n])
     | '(?P<single>[^']*)'
     | "(?P<double>(?:[^"\\]|\\.)*)"
     | \\(?P<escaped>.)
-    | (?P<plain>[^\s'"\\$`;&|<>()]+)
+    | (?P<plain>[^ \t\n'"\\$`;&|<>()]+)
     | (?P<dollar>\$\(\([^()]*\)\)|\$\([^()]*\)|`[^`]*`|\$\{[^{}]*\}|\$\w+|\$[@*#?!$-]?)
     """,
     re.VERBOSE | re.DOTALL | re.ASCII,
@@ -33,6 +33,7 @@ _QUOTED: Final = re.compile(
     r"""\\(?P<escaped>["\\$`\n])|(?P<dollar>\$\([^()]*\)|`[^`]*`|\$\{[^{}]*\}|\$\w+|\$[@*#?!$-])|(?P<unreadable>\$\()""",
     re.DOTALL | re.ASCII,
 )
+_BLANK: Final = re.compile(r"[ \t\n]+")
 _NAME: Final = re.compile(r"\$\{?([A-Za-z_]\w*)\}?", re.ASCII)
 _DEFAULT: Final = re.compile(r"\$\{([A-Za-z_]\w*):?-([^\s'\"\\$`]*)\}", re.ASCII)
 _ASSIGNMENT: Final = re.compile(r"([A-Za-z_]\w*)=", re.ASCII)
@@ -105,7 +106,9 @@ class _Reader:
             case "plain" | "single":
                 self.add(text)
             case "escaped":
-                self.add(text if text != "\n" else "")
+                # A backslash before the end of a line joins the lines.
+                if text != "\n":
+                    self.add(text)
             case "double":
                 self.add(self.quoted(text))
             case "dollar":
@@ -113,6 +116,9 @@ class _Reader:
             case "unreadable":
                 raise UnreadableError(f"it uses {text}")
             case "redirect":
+                # Digits belong to the redirection only at the start of a word.
+                if self.word is not None:
+                    self.add(text.rstrip("<>&|"))
                 self.end_word()
                 self.redirected = True
             case "separator":
@@ -149,20 +155,15 @@ class _Reader:
         return _QUOTED.sub(value, text)
 
     def unquoted(self, text: str) -> None:
-        """Expand a variable outside quotes: its blanks end words."""
-        value = self.value_of(text, loose=True)
-        if not any(c.isspace() for c in value):
-            if value:
-                self.add(value)
-            return
-        if value[0].isspace():
-            self.end_word()
-        for index, part in enumerate(value.split()):
+        """Expand a variable outside quotes: its blanks end words, save in an assignment."""
+        assigning = self.word and not self.words and _ASSIGNMENT.match("".join(self.word))
+        value = self.value_of(text, loose=not assigning)
+        parts = [value] if assigning else _BLANK.split(value)
+        for index, part in enumerate(parts):
             if index:
                 self.end_word()
-            self.add(part)
-        if value[-1].isspace():
-            self.end_word()
+            if part:
+                self.add(part)
 
     def value_of(self, text: str, *, loose: bool) -> str:
         """Give the value of `$NAME`, `${NAME}` or `${NAME:-default}`; a mark for all else."""
