@@ -93,7 +93,8 @@ class Agent:
         self._drain: Drain | None = None
         self._draining: asyncio.Task[Outcome] | None = None
         self._drain_began = 0.0
-        self._refused_since_drain = False
+        self._gone_since_drain = False
+        self._listening_at_drain: frozenset[int] = frozenset()
         keeper.tell(self.review)
 
     @property
@@ -197,7 +198,7 @@ class Agent:
         self._health = judge(self._health, seen, now, had_models=bool(self._rows))
         answer = seen if isinstance(seen, Answer) and self._health.condition is Condition.WELL else None
         if self._state in _ENDING:
-            self._refused_since_drain |= isinstance(seen, Refused)
+            self._gone_since_drain |= isinstance(seen, Refused) or self._another_listens()
             if not self._lives_on(answer, now):
                 return
             self._return_to_service()
@@ -290,7 +291,8 @@ class Agent:
 
     async def _run_drain(self, why: str) -> Outcome:
         self._drain_began = self._clock.now()
-        self._refused_since_drain = False
+        self._gone_since_drain = False
+        self._listening_at_drain = self._traffic.listening()
         self._enter(State.DRAINING)
         self._drain = Drain(
             self._settings,
@@ -311,7 +313,18 @@ class Agent:
         finally:
             self._enter(State.DRAINED)
 
+    def _another_listens(self) -> bool:
+        """Tell whether the server was started anew since the drain began.
+
+        A kubelet restarts a quick server within 0.2 s, between two looks. One of several workers that ends is
+        no new start.
+        """
+        now = self._traffic.listening()
+        return bool(now and self._listening_at_drain) and now.isdisjoint(self._listening_at_drain)
+
     def _server_gone(self) -> bool:
+        if self._another_listens():
+            return True
         return self._health.condition is Condition.ILL and self._health.reason in _NOT_THERE
 
     def _lives_on(self, answer: Answer | None, now: float) -> bool:
@@ -321,7 +334,7 @@ class Agent:
         """
         if answer is None or not answer.models or self._state is not State.DRAINED:
             return False
-        return self._refused_since_drain or now - self._drain_began >= self._settings.grace_period
+        return self._gone_since_drain or now - self._drain_began >= self._settings.grace_period
 
     def _return_to_service(self) -> None:
         self._draining = self._drain = self._answer = None

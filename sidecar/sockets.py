@@ -33,6 +33,7 @@ _ERROR: Final = 2
 _DONE: Final = 3
 _INET_DIAG_INFO: Final = 2
 _ESTABLISHED: Final = 1
+_LISTEN: Final = 10
 _BUFFER: Final = 1 << 16
 _ANSWER_SECONDS: Final = 0.5
 
@@ -122,11 +123,10 @@ def judge(
     return SocketSample(busy, lately)
 
 
-def request(family: int, *, local_port: int = 0, remote_port: int = 0) -> bytes:
-    """Write the question for all established TCP connections of a family with these ports (0: any)."""
+def request(family: int, *, local_port: int = 0, remote_port: int = 0, state: int = _ESTABLISHED) -> bytes:
+    """Write the question for all TCP sockets of a family in one state with these ports (0: any)."""
     ports = local_port.to_bytes(2, "big"), remote_port.to_bytes(2, "big")
-    states = 1 << _ESTABLISHED
-    body = _REQUEST.pack(family, socket.IPPROTO_TCP, 1 << (_INET_DIAG_INFO - 1), states, *ports)
+    body = _REQUEST.pack(family, socket.IPPROTO_TCP, 1 << (_INET_DIAG_INFO - 1), 1 << state, *ports)
     return _HEADER.pack(_HEADER.size + len(body), _SOCK_DIAG_BY_FAMILY, _REQUEST_DUMP, 1, 0) + body
 
 
@@ -196,8 +196,8 @@ class ServerSockets:
         `probers`: see `judge`.
         """
         try:
-            served = tuple(_established(local_port=self._port))
-            to_server = _established(remote_port=self._port)
+            served = tuple(_connections(local_port=self._port))
+            to_server = _connections(remote_port=self._port)
             inodes = _own_inodes()
             own = {end.local for end in to_server if end.inode in inodes}
         except (OSError, ValueError, AttributeError) as error:  # AttributeError: no AF_NETLINK, no Linux
@@ -206,12 +206,24 @@ class ServerSockets:
         self.why_not = None
         return judge(served, own, probers)
 
+    def listening(self) -> frozenset[int]:
+        """Give the inodes of the sockets that listen on the port: others after each start of the server.
 
-def _established(*, local_port: int = 0, remote_port: int = 0) -> Iterator[Connection]:
+        Empty when none listens, or when it cannot be told here.
+        """
+        try:
+            return frozenset(c.inode for c in _connections(local_port=self._port, state=_LISTEN))
+        except (OSError, ValueError, AttributeError):
+            return frozenset()
+
+
+def _connections(
+    *, local_port: int = 0, remote_port: int = 0, state: int = _ESTABLISHED
+) -> Iterator[Connection]:
     for family in (socket.AF_INET, socket.AF_INET6):
         with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, _NETLINK_SOCK_DIAG) as kernel:
             kernel.settimeout(_ANSWER_SECONDS)
-            kernel.send(request(family, local_port=local_port, remote_port=remote_port))
+            kernel.send(request(family, local_port=local_port, remote_port=remote_port, state=state))
             yield from _dump(kernel)
 
 

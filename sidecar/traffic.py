@@ -39,6 +39,10 @@ class Sampled(Protocol):
         """Look once; None when it cannot be told."""
         ...
 
+    def listening(self) -> frozenset[int]:
+        """Give what tells one start of the server from another; empty when it cannot be told."""
+        ...
+
 
 class Traffic:
     """Reads what is in flight. `probers` gives the addresses that the kubelet's probes come from."""
@@ -48,6 +52,10 @@ class Traffic:
         self._sockets = sockets
         self._probers = probers
         self.pause = LOOK_WITHOUT
+
+    def listening(self) -> frozenset[int]:
+        """Give what tells one start of the server from another; empty when it cannot be told."""
+        return self._sockets.listening()
 
     async def look(self) -> Reading:
         """Read once; `pause` is how long to wait before the next time."""
