@@ -64,6 +64,8 @@ class Table:
         """Answer one request."""
         body = json.loads(request.content) if request.content else {}
         name = _NAMES.get(request.url.path, "settle")
+        if name == "read" and "modelId" not in request.url.params:
+            name = "table"
         self.calls[name] += 1
         self.bodies.append((name, body))
         if (broken := _trip(self.faults, request)) is not None:

@@ -1,0 +1,52 @@
+"""A model server and its sockets that say what a test tells them to."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from sidecar.servers.shapes import Answer, Model, Observation, Refused
+from sidecar.sockets import SocketSample
+
+REFUSED = Refused("/v1/models: connection refused")
+
+
+def serving(*models: str, engine: str = "vllm") -> Answer:
+    """Give the answer of a server with these models."""
+    return Answer(engine, "0.32.0", tuple(Model(model, context=1024) for model in models), gauges=True)
+
+
+class ScriptedServer:
+    """`seen` is what a look at it gives, `gauge` what its own gauges say."""
+
+    base_url = "http://10.0.0.5:8000"
+
+    def __init__(self, seen: Observation = REFUSED, gauge: int | None = 0) -> None:
+        self.seen = seen
+        self.gauge = gauge
+        self.looks = 0
+
+    async def observe(self) -> Observation:
+        """Look once."""
+        self.looks += 1
+        return self.seen
+
+    async def in_flight(self) -> int | None:
+        """Give the gauges."""
+        return self.gauge
+
+
+class ScriptedSockets:
+    """`now` is the next sample; None: it cannot be told. `listeners` are other ones after a restart."""
+
+    def __init__(self, now: SocketSample | None = None) -> None:
+        self.now = now
+        self.listeners = frozenset({1})
+
+    def sample(self, probers: Collection[str]) -> SocketSample | None:
+        """Look once."""
+        assert not isinstance(probers, str)
+        return self.now
+
+    def listening(self) -> frozenset[int]:
+        """Give the sockets that listen."""
+        return self.listeners
