@@ -12,6 +12,7 @@ from typing import Any, Final
 
 import httpx
 
+from tests.peers.cluster import wait_until
 from tests.peers.scripts import FOLDER, free_port, run, work_folder
 
 MASTER_KEY: Final = "sk-1234"
@@ -88,14 +89,23 @@ class LiteLLM:
         return self.call("POST", "/v1/chat/completions", request, replica=replica, key=key)
 
     def own_rows(self) -> dict[str, dict[str, Any]]:
-        """Give the rows in the database that are not foreign, by id, without the time of the last change."""
+        """Give the rows in the database that are not foreign, by id.
+
+        Without what each write changes: its time, and `litellm_params`, which are encrypted anew.
+        """
         rows = ((key, json.loads(text)) for key, text in self.stored().items() if key not in self.foreign)
-        return {key: {**row, "updated_at": None} for key, row in rows}
+        return {key: {**row, "updated_at": None, "litellm_params": None} for key, row in rows}
 
     def remove_own_rows(self) -> None:
-        """Delete every row that is not foreign, for the next test."""
-        for key in self.own_rows():
+        """Delete every row that is not foreign, and wait until no replica routes to one of them."""
+        own = self.own_rows().keys()
+        for key in own:
             self.call("POST", "/model/delete", {"id": key})
+        for replica in range(len(self.urls)):
+            wait_until(f"replica {replica} without {own}", 60, lambda n=replica: not own & self._known(n))  # type: ignore[misc]
+
+    def _known(self, replica: int) -> set[str]:
+        return {row["model_info"]["id"] for row in self.rows(replica=replica)}
 
 
 @contextmanager

@@ -6,6 +6,7 @@ import base64
 import itertools
 import json
 import signal
+import ssl
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -30,7 +31,7 @@ class Admission:
 
     def __init__(self, url: str, ca: Path) -> None:
         self._url = url
-        self._ca = ca
+        self._tls = ssl.create_default_context(cafile=ca)
 
     def admit(self, pod: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
         """Post the review of the pod's creation; give the patched pod and the warnings."""
@@ -47,7 +48,7 @@ class Admission:
             "dryRun": False,
         }
         review = {"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "request": request}
-        with httpx.Client(verify=_context(self._ca), trust_env=False, timeout=10) as client:
+        with httpx.Client(verify=self._tls, trust_env=False, timeout=10) as client:
             answer = client.post(f"{self._url}/mutate", json=review)
         assert answer.status_code == 200, answer.text
         response = answer.json()["response"]
@@ -55,10 +56,6 @@ class Admission:
         assert response["allowed"], response
         ops = json.loads(base64.b64decode(response.get("patch", "") or b"W10="))
         return apply(pod, [Op(**op) for op in ops]), response.get("warnings", [])
-
-
-def _context(ca: Path) -> Any:
-    return httpx.create_ssl_context(verify=str(ca), trust_env=False)
 
 
 @contextmanager

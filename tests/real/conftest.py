@@ -114,7 +114,7 @@ class Pods:
         """Have a pod with this server admitted; `container` replaces keys of the server's container."""
         patched, warnings = self._webhook.admit(manifest(server, label, annotations, **container))
         assert warnings == []
-        pod = Pod(patched, server, secrets, self._folder / f"{patched['metadata']['name']}.log")
+        pod = Pod(patched, server, secrets, self._folder / f"registrar-of-{patched['metadata']['name']}.log")
         self._started.append(pod)
         return pod
 

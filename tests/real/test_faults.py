@@ -86,13 +86,13 @@ def test_the_database_is_down_while_a_pod_drains(proxy: LiteLLM, server: ModelSe
     pod.terminate()
 
 
-def test_litellm_is_killed_and_restarted(proxy: LiteLLM, server: ModelServer, pods: Pods) -> None:
+def test_litellm_is_killed_and_restarted(proxy: LiteLLM, own_server: Start, pods: Pods) -> None:
     """A registrar that starts meanwhile waits; one that serves goes on serving, with the same row."""
-    serving = pods.serve(server, "openai", proxy)
+    serving = pods.serve(own_server(ALIAS="faulty"), "openai", proxy)
     before = proxy.own_rows().keys()
     proxy.kill(0)
     try:
-        waiting = start(pods, server, proxy)
+        waiting = start(pods, own_server(ALIAS="faulty"), proxy)
         waiting.wait_for_log("litellm_unreachable")
         assert waiting.state() == "waiting"
     finally:
