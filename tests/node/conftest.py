@@ -5,6 +5,8 @@ import os
 import shutil
 import subprocess
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -35,7 +37,14 @@ def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def images(work: Path) -> list[Path]:
+def starting(work: Path) -> Iterator["Future[LiteLLM]"]:
+    """Begin to start LiteLLM, which takes as long as the images and the node."""
+    with ExitStack() as stack, ThreadPoolExecutor(1) as pool:
+        yield pool.submit(stack.enter_context, litellm(work))
+
+
+@pytest.fixture(scope="session")
+def images(work: Path, starting: "Future[LiteLLM]") -> list[Path]:  # noqa: ARG001 - at the same time
     """Build the images: the registrar's, and a real llama-server's."""
     subprocess.run([Path(__file__).with_name("images.sh"), work], check=True)
     return [work / "sidecar.tar", work / "llama-server.tar"]
@@ -50,10 +59,9 @@ def cluster(work: Path, images: list[Path]) -> Iterator[kubernetes.Cluster]:
 
 
 @pytest.fixture(scope="session")
-def proxy(work: Path) -> Iterator[LiteLLM]:
-    """Run two LiteLLM replicas on the machine's loopback, with the reload interval as shipped."""
-    with litellm(work) as running:
-        yield running
+def proxy(starting: "Future[LiteLLM]") -> LiteLLM:
+    """Give two LiteLLM replicas on the machine's loopback, with the reload interval as shipped."""
+    return starting.result()
 
 
 @pytest.fixture(scope="session")

@@ -68,10 +68,10 @@ async def test_label_chat_and_restart_under_load(world: World) -> None:
     world.chat_everywhere("chat")
     world.chat_everywhere("chat", stream=True)
 
+    # few tokens: LiteLLM spends about a millisecond on each, and two replicas share the cores with the node
     body: JSON = {"max_tokens": 8}
-    load = Load(
-        world.proxy.urls, "chat", world.proxy.key, rate=10, body=body, stream_body={"max_tokens": 400}
-    )
+    streamed: JSON = {"max_tokens": 40}
+    load = Load(world.proxy.urls, "chat", world.proxy.key, rate=8, body=body, stream_body=streamed)
     running = asyncio.create_task(load.run())
     try:
         new = await asyncio.to_thread(restart, world, old)
@@ -143,6 +143,27 @@ def test_liveness_failure_drains_restarts_and_serves_again(world: World) -> None
     assert [s["restartCount"] for s in status["initContainerStatuses"]] == [0]
     steps = world.ending(pod)
     assert kubelet_log.when(steps, "server", "hook ends") <= kubelet_log.when(steps, "server", "SIGTERM")
+    check_log(world.registrars.log(pod), (world.proxy.key,))
+
+
+def test_hung_server_is_not_held(world: World) -> None:
+    """A server that hangs is taken out at once, killed by the kubelet, routable again after its restart."""
+    server = container()
+    server["livenessProbe"] = {
+        "httpGet": {"path": "/health", "port": 8080},
+        "periodSeconds": 1,
+        "failureThreshold": 2,
+        "terminationGracePeriodSeconds": 15,
+    }
+    world.cluster.create(deployment(world.namespace, server, labels=OPENAI))
+    (pod,) = world.ready_pods(1)
+    (before,) = world.until_rows("chat", 1)
+
+    world.stop_process(pod, "server")
+    world.until_rows("chat", 0, seconds=20)
+    (after,) = world.until_rows("chat", 1, seconds=60)
+    assert after["model_info"]["id"] == before["model_info"]["id"]
+    wait_until("routable again", 5, lambda: world.proxy.chat("chat").status_code == 200)
     check_log(world.registrars.log(pod), (world.proxy.key,))
 
 

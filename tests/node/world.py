@@ -60,7 +60,7 @@ class World:
 
     def kubectl(self, *args: str) -> str:
         """Run kubectl in the namespace."""
-        return self.cluster.kubectl(*args, "-n", self.namespace).out
+        return self.cluster.kubectl("-n", self.namespace, *args).out
 
     def pods(self) -> list[JSON]:
         """Read the pods that are not being deleted."""
@@ -99,6 +99,14 @@ class World:
         for replica in range(len(self.proxy.urls)):
             answer = self.proxy.chat(model, replica, **body)
             assert answer.status_code == 200, answer.text
+
+    def stop_process(self, pod: str, container: str) -> None:
+        """Make a container's process hang: SIGSTOP to its first process, from the node."""
+        statuses = self.cluster.get("pod", pod, self.namespace)["status"]["containerStatuses"]
+        (name,) = (s["containerID"].removeprefix("containerd://") for s in statuses if s["name"] == container)
+        tasks = self.cluster.script("in-node.sh", "ctr", "-n", "k8s.io", "task", "ls").splitlines()
+        (pid,) = (line.split()[1] for line in tasks if line.startswith(name))
+        self.cluster.script("in-node.sh", "kill", "-STOP", pid)
 
     def ending(self, pod: str) -> list[kubelet_log.Step]:
         """Read what the kubelet did to end a pod's containers."""

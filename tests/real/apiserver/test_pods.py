@@ -73,6 +73,18 @@ def test_pod_that_cannot_be_injected_is_admitted_with_its_reason(cluster: Cluste
     assert any("litellm-registrar.io/port" in warning for warning in answer.warnings), answer.err
 
 
+def test_own_pre_stop_is_kept_and_reported(cluster: Cluster, namespace: str) -> None:
+    """A preStop of the user's own stays, and kubectl shows that the drain does not hold the server."""
+    manifest = pod(namespace)
+    own = {"preStop": {"exec": {"command": ["sleep", "5"]}}}
+    manifest["spec"]["containers"][0]["lifecycle"] = own
+    answer = cluster.create(manifest, "-o", "json")
+    created = json.loads(answer.out)
+    assert created["spec"]["containers"][0]["lifecycle"] == own
+    assert len(registrars(created)) == 1
+    assert any("preStop" in warning or "pre-stop" in warning for warning in answer.warnings), answer.err
+
+
 def test_pods_are_made_while_the_webhook_is_down(cluster: Cluster, namespace: str, webhook: Webhook) -> None:
     """With the webhook gone, labelled pods are created without a registrar; once it is back, with one."""
     webhook.stop()

@@ -5,6 +5,7 @@ import json
 import pytest
 
 from tests.peers.cluster import JSON, Cluster, wait_until
+from tests.peers.webhook import Webhook
 from tests.real.apiserver.manifests import CARRIED, CARRIED_SETTINGS, SERVER, registrars, workload
 
 pytestmark = [pytest.mark.kube, pytest.mark.usefixtures("webhook")]
@@ -187,6 +188,56 @@ def test_unknown_annotation_is_refused_with_the_nearest_known(cluster: Cluster, 
     assert "did you mean" in answer.err, answer.err
     assert "litellm-registrar.io/drain-timeout" in answer.err, answer.err
     assert "gopher" in answer.err, answer.err
+
+
+def test_what_cannot_be_read_is_refused_with_what_settles_it(cluster: Cluster, namespace: str) -> None:
+    """A workload whose port only a shell knows is refused; with the annotation that is named, it is taken."""
+    deployment = workload("Deployment", namespace, LABELLED)
+    container = deployment["spec"]["template"]["spec"]["containers"][0]
+    for key in ("ports", "readinessProbe", "args"):
+        del container[key]
+    container["command"] = ["sh", "-c", 'exec vllm serve "$MODEL" --port "$PORT"']
+    answer = cluster.apply(deployment, check=False)
+    assert answer.code != 0
+    assert "litellm-registrar.io/port" in answer.err, answer.err
+
+    deployment["metadata"]["annotations"] = {"litellm-registrar.io/port": "8100"}
+    cluster.apply(deployment)
+    (pod,) = pods(cluster, namespace, 1, 1)
+    env = {entry["name"]: entry.get("value") for entry in registrars(pod)[0]["env"]}
+    assert env["REGISTRAR_SERVER_PORT"] == "8100"
+
+
+def test_bad_annotation_that_slipped_in_stops_no_pod(
+    cluster: Cluster, namespace: str, webhook: Webhook
+) -> None:
+    """A typo applied while the webhook was down keeps nobody from scaling, and the new pods are injected."""
+    deployment = workload("Deployment", namespace, None, LABELLED)
+    annotations = {"litellm-registrar.io/drain-timeot": "60"}
+    deployment["spec"]["template"]["metadata"]["annotations"] = annotations
+    deployment["spec"]["replicas"] = 0
+    webhook.stop()
+    try:
+        cluster.create(deployment)
+    finally:
+        webhook.start()
+    cluster.kubectl("scale", "deployment", "qwen", "--replicas=2", "-n", namespace)
+    pods(cluster, namespace, 2, 1)
+
+
+def test_label_taken_off_while_the_webhook_was_down(
+    cluster: Cluster, namespace: str, webhook: Webhook
+) -> None:
+    """The mark that stayed behind is taken away by the next update, whatever that is."""
+    cluster.create(workload("Deployment", namespace, LABELLED))
+    webhook.stop()
+    try:
+        cluster.kubectl("label", "deployment", "qwen", f"{SERVER}-", "-n", namespace)
+        assert carried(cluster, namespace) == "vllm"
+    finally:
+        webhook.start()
+    cluster.kubectl("annotate", "deployment", "qwen", "team=a", "-n", namespace)
+    assert carried(cluster, namespace) is None
 
 
 def test_removal_by_an_edit_of_the_template_is_healed(cluster: Cluster, namespace: str) -> None:
