@@ -12,11 +12,14 @@ ROOT = Path(__file__).parents[2]
 STANDARD = sys.stdlib_module_names
 
 # The core: no I/O, no clock, no environment, no logging.
-CORE = "annotations container detect inject patch pods quantity reasons review workload"
+CORE = (
+    "annotations candidates container detect handlers inject patch pods ports quantity readiness reasons review "
+    "values workload"
+)
 PURE = (
     *sorted((ROOT / "webhook" / "sources").glob("*.py")),
     *(ROOT / "webhook" / f"{name}.py" for name in CORE.split()),
-    *(ROOT / "sidecar" / f"{name}.py" for name in ("contract", "health", "registration")),
+    *(ROOT / "sidecar" / f"{name}.py" for name in ("contract", "health", "reasons", "registration", "rows")),
 )
 IMPURE = {
     *("asyncio", "datetime", "logging", "os", "random", "secrets"),
