@@ -22,7 +22,6 @@ from sidecar.contract import DRAIN_PATH, NONCE_HEADER, READY_PATH, STATUS_PATH
 
 MAX_CONNECTIONS: Final = 32
 MAX_HEADER: Final = 16 * 1024
-MAX_BODY: Final = 64 * 1024
 REQUEST_SECONDS: Final = 10.0
 ANSWER_SECONDS: Final = 5.0
 STOP_SECONDS: Final = 0.5
@@ -175,14 +174,13 @@ class Endpoint:
         return _Answer(HTTPStatus.OK, await asyncio.shield(drain))
 
     def _note(self, peer: str) -> None:
-        if len(self._probers) < _MAX_PROBERS and not ipaddress.ip_address(peer).is_loopback:
+        if peer and len(self._probers) < _MAX_PROBERS and not ipaddress.ip_address(peer).is_loopback:
             self._probers.add(peer)
 
 
 async def _receive(connection: h11.Connection, reader: asyncio.StreamReader, peer: str) -> _Request | None:
     """Read one request with its body, which is dropped; None when the client closed before it was whole."""
     head: h11.Request | None = None
-    dropped = 0
     while True:
         event = connection.next_event()
         if event is h11.NEED_DATA:
@@ -191,13 +189,9 @@ async def _receive(connection: h11.Connection, reader: asyncio.StreamReader, pee
             connection.receive_data(await reader.read(MAX_HEADER))
         elif isinstance(event, h11.Request):
             head = event
-        elif isinstance(event, h11.Data):
-            dropped += len(event.data)
-            if dropped > MAX_BODY:
-                break
         elif isinstance(event, h11.EndOfMessage):
             break
-        else:
+        elif not isinstance(event, h11.Data):
             return None
     if head is None:
         return None
@@ -214,7 +208,7 @@ async def _receive(connection: h11.Connection, reader: asyncio.StreamReader, pee
 async def _send(
     connection: h11.Connection, writer: asyncio.StreamWriter, answer: _Answer, *, bare: bool = False
 ) -> None:
-    body = json.dumps(answer.body).encode() + b"\n"
+    body = json.dumps(answer.body, default=str).encode() + b"\n"
     headers = [
         ("Content-Type", "application/json"),
         ("Content-Length", str(len(body))),
@@ -230,6 +224,9 @@ async def _send(
 
 
 def _peer(writer: asyncio.StreamWriter) -> str:
-    address = ipaddress.ip_address(writer.get_extra_info("peername")[0].partition("%")[0])
+    name = writer.get_extra_info("peername")
+    if not name:  # gone before it was looked at
+        return ""
+    address = ipaddress.ip_address(name[0].partition("%")[0])
     mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
     return str(mapped or address)
