@@ -8,7 +8,8 @@ import random
 import signal
 import ssl
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import fields
 from typing import Any, Final
 
 import httpx
@@ -37,6 +38,7 @@ from sidecar.servers import ModelServer
 from sidecar.sockets import ServerSockets
 from sidecar.traffic import Traffic
 
+_ENV: Final[Mapping[str, str]] = {field.name: field.metadata["env"] for field in fields(Settings)}
 _ENDPOINT: Final = "endpoint"
 _CONTRACT: Final = "contract"
 _NONCE: Final = "nonce"
@@ -59,28 +61,22 @@ async def run(environ: Mapping[str, str]) -> None:
 
 
 async def _serve(settings: Settings, identity: PodIdentity, credentials: Credentials) -> None:
-    log, clock = _log(settings.log_format, credentials, settings.nonce), SystemClock()
+    log, clock = _log(settings.log_format, (*_secrets(credentials), settings.nonce)), SystemClock()
     problems = Problems(log, clock)
     log.event(
         Word.STARTED,
         "The registrar watches the model server of this pod",
         pod=f"{identity.namespace}/{identity.pod}",
         server=settings.engine,
-        litellm=_without_userinfo(credentials.litellm_url),
-        contract=settings.contract,
+        litellm=credentials.litellm_url,
     )
     if settings.contract > CONTRACT_VERSION:
         problems.say(_CONTRACT, Reason.CONTRACT_NEWER, theirs=settings.contract, ours=CONTRACT_VERSION)
     tls, bad_tls = _tls(settings, credentials)
     async with httpx.AsyncClient(verify=tls, limits=_LIMITS, trust_env=False) as client:
+        api = LiteLLM(client, credentials.litellm_url, credentials.litellm_key, bad_tls)
+        keeper = Keeper(api, problems=problems, log=log, clock=clock, random=random.random)
         server = ModelServer(settings, identity, credentials, client)
-        keeper = Keeper(
-            LiteLLM(client, credentials.litellm_url, credentials.litellm_key, bad_tls),
-            problems=problems,
-            log=log,
-            clock=clock,
-            random=random.random,
-        )
         traffic = Traffic(server, ServerSockets(settings.port), lambda: endpoint.probers)
         agent = Agent(
             settings,
@@ -93,18 +89,7 @@ async def _serve(settings: Settings, identity: PodIdentity, credentials: Credent
             log=log,
             clock=clock,
         )
-
-        async def drain() -> Mapping[str, Any]:
-            outcome = await agent.drain("preStop")
-            return {"end": outcome.end, "cut": outcome.cut, "rows_left": outcome.rows_left}
-
-        endpoint = Endpoint(
-            settings.nonce,
-            drain=drain,
-            ready=agent.ready,
-            status=agent.status,
-            wrong_nonce=lambda peer: problems.say(_NONCE, Reason.WRONG_NONCE, peer=peer),
-        )
+        endpoint = _endpoint(settings.nonce, agent, problems)
         ending = Ending(agent, keeper, problems=problems, log=log, clock=clock)
         _on_signals(ending.signal)
         tasks = [
@@ -117,9 +102,23 @@ async def _serve(settings: Settings, identity: PodIdentity, credentials: Credent
         await _cancel(tasks)
 
 
+def _endpoint(nonce: str, agent: Agent, problems: Problems) -> Endpoint:
+    async def drain() -> Mapping[str, Any]:
+        outcome = await agent.drain("preStop")
+        return {"end": outcome.end, "cut": outcome.cut, "rows_left": outcome.rows_left}
+
+    return Endpoint(
+        nonce,
+        drain=drain,
+        ready=agent.ready,
+        status=agent.status,
+        wrong_nonce=lambda peer: problems.say(_NONCE, Reason.WRONG_NONCE, peer=peer),
+    )
+
+
 async def _live_on(environ: Mapping[str, str], credentials: Credentials, wrong: str) -> None:
     """Do nothing, well: a registrar that exits makes its pod unready for ever."""
-    log, clock = _log(LogFormat.TEXT, credentials), SystemClock()
+    log, clock = _log(LogFormat.TEXT, _secrets(credentials)), SystemClock()
     newer = environ.get(ENV_CONTRACT, "").isdecimal() and int(environ[ENV_CONTRACT]) > CONTRACT_VERSION
     reason = Reason.CONTRACT_NEWER if newer else Reason.CONTRACT_BAD
     problems = Problems(log, clock)
@@ -130,7 +129,7 @@ async def _live_on(environ: Mapping[str, str], credentials: Credentials, wrong: 
         return {"end": "nothing_to_drain"}
 
     endpoint = Endpoint(
-        environ.get("REGISTRAR_NONCE", ""),
+        environ.get(_ENV["nonce"], ""),
         drain=drain,
         ready=lambda: clock.now() - began >= _READY_TIMEOUT,
         status=lambda: {"state": reason, "since": stamp(since), "detail": wrong},
@@ -138,7 +137,7 @@ async def _live_on(environ: Mapping[str, str], credentials: Credentials, wrong: 
     )
     told = asyncio.Event()
     _on_signals(told.set)
-    port = environ.get("REGISTRAR_LISTEN_PORT", "")
+    port = environ.get(_ENV["listen_port"], "")
     listening = asyncio.create_task(
         _listen(
             endpoint, environ.get(ENV_POD_IP, ""), int(port) if port.isdecimal() else DEFAULT_PORT, problems
@@ -162,36 +161,34 @@ async def _listen(endpoint: Endpoint, host: str, port: int, problems: Problems) 
             return
 
 
-def _log(form: LogFormat, credentials: Credentials, *more: str) -> Log:
+def _log(form: LogFormat, secrets: Sequence[str]) -> Log:
     def write(line: str) -> None:
         sys.stdout.write(line)
         sys.stdout.flush()
 
-    log = Log(write, SystemClock().today, form=form, secrets=(*credentials.secrets(), *more))
+    log = Log(write, SystemClock().today, form=form, secrets=secrets)
     logging.basicConfig(level=logging.WARNING, handlers=[Bridge(log)], force=True)
     return log
 
 
 def _tls(settings: Settings, credentials: Credentials) -> tuple[ssl.SSLContext, Failed | None]:
     """Make the one TLS context: the system's authorities and LiteLLM's, read only if TLS is spoken at all."""
-    url = credentials.litellm_url or ""
-    if settings.scheme != "https" and not url.startswith("https:"):
+    litellm = (credentials.litellm_url or "").startswith("https:")
+    if settings.scheme != "https" and not litellm:
         return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT), None
     context = ssl.create_default_context()
-    if credentials.litellm_ca is not None:
+    if litellm and credentials.litellm_ca is not None:
         try:
             context.load_verify_locations(cadata=credentials.litellm_ca)
-        except ssl.SSLError as error:
+        except (ssl.SSLError, ValueError, TypeError) as error:  # the last two: not ASCII
             return context, Failed(Reason.LITELLM_BAD_CA, str(error))
     return context, None
 
 
-def _without_userinfo(url: str | None) -> str | None:
-    if url is None:
-        return None
-    scheme, found, rest = url.partition("://")
-    host, slash, path = rest.partition("/")
-    return f"{scheme}{found}{host.rpartition('@')[2]}{slash}{path}"
+def _secrets(credentials: Credentials) -> tuple[str, ...]:
+    """Give what must never be written: the keys, and a user and password in LiteLLM's address."""
+    authority = (credentials.litellm_url or "").partition("://")[2].partition("/")[0]
+    return (*credentials.secrets(), authority.rpartition("@")[0])
 
 
 def _on_signals(handle: Callable[[], object]) -> None:
