@@ -9,6 +9,7 @@ from typing import Any, Final
 import httpx
 import pytest
 
+from tests.peers.cluster import wait_until
 from tests.peers.proxy import LiteLLM as RealLiteLLM
 from tests.standins.litellm import LiteLLM
 from tests.standins.litellm_store import MASTER_KEY
@@ -106,6 +107,7 @@ async def test_the_stand_in_answers_like_the_real_one(quick: RealLiteLLM) -> Non
             expected = await transcript(asker(client, quick.urls[0]), WITHOUT_DATABASE)
         finally:
             quick.start_database()
+            wait_until("LiteLLM with its database", 60, lambda: quick.call("GET", "/model/info").is_success)
         stand_in.database.up = False
         assert differences(await transcript(asker(client, stand_in.url), WITHOUT_DATABASE), expected) == []
 

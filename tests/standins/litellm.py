@@ -116,6 +116,8 @@ class Replica:
             return await handler(request)
         except answers.RefusedError as refused:
             return refused.answer()
+        except web.HTTPNotFound:
+            return web.json_response({"detail": "Not Found"}, status=404)
 
     def _key(self, request: web.Request) -> Key:
         text = request.headers.get("Authorization", "").removeprefix("Bearer ").strip()
@@ -143,9 +145,12 @@ class Replica:
         return web.json_response("I'm alive!")
 
     async def _models(self, _request: web.Request) -> web.Response:
-        names = dict.fromkeys(m["model_name"] for m in self.router.models.values())
-        cards = [{"id": n, "object": "model", "created": 1677610602, "owned_by": "openai"} for n in names]
-        return web.json_response({"data": cards, "object": "list"})
+        cards = {}
+        for model in self.router.models.values():
+            card = {"id": model["model_name"], "object": "model", "created": 1677610602, "owned_by": "openai"}
+            mode = model["model_info"].get("mode")
+            cards[model["model_name"]] = card | ({"mode": mode} if mode else {})
+        return web.json_response({"data": list(cards.values()), "object": "list"})
 
 
 class LiteLLM:

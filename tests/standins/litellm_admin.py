@@ -14,13 +14,15 @@ from typing import Any, Final
 from aiohttp import web
 
 from tests.standins import litellm_answers as answers
-from tests.standins.litellm_router import KNOWN_PROVIDERS, Router, model_of
+from tests.standins.litellm_router import INFO_DEFAULTS, KNOWN_PROVIDERS, Router, model_of
 from tests.standins.litellm_store import Database, DatabaseDownError, Key, Row, UniqueViolationError
 
 # GenericLiteLLMParams' defaults, seen in every answer
 PARAM_DEFAULTS: Final = {
+    "allow_client_keepalive_override": False,
     "use_in_pass_through": False,
     "use_litellm_proxy": False,
+    "use_xai_oauth": False,
     "merge_reasoning_content_in_choices": False,
 }
 
@@ -78,13 +80,11 @@ class Admin:
     async def create(self, request: web.Request) -> web.Response:
         """POST /model/new."""
         body = await _body(request)
-        if not body:
-            raise answers.proxy_error(500, "Internal Server Error", "internal_server_error", None)
-        for name in ("model_name", "litellm_params"):
-            if name not in body:
-                raise answers.missing_field(name, body)
+        if not body.keys() >= {"model_name", "litellm_params"}:
+            raise answers.no_deployment()
         if "model" not in body["litellm_params"]:
-            raise answers.missing_field("litellm_params.model", body)
+            raise answers.missing_field("litellm_params", "model")
+        _check_info(request, body)
         if not self._faults.has_database:
             raise answers.no_database()
         self._only_admins(request)
@@ -105,6 +105,7 @@ class Admin:
     async def update(self, request: web.Request) -> web.Response:
         """PATCH /model/{id}/update: a merge of the top-level keys; null clears nothing."""
         body, model_id = await _body(request), request.match_info["id"]
+        _check_info(request, body)
         row = self._stored(model_id)
         self._only_admins(request)
         row.model_name = body.get("model_name") or row.model_name
@@ -127,7 +128,7 @@ class Admin:
         """POST /model/delete."""
         body = await _body(request)
         if "id" not in body:
-            raise answers.missing_field("id", body)
+            raise answers.missing_field("id")
         if not self._faults.has_database:
             raise answers.no_database()
         model_id = str(body["id"])
@@ -159,6 +160,8 @@ class Admin:
     async def info_v2(self, request: web.Request) -> web.Response:
         """GET /v2/model/info: by id from memory, then the database; else pages of this replica's memory."""
         page, size = int(request.query.get("page", "1")), int(request.query.get("size", "50"))
+        if page < 1:
+            raise answers.page_below_one()
         if not self._router.models:
             return web.json_response(_page([], page, size))
         if not self._faults.has_database:
@@ -189,7 +192,7 @@ class Admin:
             raise answers.detail(404, "Not Found")
         body = await _body(request)
         if "model_id" not in body:
-            raise answers.missing_field("model_id", body)
+            raise answers.missing_field("model_id")
         row = self._stored(str(body["model_id"]))
         self._only_admins(request)
         row.blocked = blocked
@@ -257,11 +260,14 @@ def shown(model: dict[str, Any]) -> dict[str, Any]:
     params.pop("api_key", None)
     provider = str(params["model"]).split("/")[0]
     filled = {
+        "pricing_overrides": [],
         "key": params["model"],
         "litellm_provider": provider,
+        "max_tokens": None,
+        "max_input_tokens": None,
         "max_output_tokens": None,
-        "input_cost_per_token": 0,
-        "output_cost_per_token": 0,
+        "input_cost_per_token": None,
+        "output_cost_per_token": None,
         "supports_computer_use": None,
     }
     return {**model, "litellm_params": PARAM_DEFAULTS | params, "model_info": filled | info}
@@ -274,7 +280,7 @@ def written(row: Row, *, has_blocked: bool) -> dict[str, Any]:
         "model_id": row.model_id,
         "model_name": row.model_name,
         "litellm_params": PARAM_DEFAULTS | params,
-        "model_info": row.model_info,
+        "model_info": INFO_DEFAULTS | row.model_info,
         "created_at": row.created_at,
         "created_by": "default_user_id",
         "updated_at": row.updated_at,
@@ -303,5 +309,10 @@ async def _body(request: web.Request) -> dict[str, Any]:
     except ValueError:
         body = None
     if not isinstance(body, dict):
-        raise answers.detail(422, [{"type": "json_invalid", "loc": ["body", 0], "msg": "JSON decode error"}])
+        raise answers.body_is_no_object()
     return body
+
+
+def _check_info(request: web.Request, body: dict[str, Any]) -> None:
+    if not isinstance(body.get("model_info", {}), dict | None):
+        raise answers.model_info_is_no_object(request.path)

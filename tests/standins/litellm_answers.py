@@ -51,10 +51,11 @@ def unknown_key(key: str) -> RefusedError:
             f"LiteLLM Virtual Key expected. Received={shown}, expected to start with 'sk-'.",
             "auth_error",
         )
+    shown = f"sk-...{key[-4:]}" if len(key) >= 16 else "sk-..."
     hashed = hashlib.sha256(key.encode()).hexdigest()
     return proxy_error(
         401,
-        f"Authentication Error, Invalid proxy server token passed. Received API Key = sk-...{key[-4:]}, "
+        f"Authentication Error, Invalid proxy server token passed. Received API Key = {shown}, "
         f"Key Hash (Token) ={hashed}. Unable to find token in cache or `LiteLLM_VerificationTokenTable`",
         "token_not_found_in_db",
         "key",
@@ -170,32 +171,65 @@ def not_in_memory(model_id: str) -> RefusedError:
     return detail(400, {"error": f"Model id = {model_id} not found on litellm proxy"})
 
 
-def missing_field(name: str, body: Any) -> RefusedError:
+def no_deployment() -> RefusedError:
+    """Answer a create whose body is no deployment: LiteLLM's own constructor fails, not the validation."""
+    error = {"message": "Internal server error", "type": "internal_server_error"}
+    return RefusedError(500, {"error": error})
+
+
+def missing_field(*where: str) -> RefusedError:
     """Answer a body without a field that is needed."""
-    return detail(422, [{"type": "missing", "loc": ["body", name], "msg": "Field required", "input": body}])
+    return _invalid("missing", "Field required", "body", *where)
+
+
+def model_info_is_no_object(path: str) -> RefusedError:
+    """Answer a create or an update whose model_info is not an object."""
+    if path == "/model/new":
+        return _invalid(
+            "model_type", "Input should be a valid dictionary or instance of ModelInfo", "body", "model_info"
+        )
+    words = "Input should be a valid dictionary or object to extract fields from"
+    return _invalid("model_attributes_type", words, "body", "model_info")
+
+
+def page_below_one() -> RefusedError:
+    """Answer a page number that is none."""
+    return _invalid("greater_than_equal", "Input should be greater than or equal to 1", "query", "page")
+
+
+def body_is_no_object() -> RefusedError:
+    """Answer a body that is not a JSON object."""
+    return _invalid("json_invalid", "JSON decode error", "body", "0")
+
+
+def _invalid(kind: str, words: str, *where: str) -> RefusedError:
+    return detail(422, [{"type": kind, "loc": list(where), "msg": words}])
 
 
 def unknown_model_name(model: str) -> RefusedError:
     """Answer a request for a name that no row has."""
-    text = {
-        "error": f"/chat/completions: Invalid model name passed in model={model}. "
+    text = (
+        f"/chat/completions: Invalid model name passed in model={model}. "
         "Call `/v1/models` to view available models for your key."
-    }
-    return proxy_error(400, str(text), "None")
+    )
+    refused = proxy_error(400, text, "invalid_request_error", None)
+    refused.body["error"]["provider_specific_fields"] = {"error": text}
+    return refused
 
 
 def all_blocked() -> RefusedError:
     """Answer a request for a name whose rows are all blocked."""
-    return proxy_error(403, "litellm.PermissionDeniedError: Model is blocked", "None")
+    return proxy_error(403, "litellm.PermissionDeniedError: Model is blocked", "permission_error", None)
 
 
 def server_unreachable(model: str, error: Exception) -> RefusedError:
     """Answer a request whose deployment did not answer."""
     return proxy_error(
         500,
-        f"litellm.InternalServerError: InternalServerError: OpenAIException - Connection error. ({error}). "
-        f"Received Model Group={model}\nAvailable Model Group Fallbacks=None",
-        "None",
+        f"litellm.InternalServerError: InternalServerError: Hosted_vllmException - {error}\n\n"
+        f"LiteLLM: model group '{model}' failed with the error above. No fallback was attempted.",
+        "internal_server_error",
+        None,
     )
 
 

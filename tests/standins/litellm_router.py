@@ -24,6 +24,9 @@ MAX_RESYNCS: Final = 20
 ROUTABLE: Final = ("hosted_vllm", "openai")
 KNOWN_PROVIDERS: Final = (*ROUTABLE, "ollama", "ollama_chat", "openai_like", "text-completion-openai")
 
+# ModelInfo's defaults, seen in every answer
+INFO_DEFAULTS: Final = {"db_model": False, "member_auto_router": False}
+
 Model = dict[str, Any]
 
 
@@ -140,7 +143,7 @@ class Router:
 
 def model_of(row: Row, *, has_blocked: bool = True) -> Model:
     """Give a row as a router holds it and /model/info shows it (but for api_key and what is filled in)."""
-    info = {"db_model": True, "created_at": row.created_at, "updated_at": row.updated_at, **row.model_info}
+    info = {**INFO_DEFAULTS, **row.model_info, "db_model": True}
     if has_blocked:
         info["blocked"] = row.blocked
     info["id"] = row.model_id

@@ -15,8 +15,8 @@ class DatabaseDownError(Exception):
 
     def __init__(self) -> None:
         super().__init__(
-            "Can't reach database server at `127.0.0.1`:`5432`\n\n"
-            "Please make sure your database server is running at `127.0.0.1`:`5432`."
+            "Can't reach database server at `127.0.0.1:5432`\n\n"
+            "Please make sure your database server is running at `127.0.0.1:5432`."
         )
 
 
