@@ -72,8 +72,9 @@ def drain_hook(port: int, nonce: str) -> dict[str, Any]:
 def is_drain_hook(handler: object) -> bool:
     """Tell whether a preStop handler is one of ours, be it an old one with another nonce or port."""
     action = mapping(mapping(handler).get("httpGet"))
-    names = {header.get("name") for _, header in objects(action.get("httpHeaders"))}
-    return action.get("path") == contract.DRAIN_PATH and contract.NONCE_HEADER in names
+    headers = objects(action.get("httpHeaders"))
+    marked = any(header.get("name") == contract.NONCE_HEADER for _, header in headers)
+    return action.get("path") == contract.DRAIN_PATH and marked
 
 
 def registrar(
@@ -144,7 +145,7 @@ def _copied(body: Mapping[str, Any]) -> Mapping[str, Any]:
 
 def installed(container: Mapping[str, Any]) -> Installed | None:
     """Read a container called `registrar`: what ours was given, or None for one that is not ours."""
-    values = {entry.get("name"): entry.get("value") for _, entry in objects(container.get("env"))}
+    values = {str(entry.get("name")): entry.get("value") for _, entry in objects(container.get("env"))}
     nonce, port = values.get(_ENV_NONCE), values.get(_ENV_LISTEN_PORT)
     if contract.ENV_CONTRACT not in values or not isinstance(nonce, str) or not nonce:
         return None

@@ -22,9 +22,10 @@ def ready_check(container: Mapping[str, Any]) -> ReadyCheck | None:
     port = _port(container, action.get("port"))
     if port is None or action.get("host"):
         return None
-    timeout = probe.get("timeoutSeconds") or 1
+    seconds = probe.get("timeoutSeconds")
+    timeout = float(seconds) if isinstance(seconds, int) and seconds > 0 else 1.0
     if not http:
-        return ReadyCheck(port=port, timeout=float(timeout))
+        return ReadyCheck(port=port, timeout=timeout)
     return ReadyCheck(
         port=port,
         scheme="https" if http.get("scheme") == "HTTPS" else "http",
@@ -33,7 +34,7 @@ def ready_check(container: Mapping[str, Any]) -> ReadyCheck | None:
             (str(header.get("name")), str(header.get("value", "")))
             for _, header in objects(http.get("httpHeaders"))
         ),
-        timeout=float(timeout),
+        timeout=timeout,
     )
 
 

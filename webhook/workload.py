@@ -51,9 +51,11 @@ def carry(obj: Mapping[str, Any], old: Mapping[str, Any] | None) -> Decision:
         return Decision((), (wanted,), wanted.reason)
     ops = tuple(_rewrite(found, wanted))
     was = template(old) if old is not None else None
-    changed = was is not None and _held(was.pod) != wanted
-    warning = _replacement(obj, wanted, _held(was.pod)) if was is not None and changed else None
-    return Decision(ops, (warning,) if warning else (), Reason.CARRIED if ops else None)
+    problems: tuple[Problem, ...] = ()
+    if was is not None and _held(was.pod) != wanted and mapping(obj.get("spec")).get("replicas") != 0:
+        purpose = _purpose(_asks(was.pod, _held(was.pod)), _asks(found.pod, wanted))
+        problems = (_replacement(obj, purpose),)
+    return Decision(ops, problems, Reason.CARRIED if ops else None)
 
 
 def check(obj: Mapping[str, Any]) -> tuple[Problem, ...]:
@@ -124,18 +126,19 @@ def _rewrite(found: Template, wanted: _Carried) -> Iterator[Op]:
             yield Op("replace" if key in held else "add", base + pointer(kind, key), value)
 
 
-def _replacement(obj: Mapping[str, Any], wanted: _Carried, held: _Carried) -> Problem | None:
-    """Say what the change does to the pods that run; None when none do."""
+def _asks(pod: Mapping[str, Any], carried: _Carried) -> bool:
+    return (carried.label is not None or LABEL_SERVER in labels_of(pod)) and not opted_out(pod)
+
+
+def _purpose(before: bool, after: bool) -> str:  # noqa: FBT001 - a truth table
+    if before == after:
+        return "for the changed settings"
+    return "to get the registrar" if after else "to run without the registrar"
+
+
+def _replacement(obj: Mapping[str, Any], purpose: str) -> Problem:
+    """Say what a changed template does to the pods that run."""
     spec = mapping(obj.get("spec"))
-    replicas = spec.get("replicas")
-    if not isinstance(replicas, int):  # absent is 1; a DaemonSet has none
-        replicas = 1
-    if replicas == 0:
-        return None
-    if wanted.label is None:
-        purpose = "to run without the registrar"
-    else:
-        purpose = "to get the registrar" if held.label is None else "for the changed settings"
     strategy = mapping(spec.get("strategy") or spec.get("updateStrategy"))
     rolling = mapping(strategy.get("rollingUpdate"))
     kind = str(obj.get("kind"))
@@ -144,7 +147,8 @@ def _replacement(obj: Mapping[str, Any], wanted: _Carried, held: _Carried) -> Pr
             f"its pods stay as they are until each is deleted by hand (updateStrategy OnDelete), {purpose}"
         )
         return Problem(Reason.PODS_REPLACED, message)
-    gap = _gap(kind, str(strategy.get("type")), rolling, replicas)
+    replicas = spec.get("replicas")
+    gap = _gap(kind, str(strategy.get("type")), rolling, replicas if isinstance(replicas, int) else 1)
     when = " once its rollout is resumed" if spec.get("paused") is True else ""
     message = f"the pods of this {kind} are replaced{when} {purpose}"
     if gap:
@@ -160,9 +164,9 @@ def _gap(kind: str, strategy: str, rolling: Mapping[str, Any], replicas: int) ->
     if strategy == "Recreate":
         return "all stopped before the first new one starts (strategy Recreate)"
     # Defaults of SetDefaults_Deployment and SetDefaults_DaemonSet, pkg/apis/apps/v1/defaults.go.
-    if _share(rolling.get("maxSurge", "25%" if kind == "Deployment" else 0), 1) == 0:
+    if _share(rolling.get("maxSurge", 0 if kind == "DaemonSet" else "25%"), 1) == 0:
         return f"{before} (maxSurge 0)"
-    if kind == "Deployment" and _share(rolling.get("maxUnavailable", "25%"), replicas) >= replicas:
+    if _share(rolling.get("maxUnavailable", "25%"), replicas) >= replicas:
         return "all at once (maxUnavailable is all of them)"
     return ""
 

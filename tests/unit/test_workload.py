@@ -224,6 +224,13 @@ def test_warning_says_what_for() -> None:
     assert warning(gone, labelled).endswith("to run without the registrar")
 
 
+def test_moving_the_label() -> None:
+    """Moving the label from the workload to its template replaces the pods, but they keep a registrar."""
+    moved = workload(template={"labels": {"app": "x", LABEL_CARRIED: "vllm", **LABEL}})
+    assert shown(carry(moved, after(workload(LABEL)))) == [("remove", POD_LABEL)]
+    assert warning(moved, after(workload(LABEL))).endswith("for the changed settings")
+
+
 @pytest.mark.parametrize(
     ("obj", "old"),
     [
