@@ -13,8 +13,8 @@ STANDARD = sys.stdlib_module_names
 
 # The core: no I/O, no clock, no environment, no logging.
 CORE = (
-    "annotations candidates container detect handlers inject patch pods ports quantity readiness reasons review "
-    "values workload"
+    "annotations candidates container detect handlers inject patch pods ports quantity readiness reasons "
+    "review values workload"
 )
 PURE = (
     *sorted((ROOT / "webhook" / "sources").glob("*.py")),
