@@ -45,8 +45,14 @@ def cards_of(answer: Mapping[str, Any]) -> tuple[Card, ...]:
 
 
 def text(value: object) -> str | None:
-    """Give a string that is not empty."""
-    return value if isinstance(value, str) and value else None
+    """Give a string that is not empty and can be written (JSON may hold half a character)."""
+    if not isinstance(value, str) or not value:
+        return None
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return None
+    return value
 
 
 def tokens(value: object) -> int | None:

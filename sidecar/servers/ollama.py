@@ -18,7 +18,7 @@ DEFAULT_CONTEXT: Final = 4096
 LOADED_EVERY: Final = 12
 SHOW_PATH: Final = "/api/show"
 
-_NUM_CTX: Final = re.compile(r"^num_ctx\s+(\d+)\s*$", re.MULTILINE)
+_NUM_CTX: Final = re.compile(r"^num_ctx\s+(\d{1,9})\s*$", re.MULTILINE)
 
 Key = tuple[str, str | None]
 

@@ -8,10 +8,13 @@ import socket
 import ssl
 from collections.abc import AsyncIterator, Callable, Coroutine
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import httpx
+import hypothesis
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from sidecar.contract import Credentials, Engine, PodIdentity, ReadyCheck, Settings
 from sidecar.reasons import Reason
@@ -20,6 +23,41 @@ from sidecar.servers import server as server_module
 from tests.standins.canned import Canned
 from tests.standins.certificates import self_signed
 
+KEYS: Final = [
+    "id",
+    "owned_by",
+    "root",
+    "parent",
+    "max_model_len",
+    "context_length",
+    "meta",
+    "n_ctx",
+    "created",
+    "capabilities",
+    "models",
+    "name",
+    "digest",
+    "version",
+    "data",
+    "model_path",
+    "is_generation",
+    "architectures",
+    "default_generation_settings",
+    "model_id",
+]
+ROUTES: Final = [
+    "/v1/health/ready",
+    "/api/version",
+    "/",
+    "/api/tags",
+    "/api/ps",
+    "/model_info",
+    "/props",
+    "/info",
+    "/health",
+    "/version",
+    "/metrics",
+]
 LIST = b'{"object": "list", "data": [{"id": "m"}]}'
 
 
@@ -199,6 +237,35 @@ async def test_plain_http_where_tls_is_wanted() -> None:
         seen = await observe(port, scheme="https")
     assert isinstance(seen, Ambiguous)
     assert seen.reason is not Reason.SERVER_BAD_TLS
+
+
+ANYTHING: Final = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text()
+    | st.sampled_from(["\ud800", "m", "vllm"]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(KEYS), inner, max_size=4),
+    max_leaves=12,
+)
+
+
+@given(
+    engine=st.sampled_from(Engine),
+    listed=st.lists(st.dictionaries(st.sampled_from(KEYS), ANYTHING, max_size=6), max_size=3),
+    routes=st.dictionaries(st.sampled_from(ROUTES), ANYTHING, max_size=6),
+    lines=st.text(max_size=30),
+)
+@hypothesis.settings(max_examples=200, deadline=None)
+def test_any_json(engine: Engine, listed: list[Any], routes: dict[str, Any], lines: str) -> None:
+    """Whatever JSON a server answers with, looking at it gives an observation that can be written."""
+    cards = [{"id": "m", **card} for card in listed]
+    show = {"parameters": f"num_ctx {'9' * 5000}\n{lines}", "capabilities": [cards], "model_info": routes}
+    server = Canned({"/v1/models": {"data": cards}, "POST /api/show": show, **routes})
+    seen = asyncio.run(server.watched(engine).observe())
+    assert isinstance(seen, Answer | Ambiguous)
+    repr(seen).encode()
 
 
 class TestReadiness:

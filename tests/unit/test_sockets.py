@@ -267,3 +267,17 @@ async def test_own_connections_are_left_out(address: str) -> None:
         for writer in (ours, *writers):
             writer.close()
             await writer.wait_closed()
+
+
+def test_the_listening_socket_tells_one_start_from_another() -> None:
+    """What listens on the port has an identity, another one after each start, none when nothing listens."""
+    first = socket.create_server(("127.0.0.1", 0))
+    port = first.getsockname()[1]
+    sockets = ServerSockets(port)
+    before = sockets.listening()
+    assert len(before) == 1
+    assert sockets.listening() == before
+    first.close()
+    assert sockets.listening() == frozenset()
+    with socket.create_server(("127.0.0.1", port)):
+        assert len(sockets.listening() - before) == 1
