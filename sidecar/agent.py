@@ -177,7 +177,7 @@ class Agent:
             row_id(self._settings.cluster, self._identity.namespace, self._identity.pod_uid, "")
         )
         await self._look_back.wait()
-        self._adopt(await self._keeper.table())
+        self._adopt(await self._keeper.table(self._is_ours))
 
     async def _watch(self) -> None:
         while True:
@@ -274,12 +274,15 @@ class Agent:
                 rows=len(entries),
             )
 
+    def _is_ours(self, stored: Stored) -> bool:
+        return is_ours(stored, self._settings, self._identity)
+
     def _adopt(self, table: tuple[Stored, ...]) -> None:
         """Take care of rows of this very pod that an earlier life of this registrar left behind."""
         settings, identity = self._settings, self._identity
         known = {entry.id for entry in self._keeper.entries}
         for stored in table:
-            if stored.id in known or not is_ours(stored, settings, identity):
+            if stored.id in known:
                 continue
             row = adopted(stored)
             same_id = row_id(settings.cluster, identity.namespace, identity.pod_uid, row.served) == row.id

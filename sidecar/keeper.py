@@ -175,11 +175,11 @@ class Keeper:
             failures += 1
             await self._clock.sleep(self._backoff(failures))
 
-    async def table(self) -> tuple[Stored, ...]:
-        """Read LiteLLM's whole table, however long it takes to get it."""
+    async def table(self, keep: Callable[[Stored], bool]) -> tuple[Stored, ...]:
+        """Find the rows to `keep` in LiteLLM's whole table, however long it takes to get it."""
         failures = 0
         while True:
-            rows = await self._api.table()
+            rows = await self._api.table(keep)
             if not isinstance(rows, Failed):
                 return rows
             self._problems.say(LITELLM, rows.reason, rows.detail)

@@ -7,7 +7,7 @@ caller knows what is wanted by then.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any, Final
@@ -22,9 +22,9 @@ _READ_SECONDS: Final = 15.0
 _WRITE_SECONDS: Final = 30.0
 # /model/delete took over 30 s under 60 requests a second.
 _DELETE_SECONDS: Final = 60.0
-_PAGE: Final = 500
+_PAGE: Final = 200
 # A table of more rows than these pages hold is not LiteLLM's.
-_MAX_PAGES: Final = 200
+_MAX_PAGES: Final = 1000
 # Errors before a request left: LiteLLM has seen nothing of it.
 _NOT_SENT: Final = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.UnsupportedProtocol)
 
@@ -136,8 +136,8 @@ class LiteLLM:
             return rows
         return next((row for row in rows if row.id == row_id), Absent())
 
-    async def table(self) -> tuple[Stored, ...] | Failed:
-        """Read all rows, page by page."""
+    async def table(self, keep: Callable[[Stored], bool]) -> tuple[Stored, ...] | Failed:
+        """Read all rows, page by page, and give those to `keep`: the whole table would not fit our memory."""
         found: list[Stored] = []
         for page in range(1, _MAX_PAGES + 1):
             reply = await self._ask(
@@ -146,7 +146,7 @@ class LiteLLM:
             rows = _rows(reply)
             if isinstance(rows, Failed) or isinstance(reply, Failed):
                 return rows if isinstance(rows, Failed) else Failed(Reason.LITELLM_ERROR, "")
-            found += rows
+            found += filter(keep, rows)
             pages = _object(reply).get("total_pages")
             if not isinstance(pages, int) or page >= pages:
                 break

@@ -171,7 +171,7 @@ async def test_a_row_that_is_saved_but_not_live_is_not_made_again(bench: Bench) 
 
 async def test_a_row_that_litellm_does_not_accept_is_named(bench: Bench) -> None:
     """422: said once with the row's name, tried again slowly, other rows unharmed."""
-    refused = answers.missing_field("litellm_params", {})
+    refused = answers.missing_field("litellm_params")
     bench.table.faults.append(
         lambda request: httpx.Response(422, json=refused.body) if b'"bad"' in request.content else None
     )
@@ -575,7 +575,7 @@ async def test_litellm_is_greeted_until_it_answers(bench: Bench) -> None:
 async def test_the_table_is_read_until_it_comes(bench: Bench) -> None:
     """A table that cannot be read is asked for again, and said once."""
     bench.table.fail(3, REFUSED)
-    reading = asyncio.ensure_future(bench.keeper.table())
+    reading = asyncio.ensure_future(bench.keeper.table(lambda _: True))
     await bench.clock.advance(5)
     assert reading.result() == ()
     assert bench.said("PROBLEM") == 1

@@ -1,6 +1,7 @@
 """The admin API client: every row of the table of answers, and what never gets into an outcome."""
 
 import json
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import httpx
@@ -67,12 +68,12 @@ EVERYWHERE = [
 async def test_what_can_go_wrong_anywhere(call: str, answer: Any, expected: Reason) -> None:
     """Transport, keys, roles and databases fail every call by the same names."""
     api = client(answer)
-    calls = {
+    calls: dict[str, Callable[[], Awaitable[object]]] = {
         "create": lambda: api.create(BODY),
         "settle": lambda: api.settle("registrar-1", BODY),
         "delete": lambda: api.delete("registrar-1"),
         "read": lambda: api.read("registrar-1"),
-        "table": api.table,
+        "table": lambda: api.table(lambda _: True),
     }
     assert reason(await calls[call]()) is expected
 
@@ -83,7 +84,7 @@ async def test_what_can_go_wrong_anywhere(call: str, answer: Any, expected: Reas
         (answers.not_added(), Reason.LITELLM_NOT_ADDED),
         (answers.store_model_off(), Reason.LITELLM_STORE_MODEL_OFF),
         (answers.not_live("create", "registrar-1"), Reason.LITELLM_NOT_LIVE),
-        (answers.missing_field("model_name", {}), Reason.LITELLM_REFUSED_ROW),
+        (answers.missing_field("model_name"), Reason.LITELLM_REFUSED_ROW),
         (answers.proxy_error(400, "PTU is disabled", "auth_error"), Reason.LITELLM_REFUSED_ROW),
         (httpx.Response(200, text="<html>a login page</html>"), Reason.LITELLM_ERROR),
         (httpx.Response(200, json={"model_info": "text"}), Reason.LITELLM_ERROR),
@@ -169,7 +170,7 @@ async def test_a_row_is_made_changed_read_and_removed() -> None:
     read = await api.read("registrar-1")
     assert isinstance(read, Stored)
     assert read.blocked is True
-    assert await api.table() == (read,)
+    assert await api.table(lambda _: True) == (read,)
     assert await api.delete("registrar-1") == Absent()
     assert await api.read("registrar-1") == Absent()
     assert table.calls == {"create": 1, "settle": 1, "read": 2, "table": 1, "delete": 1}
@@ -184,9 +185,12 @@ async def test_an_older_litellm_does_not_say_blocked() -> None:
 
 
 async def test_the_table_is_read_page_by_page() -> None:
-    """All pages are read, odd rows are passed over."""
+    """All pages are read; odd rows, and rows nobody wants to keep, are passed over."""
     pages = {
-        "1": {"data": [{"model_info": {"id": "a"}}, {"model_info": {}}, "x"], "total_pages": 2},
+        "1": {
+            "data": [{"model_info": {"id": "a"}}, {"model_info": {}}, "x", {"model_info": {"id": "c"}}],
+            "total_pages": 2,
+        },
         "2": {"data": [{"model_info": {"id": "b"}, "litellm_params": None}], "total_pages": 2},
     }
 
@@ -194,7 +198,7 @@ async def test_the_table_is_read_page_by_page() -> None:
         return httpx.Response(200, json=pages[request.url.params["page"]])
 
     api = LiteLLM(httpx.AsyncClient(transport=httpx.MockTransport(handle)), URL, KEY)
-    rows = await api.table()
+    rows = await api.table(lambda row: row.id != "c")
     assert not isinstance(rows, Failed)
     assert [row.id for row in rows] == ["a", "b"]
 
