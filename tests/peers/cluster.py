@@ -126,9 +126,9 @@ class Cluster:
         return name
 
     def fake_node(self, labels: dict[str, str]) -> None:
-        """Make a Node that no kubelet runs on: DaemonSets make a pod for it."""
-        node = {"apiVersion": "v1", "kind": "Node", "metadata": {"name": "fake", "labels": labels}}
-        self.apply(node, "--server-side")
+        """Make a Node without a kubelet, anew: for 40 s, until it counts as dead, DaemonSets make a pod for it."""
+        self.kubectl("delete", "node", "fake", "--ignore-not-found")
+        self.create({"apiVersion": "v1", "kind": "Node", "metadata": {"name": "fake", "labels": labels}})
 
     def certificate(self, name: str, names: str) -> tuple[Path, Path, Path]:
         """Issue a certificate from the cluster's CA; give paths of certificate, key and CA."""
