@@ -78,14 +78,21 @@ class Case:
 
 
 def pod_of(workload: Mapping[str, Any]) -> dict[str, Any]:
-    """Give the pod that a workload's controller would create."""
+    """Give the pod that a workload's controller would create; of a StatefulSet the first one."""
     template = workload["spec"]["template"]
-    metadata = {
-        "generateName": f"{workload['metadata']['name']}-",
-        "namespace": workload["metadata"]["namespace"],
-        **template["metadata"],
-    }
-    return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": template["spec"]}
+    name, namespace = workload["metadata"]["name"], workload["metadata"]["namespace"]
+    spec = template["spec"]
+    if workload["kind"] == "StatefulSet":
+        named = {"name": f"{name}-0"}
+        claims = [claim["metadata"]["name"] for claim in workload["spec"].get("volumeClaimTemplates", ())]
+        volumes = [
+            {"name": claim, "persistentVolumeClaim": {"claimName": f"{claim}-{name}-0"}} for claim in claims
+        ]
+        spec = {**spec, "volumes": [*spec.get("volumes", ()), *volumes]}
+    else:
+        named = {"generateName": f"{name}-"}
+    metadata = {**named, "namespace": namespace, **template["metadata"]}
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec}
 
 
 def cases() -> list[Case]:
