@@ -48,7 +48,7 @@ _WISHED: Final = (
 _compact: Final = json.JSONEncoder(separators=(",", ":")).encode
 
 # A container, the list of the pod spec it stands in, and its place there.
-_Placed = tuple[str, int, Mapping[str, Any]]
+_Listed = tuple[str, int, Mapping[str, Any]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,12 +134,12 @@ def _all(wanted: Opted, *more: Problem) -> tuple[Problem, ...]:
     return tuple(dict.fromkeys((*wanted.problems, *more)))
 
 
-def _containers(spec: Mapping[str, Any]) -> list[_Placed]:
+def _containers(spec: Mapping[str, Any]) -> list[_Listed]:
     lists = ("initContainers", "containers")
     return [(kind, index, item) for kind in lists for index, item in objects(spec.get(kind))]
 
 
-def _present(containers: list[_Placed], path: str) -> Installed | Problem | None:
+def _present(containers: list[_Listed], path: str) -> Installed | Problem | None:
     """Find a registrar that is there already, in either list: the mode may have changed between two calls."""
     for kind, index, item in containers:
         if item.get("name") == contract.CONTAINER_NAME:
@@ -161,7 +161,7 @@ def _server(pod: Mapping[str, Any], wanted: Opted, path: str) -> Server | Proble
 
 
 def _place(
-    pod: Mapping[str, Any], containers: list[_Placed], server: Server, mode: InjectMode, nonce: str
+    pod: Mapping[str, Any], containers: list[_Listed], server: Server, mode: InjectMode, nonce: str
 ) -> Installed | Problem:
     """Choose the port of a new registrar, if there can be one."""
     spec = mapping(pod.get("spec"))
@@ -210,7 +210,7 @@ def _settings(
 
 
 def _resources(
-    spec: Mapping[str, Any], containers: list[_Placed], config: Injection
+    spec: Mapping[str, Any], containers: list[_Listed], config: Injection
 ) -> dict[str, dict[str, str]] | None:
     if spec.get("resources") is not None:
         return None  # of the pod as a whole, which the registrar shares
