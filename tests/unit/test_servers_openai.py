@@ -260,8 +260,8 @@ async def test_context_must_be_a_number_of_tokens(value: object) -> None:
 
 
 async def test_cards_without_an_id_and_twice_the_same() -> None:
-    """Cards are sorted by id, one each; what has no id is no model."""
-    cards = ({"id": "b"}, {"id": "a"}, {"id": "b"}, {"id": ""}, {"id": 7}, "c", None)
+    """Cards are sorted by id, one each; what has no id that can be written is no model."""
+    cards = ({"id": "b"}, {"id": "a"}, {"id": "b"}, {"id": ""}, {"id": 7}, {"id": "\ud800"}, "c", None)
     seen = await answer(Canned({"/v1/models": listed(*cards)}))
     assert [model.id for model in seen.models] == ["a", "b"]
 
