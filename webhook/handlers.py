@@ -15,8 +15,7 @@ from webhook.reasons import Problem, Reason
 from webhook.review import Answer, Review, clean
 
 _WORKLOADS: Final = frozenset({"apps/Deployment", "apps/StatefulSet", "apps/DaemonSet"})
-# What a denial holds at most: more than a person reads, less than a log or a terminal chokes on.
-_PROBLEMS_SHOWN: Final = 50
+# Of one problem in a denial; an annotation's key, which may be in it, is not yet validated at admission.
 _PROBLEM_LENGTH: Final = 512
 
 
@@ -42,6 +41,7 @@ class Verdict:
 
 
 _NOT_OURS: Final = Verdict(Word.ALLOWED, "Nothing in this request is for this webhook", Answer())
+_FINE: Final = Verdict(Word.ALLOWED, "No mistake is found", Answer())
 
 
 def mutate(review: Review, config: Injection, new_nonce: Callable[[], str]) -> Verdict:
@@ -72,10 +72,10 @@ def denied(problems: Sequence[Problem], code: int = 403) -> Verdict:
     A reason that Kubernetes' clients do not know leaves the meaning to the code: 403 is Forbidden
     (`IsForbidden` in `k8s.io/apimachinery/pkg/api/errors`).
     """
-    shown = [clean(str(problem), _PROBLEM_LENGTH) for problem in problems[:_PROBLEMS_SHOWN]]
-    if len(problems) > len(shown):
-        shown.append(f"and {len(problems) - len(shown)} more")
-    message, reason = "; ".join(shown), problems[0].reason
+    message, reason = (
+        "; ".join(clean(str(problem), _PROBLEM_LENGTH) for problem in problems),
+        problems[0].reason,
+    )
     return Verdict(
         Word.DENIED, message, Answer(allowed=False, code=code, reason=reason, message=message), reason
     )
@@ -109,16 +109,16 @@ def _decided(decision: Decision, word: Word, sentence: str) -> Verdict:
 
 def _read_pod(review: Review) -> Verdict:
     wish = opted(review.object)
-    return warned(wish.problems) if wish and wish.problems else _NOT_OURS
+    return warned(wish.problems) if wish and wish.problems else _FINE
 
 
 def _label_running_pod(review: Review) -> Verdict:
     new = LABEL_SERVER in labels_of(review.object) and LABEL_SERVER not in labels_of(review.old_object)
     if not new or opted_out(review.object):
-        return _NOT_OURS
+        return _FINE
     message = (
-        "a running pod cannot get a registrar; label the workload: "
-        f"kubectl label deployment NAME {LABEL_SERVER}=... (or statefulset, daemonset) replaces its pods"
+        "a running pod cannot get a registrar; label the workload, which replaces its pods: "
+        f"kubectl label deployment NAME {LABEL_SERVER}=... (or statefulset, daemonset)"
     )
     return denied([Problem(Reason.LABEL_RUNNING_POD, message, f"metadata.labels[{LABEL_SERVER}]")])
 
@@ -131,6 +131,6 @@ def _check_workload(review: Review) -> Verdict:
     """
     problems = workload.check(review.object)
     if not problems:
-        return _NOT_OURS
+        return _FINE
     known = workload.check(review.old_object) if review.old_object else ()
     return warned(problems) if set(problems) <= set(known) else denied(problems)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -18,6 +19,8 @@ from webhook.review import clean
 # No value of an object may fill the log; Kubernetes' own names have at most 253 characters.
 _VALUE_LENGTH: Final = 256
 _SENTENCE_LENGTH: Final = 1024
+# What needs no quotes: ASCII without white space, quotes and equals signs.
+_PLAIN: Final = re.compile(rf"[!#-<>-~]{{1,{_VALUE_LENGTH}}}").fullmatch
 
 
 class Log:
@@ -38,7 +41,7 @@ class Log:
 
     def say(self, word: str, sentence: str, **values: str | float | None) -> None:
         """Write one line."""
-        time = self._now().strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3] + "Z"
+        time = self._now().isoformat(timespec="milliseconds")[:23] + "Z"
         line = self._line(time, word, clean(sentence, _SENTENCE_LENGTH), values)
         with suppress(OSError):
             self._stream.write(line)
@@ -79,7 +82,4 @@ def _json_line(time: str, word: str, sentence: str, values: dict[str, Any]) -> s
 def _quoted(value: str | float) -> str:
     if not isinstance(value, str):
         return str(value)
-    text = clean(value, _VALUE_LENGTH)
-    if not text or any(c in text for c in ' "='):
-        return json.dumps(text, ensure_ascii=False)
-    return text
+    return value if _PLAIN(value) else json.dumps(clean(value, _VALUE_LENGTH), ensure_ascii=False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import signal
 import ssl
 from collections.abc import Awaitable
@@ -15,6 +16,9 @@ from webhook.app import Admission, App
 from webhook.log import Log
 from webhook.settings import Settings, SettingsError
 
+# A large pod is thousands of dicts, none of them garbage; at the default of 700 new objects the collector
+# would walk them several times per review (measured: a sixth of the time of a 76 kB review).
+_COLLECT_EVERY: Final = 10_000
 # aiohttp's own wait for answers that are being written when everything else has ended (seconds).
 _WRITE_TIMEOUT: Final = 1.0
 
@@ -139,5 +143,7 @@ async def serve(settings: Settings, log: Log) -> None:
         loop.add_signal_handler(number, on_signal)
     server = Server(settings, log)
     await server.start()
+    gc.freeze()
+    gc.set_threshold(_COLLECT_EVERY, *gc.get_threshold()[1:])
     await stop.wait()
     await server.stop(hurry)

@@ -198,13 +198,13 @@ def test_a_mistake_that_was_there_before_does_not_stop_an_update(desk: Desk) -> 
     assert (response["allowed"], response["status"]["message"].count("_annotation: ")) == (False, 3)
 
 
-def test_a_message_of_very_many_mistakes_says_how_many_are_left_out(desk: Desk) -> None:
-    """Fifty are told, of each at most 512 characters, and how many more there are."""
-    wrong = {f"litellm-registrar.io/{'x' * 1000}{n}": "1" for n in range(60)}
+def test_a_mistake_in_a_denial_is_one_line_of_bounded_length(desk: Desk) -> None:
+    """An annotation's key can be of any length and hold anything before the API server has validated it."""
+    wrong = {f"litellm-registrar.io/{'x' * 100_000}": "1", "litellm-registrar.io/a\nb": "1"}
     message = desk.ask(VALIDATE, review(deployment(SERVER, wrong)))["status"]["message"]
-    assert message.count("unknown_annotation: ") == 50
-    assert message.endswith("; and 10 more")
-    assert len(message) < 51 * 514
+    assert message.count("unknown_annotation: ") == 2
+    assert message.isprintable()
+    assert len(message) < 2 * 514
 
 
 @pytest.mark.parametrize("path", [MUTATE, VALIDATE])
