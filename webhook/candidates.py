@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Any, Final
 
@@ -62,9 +62,9 @@ class Candidate:
 
     index: int
     path: str
-    container: Mapping[str, Any]
-    env: Mapping[str, str]
-    words: tuple[str, ...]
+    container: Mapping[str, Any] = field(repr=False)
+    env: Mapping[str, str] = field(repr=False)
+    words: tuple[str, ...] = field(repr=False)
     runs: tuple[tuple[Program, Serving], ...] = ()
     unreadable: str = ""
     client: bool = False

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from sidecar.contract import Engine
@@ -21,7 +21,7 @@ from webhook.sources.text import is_known, readable, variable_of
 # from a webhook that may run after ours (sigs.k8s.io/lws, pkg/webhooks/pod_webhook.go).
 _LWS_NAME: Final = "leaderworkerset.sigs.k8s.io/name"
 _LWS_INDEX: Final = "leaderworkerset.sigs.k8s.io/worker-index"
-_LOOPBACK: Final = ("127.", "localhost", "::1", "[::1]")
+_LOOPBACK: Final = frozenset({"localhost", "::1", "[::1]"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,7 @@ class Server:
     host: str | None
     path: str
     served_names: tuple[str, ...]
-    api_key: Mapping[str, Any] | None
+    api_key: Mapping[str, Any] | None = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +130,7 @@ def _unreachable(reading: _Reading, wishes: Wishes) -> Problem | None:
     if serving.unix_socket:
         message = f"it listens on {readable(serving.unix_socket)}; a proxy before it goes in {PREFIX}port"
         return Problem(Reason.UNIX_SOCKET, message, reading.path)
-    if serving.host and serving.host.startswith(_LOOPBACK):
+    if serving.host and (serving.host in _LOOPBACK or serving.host.startswith("127.")):
         message = f"it listens on {serving.host} only, where LiteLLM cannot reach it; 0.0.0.0 opens it"
         return Problem(Reason.LOOPBACK_ONLY, message, reading.path)
     return None
@@ -180,7 +180,9 @@ def _api_key(reading: _Reading) -> Mapping[str, Any] | Problem | None:
     for _, entry in reversed(list(objects(reading.candidate.container.get("env")))):
         if name and entry.get("name") == name and entry.get("valueFrom") is not None:
             return {"valueFrom": entry["valueFrom"]}
-    message = f"the API key is {readable(text)}, which no env entry of the container holds"
+    message = (
+        "the API key is known only in the running container; an env entry that is the whole key can be copied"
+    )
     return Problem(Reason.COMMAND_UNRESOLVABLE, message, reading.path)
 
 

@@ -45,14 +45,15 @@ def declared_port(container: Mapping[str, Any], default: int | None, *, certain:
     """Choose among the declared ports; None if they do not settle it.
 
     `default` is where the program listens unless told otherwise; `certain` tells that it was not told.
-    Best is the only port that is not named after something else; then the default, if certain; then the
-    one an API's name stands on; then the one the probes ask; then the default.
+    Best is the only port that is not named after something else; then the default, if certain and nothing
+    else is declared in its place; then the one an API's name stands on; then the one the probes ask; then
+    the default.
     """
     ports = [(name, number) for name, number in _declared(container) if not _is_other(name)]
     numbers = {number for _, number in ports}
     if len(numbers) == 1:
         return numbers.pop()
-    if certain and default in numbers:
+    if certain and default is not None and (not numbers or default in numbers):
         return default
     for choice in (
         {number for name, number in ports if name in _API_NAMES or name.startswith(("http-", "https-"))},

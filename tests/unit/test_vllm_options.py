@@ -165,7 +165,7 @@ VALUES = st.sampled_from(["a", "b", "8", "-1", "-.5", "", "{}", "a b", "-a b", "
 WORDS = st.one_of(SPELLINGS, VALUES, st.just("--"), st.tuples(SPELLINGS, VALUES).map("=".join))
 
 
-@settings(max_examples=1000, deadline=None)
+@settings(max_examples=400, deadline=None)
 @given(st.lists(WORDS, max_size=8))
 def test_options_are_read_as_argparse_reads_them(words: list[str]) -> None:
     """For any command line that vLLM's parser takes, what detection asks for is what it would get."""

@@ -39,7 +39,7 @@ class Serving:
     tls: bool = False
     path: str = ""
     served_names: tuple[str, ...] = ()
-    api_key: str | None = None
+    api_key: str | None = field(default=None, repr=False)
     open: bool = False
     served: bool = True
 
