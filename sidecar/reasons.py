@@ -47,10 +47,6 @@ class Reason(StrEnum):
     SERVER_LOADING = "server_loading", "The server is loading its model"
     SERVER_NOT_READY = "server_not_ready", "The server's own readiness probe fails"
     NO_MODELS = "no_models", "The server serves no model"
-    UNKNOWN_ENGINE = (
-        "unknown_engine",
-        "The server is not one this registrar knows; taken as OpenAI-compatible",
-    )
 
     # LiteLLM's admin API.
     LITELLM_NO_SECRET = (
