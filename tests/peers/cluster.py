@@ -126,7 +126,7 @@ class Cluster:
         return name
 
     def fake_node(self, labels: dict[str, str]) -> None:
-        """Make a Node without a kubelet, anew: DaemonSets make a pod for it until it counts as dead, 40 s on."""
+        """Make a Node without a kubelet, anew: DaemonSets make a pod for it until it counts as dead, 40 s."""
         self.kubectl("delete", "node", "fake", "--ignore-not-found")
         self.create({"apiVersion": "v1", "kind": "Node", "metadata": {"name": "fake", "labels": labels}})
 

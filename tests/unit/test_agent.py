@@ -348,6 +348,40 @@ async def test_it_serves_again_when_only_the_server_was_restarted(pod: Pod) -> N
     assert pod.said("The pod lives on") == 1
 
 
+async def test_a_server_restarted_between_two_looks_serves_again(pod: Pod) -> None:
+    """It was never seen refused, but another socket listens now."""
+    await pod.serve()
+    await pod.drained()
+    await pod.clock.advance(3)
+    assert pod.state() is State.DRAINED
+    pod.sockets.listeners = frozenset({2})
+    await pod.clock.advance(1)
+    assert pod.state() is State.SERVING
+    assert pod.names() == {"m"}
+
+
+async def test_a_worker_that_ends_is_no_restart(pod: Pod) -> None:
+    """Of two sockets that listen one is closed: the server is the same one, on its way out."""
+    pod.sockets.listeners = frozenset({1, 2})
+    await pod.serve()
+    await pod.drained()
+    pod.sockets.listeners = frozenset({2})
+    await pod.clock.advance(3)
+    assert pod.state() is State.DRAINED
+
+
+async def test_a_server_restarted_during_its_drain_is_not_waited_for(pod: Pod) -> None:
+    """The kubelet gave up on the hook and started the server anew: nothing of the old one is in flight."""
+    await pod.serve()
+    draining = asyncio.ensure_future(pod.agent.drain("preStop"))
+    await pod.clock.advance(10)
+    assert not draining.done()
+    pod.sockets.listeners = frozenset({2})
+    await pod.clock.advance(2)
+    assert draining.result().end is Stage.SERVER_GONE
+    assert pod.state() is State.SERVING
+
+
 async def test_an_answer_alone_is_no_proof_of_life(pod: Pod) -> None:
     """A vLLM that ends slowly answers to its end: only after the whole grace period is it believed."""
     await pod.serve()
