@@ -33,6 +33,8 @@ class Faults:
 
     `cut_after_commit`: so many writes are done and then answered by a closed connection. `not_live`: writes
     are stored, but this replica cannot serve them. `has_blocked` false is a LiteLLM older than `blocked`.
+    `config_cached`: for the first minute without its database LiteLLM goes on answering /v2/model/info from
+    memory, where a row it does not hold is `[]`; false is the time after that, when it is 503 (measured).
     """
 
     delay: float = 0.0
@@ -41,6 +43,7 @@ class Faults:
     has_database: bool = True
     store_model_in_db: bool = True
     has_blocked: bool = True
+    config_cached: bool = True
 
 
 class Admin:
@@ -166,6 +169,8 @@ class Admin:
             return web.json_response(_page([], page, size))
         if not self._faults.has_database:
             raise answers.no_database_for_update()
+        if not self._faults.config_cached:
+            self._need_database()
         model_id = request.query.get("modelId")
         if model_id is not None:
             found = self._by_id(model_id)

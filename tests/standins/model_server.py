@@ -36,6 +36,7 @@ class ModelServer:
 
     owned_by = "stand-in"
     name = "openai"
+    server_header: str | None = None
 
     def __init__(
         self,
@@ -58,6 +59,7 @@ class ModelServer:
         self.answered = 0
         app = web.Application(middlewares=[self._guard])
         app.add_routes(self.routes())
+        app.on_response_prepare.append(self._sign)
         self._listener = Listener(app, *address, keepalive=keepalive)
 
     async def __aenter__(self) -> Self:
@@ -92,7 +94,7 @@ class ModelServer:
     def routes(self) -> list[web.RouteDef]:
         """Give the routes."""
         return [
-            web.get("/v1/models", self.list_models),
+            web.get("/v1/models", self.list_models, allow_head=False),
             web.post("/v1/chat/completions", self.chat),
         ]
 
@@ -181,6 +183,12 @@ class ModelServer:
             return web.json_response(refused.body, status=refused.status)
         except (web.HTTPNotFound, web.HTTPMethodNotAllowed) as error:
             return self.no_route(error)
+
+    async def _sign(self, _request: web.Request, answer: web.StreamResponse) -> None:
+        """Send the Server header of the server that is played, or none."""
+        answer.headers.popall("Server", None)
+        if self.server_header is not None:
+            answer.headers["Server"] = self.server_header
 
     def no_route(self, error: web.HTTPException) -> web.Response:
         """Answer a path or method that is not there."""

@@ -107,7 +107,9 @@ class Ollama(ModelServer):
         for name in sorted(self.loaded):
             about = self.pulled[name]
             context = min(about.num_ctx or 4096, about.trained_context)
-            running.append(_entry(name) | {"expires_at": MODIFIED, "size_vram": 0, "context_length": context})
+            entry = _entry(name) | {"expires_at": MODIFIED, "size_vram": 0, "context_length": context}
+            del entry["modified_at"]
+            running.append(entry)
         return web.json_response({"models": running})
 
     async def _show(self, request: web.Request) -> web.Response:

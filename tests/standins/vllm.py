@@ -36,6 +36,7 @@ class VLLM(ModelServer):
 
     owned_by = "vllm"
     name = "vllm"
+    server_header = "uvicorn"
 
     def __init__(
         self,
@@ -93,8 +94,15 @@ class VLLM(ModelServer):
             "id": f"modelperm-{next(self._permissions):016x}",
             "object": "model_permission",
             "created": int(time.time()),
+            "allow_create_engine": False,
             "allow_sampling": True,
+            "allow_logprobs": True,
+            "allow_search_indices": False,
+            "allow_view": True,
+            "allow_fine_tuning": False,
             "organization": "*",
+            "group": None,
+            "is_blocking": False,
         }
         return {
             "id": name,
@@ -118,7 +126,9 @@ class VLLM(ModelServer):
         if self._terminated:
             raise _error(500, "cannot schedule new futures after shutdown", "InternalServerError")
         if model not in self.models and model not in self.loras:
-            raise _error(404, f"The model `{model}` does not exist.", "NotFoundError", "model")
+            aliases = ", ".join(self.models)
+            words = f"The model `{model}` does not exist. Valid aliases: {aliases}."
+            raise _error(404, words, "NotFoundError", "model")
 
     async def terminate(self) -> None:
         """Do what SIGTERM does, and return when the process would end.
@@ -153,7 +163,7 @@ class VLLM(ModelServer):
         labels = f'engine="0",model_name="{self.models[0]}"'
         state = "weights_offloaded" if self.sleeping else "awake"
         states = (
-            f'vllm:engine_sleep_state{{engine="0",sleep_state="{name}"}} {float(name == state)}\n'
+            f'vllm:engine_sleep_state{{{labels},sleep_state="{name}"}} {float(name == state)}\n'
             for name in ("awake", "weights_offloaded", "discard_all")
         )
         text = (
@@ -162,7 +172,11 @@ class VLLM(ModelServer):
             f"vllm:num_requests_running{{{labels}}} {float(self.running)}\n"
             "# HELP vllm:num_requests_waiting Number of requests waiting to be processed.\n"
             "# TYPE vllm:num_requests_waiting gauge\n"
-            f"vllm:num_requests_waiting{{{labels}}} 0.0\n" + "".join(states)
+            f"vllm:num_requests_waiting{{{labels}}} 0.0\n"
+            "# HELP vllm:num_requests_waiting_by_reason Number of waiting requests by reason.\n"
+            "# TYPE vllm:num_requests_waiting_by_reason gauge\n"
+            f'vllm:num_requests_waiting_by_reason{{{labels},reason="capacity"}} 0.0\n'
+            f'vllm:num_requests_waiting_by_reason{{{labels},reason="deferred"}} 0.0\n' + "".join(states)
         )
         return web.Response(text=text, headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"})
 
@@ -173,17 +187,19 @@ class VLLM(ModelServer):
     async def _load_lora(self, request: web.Request) -> web.Response:
         body = await request.json()
         name, path = body["lora_name"], body["lora_path"]
+        if name in self.models:
+            words = f"The lora adapter '{name}' conflicts with a served base model."
+            raise _error(400, words, "InvalidUserInput")
         if name in self.loras:
-            raise _error(
-                400, f"The lora adapter '{name}' has already been loaded.", "InvalidUserInput", "lora_name"
-            )
+            words = f"The lora adapter '{name}' has already been loaded."
+            raise _error(400, words, "InvalidUserInput")
         self.loras[name] = path
         return web.Response(text=f"Success: LoRA adapter '{name}' added successfully.")
 
     async def _unload_lora(self, request: web.Request) -> web.Response:
         name = (await request.json())["lora_name"]
         if self.loras.pop(name, None) is None:
-            raise _error(404, f"The lora adapter '{name}' cannot be found.", "NotFoundError", "lora_name")
+            raise _error(404, f"The lora adapter '{name}' cannot be found.", "NotFoundError")
         return web.Response(text=f"Success: LoRA adapter '{name}' removed successfully.")
 
     async def _sleep(self, _request: web.Request) -> web.Response:

@@ -180,6 +180,18 @@ async def test_v2_info_reads_memory_then_the_database(
     }
 
 
+async def test_v2_info_without_database_answers_from_memory_for_a_minute(
+    lite: LiteLLM, r0: httpx.AsyncClient
+) -> None:
+    """At first a row in memory is shown and any other is `[]`; later both are 503."""
+    await r0.post("/model/new", json=row("a", "m"))
+    lite.database.up = False
+    pages = [await r0.get("/v2/model/info", params={"modelId": model_id}) for model_id in ("a", "b")]
+    assert [len(page.json()["data"]) for page in pages] == [1, 0]
+    lite.replicas[0].faults.config_cached = False
+    assert (await r0.get("/v2/model/info", params={"modelId": "a"})).status_code == 503
+
+
 async def test_blocked_rows_get_nothing_and_stay_listed(r0: httpx.AsyncClient) -> None:
     """The only row of a name blocked: 403; unblocked: served again."""
     async with VLLM("m") as server:
