@@ -14,7 +14,7 @@ from webhook.annotations import PREFIX, Wishes
 from webhook.pods import objects
 from webhook.reasons import Problem, Reason, shown
 from webhook.sources import programs
-from webhook.sources.argv import ENTRYPOINT, argv, basename, commands, environment, is_script
+from webhook.sources.argv import ENTRYPOINT, argv, commands, environment, is_script
 from webhook.sources.options import Serving
 from webhook.sources.programs import Program
 from webhook.sources.shell import UnreadableError
@@ -182,5 +182,5 @@ def _seen(candidate: Candidate) -> str:
     if candidate.runs:
         return f"runs {candidate.runs[0][0].name}"
     if candidate.client:
-        return f"runs {basename(candidate.words[0])} but not as a server"
+        return "runs a client of it, or another of its commands"
     return "is a sidecar of another injector"

@@ -270,7 +270,7 @@ def test_an_unquoted_unknown_may_be_many_words(text: str, loose: bool) -> None: 
         "a $'b'",
         "a $(b $(c))",
         "for",
-        "a;" * 101,
+        "a;" * 201,
         "a " * 40_000,
         "A=xxxxxxxx;" + "A=$A$A;" * 100,
     ],

@@ -147,9 +147,15 @@ def test_the_server_is_found_among_containers(
             Engine.OLLAMA,
             [{**OLLAMA, "args": ["pull", "m"]}],
             Reason.NO_SERVER,
-            "ollama runs ollama but not as a server",
+            "ollama runs a client of it",
         ),
         (Engine.VLLM, [], Reason.NO_SERVER, "the pod has no containers"),
+        (
+            Engine.VLLM,
+            [{"name": "istio-proxy", "image": "x"}],
+            Reason.NO_SERVER,
+            "istio-proxy is a sidecar of another injector",
+        ),
         (Engine.VLLM, [VLLM] * 501, Reason.SEVERAL_SERVERS, "among 501 containers"),
         (Engine.VLLM, [{**VLLM, "args": ["m", "--headless"]}], Reason.NO_SERVER, "told not to serve HTTP"),
     ],
@@ -226,6 +232,7 @@ def test_auto_becomes_the_engine_that_is_certain(
         ({**VLLM, "ports": ports(("metrics", 9000))}, Engine.VLLM, 8000),
         ({**VLLM, "ports": ports(("http-metrics", 9000), 84)}, Engine.VLLM, 84),
         ({**VLLM, "ports": ports(("http", 85), ("x", 86))}, Engine.VLLM, 85),
+        ({**VLLM, "ports": ports(1, 2)}, Engine.VLLM, 8000),
         ({**VLLM, "ports": [{"containerPort": 87, "protocol": "UDP"}]}, Engine.VLLM, 8000),
         ({**VLLM, "ports": ports(88, 89), "readinessProbe": {"httpGet": {"port": 89}}}, Engine.VLLM, 89),
         (shell("vllm serve $MODEL --port 90"), Engine.VLLM, 90),
@@ -233,6 +240,14 @@ def test_auto_becomes_the_engine_that_is_certain(
         (shell("vllm serve m --port $P", ports=ports(92)), Engine.VLLM, 92),
         (shell("vllm serve m --port 93 $EXTRA"), Engine.VLLM, 93),
         (shell("python3 -m vllm.entrypoints.openai.api_server --port 94"), Engine.VLLM, 94),
+        (shell("python -W ignore -u -m vllm.entrypoints.openai.api_server --port 113"), Engine.VLLM, 113),
+        (shell("python /site-packages/vllm/entrypoints/openai/api_server.py --port 114"), Engine.VLLM, 114),
+        (shell("python3 /usr/local/bin/vllm serve m --port 115"), Engine.VLLM, 115),
+        (
+            shell("python3; python3 -m; python3 -m x; python3 python3; vllm serve --port 116"),
+            Engine.VLLM,
+            116,
+        ),
         (shell("ray start --head && vllm serve m --port 95"), Engine.VLLM, 95),
         (
             shell(
@@ -267,6 +282,11 @@ def test_auto_becomes_the_engine_that_is_certain(
             106,
         ),
         ({"name": "l", "image": "ghcr.io/ggml-org/llama.cpp:server-cuda"}, Engine.OPENAI, 8080),
+        (
+            {"name": "l", "image": "ghcr.io/ggml-org/llama.cpp:full", "args": ["--server", "--port", "117"]},
+            Engine.OPENAI,
+            117,
+        ),
         ({"name": "l", "image": "x", "command": ["/app/llama-server", "--port", "107"]}, Engine.OPENAI, 107),
         (
             {"name": "s", "image": "lmsysorg/sglang", "command": ["python3", "-m", "sglang.launch_server"]},

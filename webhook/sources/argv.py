@@ -51,7 +51,7 @@ def environment(container: Mapping[str, Any]) -> dict[str, str]:
 def argv(
     container: Mapping[str, Any], env: Mapping[str, str], entrypoint: Sequence[str], default: Sequence[str]
 ) -> tuple[str, ...]:
-    """Give the words the container starts with.
+    """Give the words the container starts with, one at least.
 
     `entrypoint` and `default` are ENTRYPOINT and CMD of its image;
     `command` replaces both, `args` only the CMD (Kubernetes: "Define a command and arguments").
@@ -67,7 +67,7 @@ def argv(
 def commands(
     words: Sequence[str], env: Mapping[str, str], starts: Callable[[Sequence[str]], object], nesting: int = 0
 ) -> Iterator[Command]:
-    """Give each command these words start, behind wrappers and shells, in order.
+    """Give each command these words (one at least) start, behind wrappers and shells, in order.
 
     `starts` tells whether words begin with a program worth finding behind a wrapper. Raises UnreadableError.
     """
@@ -99,7 +99,7 @@ def _unwrapped(
 
     An unknown entrypoint counts as one that ends with `exec "$@"`, if what it is given is a program.
     """
-    if not words or (words[0] != ENTRYPOINT and basename(words[0]) not in _WRAPPERS):
+    if words[0] != ENTRYPOINT and basename(words[0]) not in _WRAPPERS:
         return words, env
     for index in range(1, min(len(words), _MAX_OPTIONS)):
         rest = words[index:]
@@ -115,7 +115,7 @@ def _is_shell(word: str) -> bool:
 
 def _script(words: Sequence[str]) -> str | None:
     """Give the script of `sh -c script`, whatever other options stand before it."""
-    if not words or not _is_shell(words[0]):
+    if not _is_shell(words[0]):
         return None
     asked, index = False, 1
     while index < len(words) and words[index][:1] in {"-", "+"}:

@@ -14,15 +14,11 @@ _NEGATIVE: Final = re.compile(r"-\d+|-\d*\.\d+", re.ASCII)
 
 @dataclass(frozen=True, slots=True)
 class Option:
-    """One option of interest: `many` takes all words up to the next option, `flag` takes none.
-
-    `shortest` is the shortest spelling argparse takes for it; empty where the whole name is needed.
-    """
+    """One option of interest: `many` takes all words up to the next option, `flag` takes none."""
 
     name: str
     many: bool = False
     flag: bool = False
-    shortest: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,10 +57,9 @@ class Found:
 
 
 def read_options(words: Sequence[str], options: Mapping[str, Option]) -> Found:
-    """Find the options among words; `options` holds them by every full spelling.
+    """Find the options among words; `options` holds them by every spelling.
 
-    `--a-b=c`, `--a_b c` and unique abbreviations are the same; a repeated option counts by its last
-    occurrence.
+    `--a-b=c` and `--a_b c` are the same; a repeated option counts by its last occurrence.
     """
     found = Found()
     index = 0
@@ -78,7 +73,7 @@ def read_options(words: Sequence[str], options: Mapping[str, Option]) -> Found:
         if word == "--":
             break
         spelled, equals, value = word.partition("=")
-        option = _option(spelled, options)
+        option = options.get(spelled.replace("_", "-") if spelled[:2] == "--" else spelled)
         if option is None:
             continue
         if option.flag or equals:
@@ -100,14 +95,3 @@ def _is_option(word: str) -> bool:
         and " " not in word.partition("=")[0]
         and not _NEGATIVE.fullmatch(word)
     )
-
-
-def _option(spelled: str, options: Mapping[str, Option]) -> Option | None:
-    if spelled[:2] == "--":
-        spelled = spelled.replace("_", "-")
-    option = options.get(spelled)
-    if option is None and spelled[:2] == "--":
-        for name, candidate in options.items():
-            if candidate.shortest and spelled.startswith(candidate.shortest) and name.startswith(spelled):
-                return candidate
-    return option

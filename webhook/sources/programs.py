@@ -92,9 +92,7 @@ _IMAGES: Final[Mapping[str, Image]] = {
 
 
 def start(words: Sequence[str]) -> Start | None:
-    """Tell which program these words start as a server; None if none that is known."""
-    if not words:
-        return None
+    """Tell which program these words (one at least) start as a server; None if none that is known."""
     name = basename(words[0])
     if name.startswith("python"):
         return _module(words)
@@ -109,7 +107,7 @@ def start(words: Sequence[str]) -> Start | None:
 
 def is_client(words: Sequence[str]) -> bool:
     """Tell whether these words run a known program, but not as a server (`ollama pull`, `vllm bench`)."""
-    return bool(words) and basename(words[0]) in _EXECUTABLES and start(words) is None
+    return basename(words[0]) in _EXECUTABLES and start(words) is None
 
 
 def image_name(reference: Any) -> tuple[str, str]:

@@ -46,7 +46,7 @@ _ASSIGNING: Final = frozenset({"export", "readonly", "declare", "typeset", "loca
 _SOURCING: Final = frozenset({"source", ".", "eval", "read"})
 # Scripts in manifests are short; what is longer is not worth the time of an admission request.
 _MAX_SCRIPT: Final = 65536
-_MAX_COMMANDS: Final = 100
+_MAX_COMMANDS: Final = 200
 _MAX_ADDED: Final = 65536
 
 
@@ -76,6 +76,7 @@ class _Reader:
         # Shared with the commands before a change, so never changed in place.
         self.env = env
         self.room = _MAX_ADDED
+        self.steps = 0
         self.commands: list[Command] = []
         self.words: list[str] = []
         self.word: list[str] | None = None
@@ -156,7 +157,7 @@ class _Reader:
 
     def unquoted(self, text: str) -> None:
         """Expand a variable outside quotes: its blanks end words, save in an assignment."""
-        assigning = self.word and not self.words and _ASSIGNMENT.match("".join(self.word))
+        assigning = self.word and not self.words and _ASSIGNMENT.match(self.word[0])
         value = self.value_of(text, loose=not assigning)
         parts = [value] if assigning else _BLANK.split(value)
         for index, part in enumerate(parts):
@@ -184,12 +185,13 @@ class _Reader:
         words, self.words = self.words, []
         self.redirected = False
         words = self.without_keywords(words)
+        self.steps += bool(words)
+        if self.steps > _MAX_COMMANDS:
+            raise UnreadableError(f"it has more than {_MAX_COMMANDS} commands")
         own: dict[str, str] = {}
         while words and (match := _ASSIGNMENT.match(words[0])):
             own[match[1]] = words.pop(0)[match.end() :]
         if words:
-            if len(self.commands) == _MAX_COMMANDS:
-                raise UnreadableError(f"it has more than {_MAX_COMMANDS} commands")
             self.commands.append(Command(tuple(words), {**self.env, **own} if own else self.env))
             self.after(words)
         else:

@@ -14,18 +14,27 @@ from typing import Final
 from webhook.sources.options import Option, Serving, read_options
 
 PORT: Final = 8000
+
+
+def _spelled(name: str, shortest: str, option: Option) -> dict[str, Option]:
+    """Give the spellings argparse takes: the name, and its beginnings down to the shortest unique one."""
+    return {name[:end]: option for end in range(len(shortest), len(name) + 1)}
+
+
+# The shortest spellings are those of vLLM 0.32; where an older version knows fewer options, shorter ones
+# were unique as well.
 _OPTIONS: Final[Mapping[str, Option]] = {
-    "--port": Option("port", shortest="--por"),
-    "--host": Option("host", shortest="--ho"),
-    "--uds": Option("uds", shortest="--ud"),
-    "--ssl-keyfile": Option("tls", shortest="--ssl-k"),
-    "--ssl-certfile": Option("tls", shortest="--ssl-certf"),
-    "--root-path": Option("root-path", shortest="--ro"),
-    "--api-key": Option("api-key", many=True, shortest="--api-k"),
-    "--served-model-name": Option("served-model-name", many=True, shortest="--ser"),
+    **_spelled("--port", "--por", Option("port")),
+    **_spelled("--host", "--ho", Option("host")),
+    **_spelled("--uds", "--ud", Option("uds")),
+    **_spelled("--ssl-keyfile", "--ssl-k", Option("tls")),
+    **_spelled("--ssl-certfile", "--ssl-certf", Option("tls")),
+    **_spelled("--root-path", "--ro", Option("root-path")),
+    **_spelled("--api-key", "--api-k", Option("api-key", many=True)),
+    **_spelled("--served-model-name", "--ser", Option("served-model-name", many=True)),
     "--model": Option("model"),
     "--config": Option("config"),
-    "--headless": Option("no-http", flag=True, shortest="--hea"),
+    **_spelled("--headless", "--hea", Option("no-http", flag=True)),
     "--grpc": Option("no-http", flag=True),
 }
 
