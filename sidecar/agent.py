@@ -90,6 +90,7 @@ class Agent:
         self._rows: dict[str, Row] = {}
         self._registered_once = False
         self._look_back = asyncio.Event()
+        self._look_now = asyncio.Event()
         self._drain: Drain | None = None
         self._draining: asyncio.Task[Outcome] | None = None
         self._drain_began = 0.0
@@ -185,7 +186,8 @@ class Agent:
             now = self._clock.now()
             self._note(seen, now)
             self._say_if_late()
-            await self._clock.sleep(self._until_next_look())
+            self._look_now.clear()
+            await self._clock.wait(self._look_now, self._until_next_look())
 
     def _until_next_look(self) -> float:
         if self._state is State.DRAINED:
@@ -297,6 +299,7 @@ class Agent:
         self._gone_since_drain = False
         self._listening_at_drain = self._traffic.listening()
         self._enter(State.DRAINING)
+        self._look_now.set()
         self._drain = Drain(
             self._settings,
             self._keeper,

@@ -40,10 +40,7 @@ class Ending:
         kubelet's grace period is spent: everybody gets SIGTERM at once, so nothing is left to wait for.
         """
         await self._first.wait()
-        cut = self._agent.state is State.DRAINING
-        if not cut and self._agent.state is not State.DRAINED:
-            cut = not await self._drained()
-        if cut:
+        if self._agent.state is State.DRAINING or not await self._drained():
             self._problems.say(DRAIN, Reason.GRACE_CUT)
             self._log.event(
                 Word.GONE, "The pod ends before its requests have ended", cut=shown(self._agent.in_flight)
@@ -52,7 +49,7 @@ class Ending:
         self._log.event(Word.STOPPED, "The registrar ends", rows_left=len(self._keeper.entries) or None)
 
     async def _drained(self) -> bool:
-        """Drain; tell whether it came to its end before a second signal."""
+        """Drain, if that is not done; tell whether it came to its end before a second signal."""
         drain = asyncio.create_task(self._agent.drain("SIGTERM"))
         second = asyncio.create_task(self._second.wait())
         await asyncio.wait({drain, second}, return_when=asyncio.FIRST_COMPLETED)

@@ -332,8 +332,65 @@ async def test_a_hook_that_gives_up_does_not_stop_the_drain(pod: Pod) -> None:
     call = asyncio.ensure_future(pod.agent.drain("preStop"))
     await pod.clock.advance(5)
     call.cancel()
+    assert pod.state() is State.DRAINING
     await pod.clock.advance(35)
     assert pod.state() is State.DRAINED
+    assert pod.said("GONE") == 1
+
+
+async def test_a_server_that_answers_again_during_a_drain_changes_nothing(pod: Pod) -> None:
+    """Refused once and answering again in the middle of it: the drain goes to its end first."""
+    await pod.serve()
+    draining = asyncio.ensure_future(pod.agent.drain("preStop"))
+    pod.server.seen = REFUSED
+    await pod.clock.advance(0.5)
+    pod.server.seen = serving("m")
+    await pod.clock.advance(30)
+    assert pod.state() is State.DRAINING
+    assert not pod.table.rows
+    await pod.clock.advance(7)
+    assert draining.result().end is Stage.DONE
+    assert pod.state() is State.SERVING
+
+
+async def test_a_drain_looks_at_the_server_at_once(pod: Pod) -> None:
+    """A server that died unseen between two polls is found out in a second, and its hook not held."""
+    await pod.serve()
+    pod.server.seen = REFUSED
+    draining = asyncio.ensure_future(pod.agent.drain("preStop"))
+    await pod.clock.advance(1.2)
+    assert draining.result().end is Stage.SERVER_GONE
+
+
+async def test_a_row_found_after_the_drain_is_removed(cluster: Cluster) -> None:
+    """The look back at an earlier life comes when the drain is over: what it finds goes, too."""
+    cluster.start(ScriptedServer(serving("m")))
+    await cluster.clock.advance(1)
+    await cluster.kill()
+    cluster.table.faults.append(
+        lambda request: httpx.Response(500, json={}) if "page" in request.url.params else None
+    )
+    again = cluster.start()
+    await cluster.clock.advance(3)
+    outcome = asyncio.ensure_future(again.agent.drain("preStop"))
+    await cluster.clock.advance(1)
+    assert outcome.result().end is Stage.SERVER_GONE
+    assert cluster.table.rows
+    cluster.table.faults.clear()
+    await cluster.clock.advance(31)
+    assert not cluster.table.rows
+    assert again.state() is State.DRAINED
+
+
+async def test_a_server_that_returns_with_another_model(pod: Pod) -> None:
+    """After a drain nothing of before is wanted: only what the server lists now."""
+    await pod.serve()
+    await pod.drained()
+    pod.server.seen = REFUSED
+    await pod.clock.advance(1)
+    pod.server.seen = serving("n")
+    await pod.clock.advance(1)
+    assert pod.names() == {"n"}
 
 
 async def test_it_serves_again_when_only_the_server_was_restarted(pod: Pod) -> None:

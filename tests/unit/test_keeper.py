@@ -135,6 +135,28 @@ async def test_a_litellm_that_is_not_there_is_asked_again(bench: Bench) -> None:
     assert len(bench.table.rows) == 1
 
 
+async def test_a_success_makes_the_next_try_quick_again(bench: Bench) -> None:
+    """After an outage and a good call, the first failure of the next outage waits a quarter of a second."""
+    bench.table.fail(6, REFUSED)
+    bench.keeper.want([row()])
+    await bench.clock.advance(30)
+    assert bench.table.rows
+    bench.table.fail(1, REFUSED)
+    bench.keeper.want([row(max_tokens=20)])
+    await bench.clock.advance(0.25)
+    assert bench.stored["model_info"]["max_tokens"] == 20
+
+
+async def test_a_row_that_can_neither_be_made_nor_found_is_no_hot_loop(bench: Bench) -> None:
+    """POST says "not added", PATCH says absent, again and again: named, and tried later and later."""
+    refused = answers.not_added()
+    bench.table.fail(1000, httpx.Response(refused.status, json=refused.body), "/model/new")
+    bench.keeper.want([row()])
+    await bench.clock.advance(10)
+    assert bench.table.calls["create"] <= 8
+    assert bench.said("litellm_not_added") == 1
+
+
 async def test_the_wait_between_tries_is_bounded(bench: Bench) -> None:
     """However long LiteLLM is away, it is asked every 30 s at the latest."""
     bench.table.fail(10_000, REFUSED)
