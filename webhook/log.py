@@ -19,6 +19,7 @@ from webhook.review import clean
 # No value of an object may fill the log; Kubernetes' own names have at most 253 characters.
 _VALUE_LENGTH: Final = 256
 _SENTENCE_LENGTH: Final = 1024
+_ENDS: Final = frozenset(".?!…")
 # What needs no quotes: ASCII without white space, quotes and equals signs.
 _PLAIN: Final = re.compile(rf"[!#-<>-~]{{1,{_VALUE_LENGTH}}}").fullmatch
 
@@ -42,7 +43,10 @@ class Log:
     def say(self, word: str, sentence: str, **values: str | float | None) -> None:
         """Write one line."""
         time = self._now().isoformat(timespec="milliseconds")[:23] + "Z"
-        line = self._line(time, word, clean(sentence, _SENTENCE_LENGTH), values)
+        sentence = clean(sentence, _SENTENCE_LENGTH)
+        if sentence[-1:] not in _ENDS:
+            sentence += "."
+        line = self._line(time, word, sentence, values)
         with suppress(OSError):
             self._stream.write(line)
             self._stream.flush()
@@ -72,7 +76,7 @@ def _text_line(time: str, word: str, sentence: str, values: dict[str, Any]) -> s
 
 
 def _json_line(time: str, word: str, sentence: str, values: dict[str, Any]) -> str:
-    line: dict[str, Any] = {"time": time, "state": word, "message": sentence}
+    line: dict[str, Any] = {"time": time, "event": word.lower(), "message": sentence}
     for name, value in values.items():
         if value is not None:
             line[name] = clean(value, _VALUE_LENGTH) if isinstance(value, str) else value

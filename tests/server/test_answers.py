@@ -65,8 +65,8 @@ def test_the_line_of_an_injection(desk: Desk) -> None:
     desk.ask(MUTATE, review(pod()))
     assert desk.line == {
         "time": "2026-11-21T06:00:00.123Z",
-        "state": "INJECTED",
-        "message": "The pod gets its registrar",
+        "event": "injected",
+        "message": "The pod gets its registrar.",
         "path": "/mutate",
         "namespace": "team-a",
         "kind": "Pod",
@@ -82,7 +82,7 @@ def test_the_line_as_text() -> None:
     desk = Desk(style=LogFormat.TEXT)
     desk.ask(MUTATE, review(pod(app="x"), name="a b"))
     assert desk.stream.getvalue() == (
-        "2026-11-21T06:00:00.123Z ALLOWED  Nothing is to be changed path=/mutate namespace=team-a kind=Pod "
+        "2026-11-21T06:00:00.123Z ALLOWED  Nothing is to be changed. path=/mutate namespace=team-a kind=Pod "
         'name="a b" operation=CREATE ms=1.0\n'
     )
 
@@ -100,7 +100,7 @@ def test_a_pod_that_cannot_be_injected_is_allowed_with_its_reason(desk: Desk) ->
     response = desk.ask(MUTATE, review(obj))
     assert (response["allowed"], "patch" in response) == (True, False)
     assert response["warnings"][0].startswith("bad_label: metadata.labels[litellm-registrar.io/server]: ")
-    assert (desk.line["state"], desk.line["reason"]) == ("WARNED", "bad_label")
+    assert (desk.line["event"], desk.line["reason"]) == ("warned", "bad_label")
 
 
 def test_mistakes_on_a_pod_are_warned_of_and_the_pod_is_injected(desk: Desk) -> None:
@@ -131,11 +131,8 @@ def test_a_label_on_a_running_pod_is_refused(desk: Desk) -> None:
     status = response["status"]
     assert (response["allowed"], status["code"], status["reason"]) == (False, 403, "label_running_pod")
     assert "label the workload" in status["message"]
-    assert (desk.line["state"], desk.line["name"], desk.line["message"]) == (
-        "DENIED",
-        "qwen-x",
-        status["message"],
-    )
+    line = desk.line
+    assert (line["event"], line["name"], line["message"]) == ("denied", "qwen-x", status["message"] + ".")
 
 
 @pytest.mark.parametrize(
@@ -165,8 +162,8 @@ def test_a_label_on_a_deployment_is_carried(desk: Desk) -> None:
     labels = patched(new, response)["spec"]["template"]["metadata"]["labels"]
     assert labels == {"app": "qwen"} | CARRIED
     assert response["warnings"][0].startswith("pods_replaced: ")
-    assert (desk.line["state"], desk.line["kind"], desk.line["name"]) == (
-        "CARRIED",
+    assert (desk.line["event"], desk.line["kind"], desk.line["name"]) == (
+        "carried",
         "apps/Deployment",
         "qwen",
     )
@@ -183,7 +180,7 @@ def test_every_mistake_of_a_workload_is_denied_at_once(desk: Desk, operation: st
     for part in ("bad_label: metadata.labels[", "unknown_annotation: metadata.annotations[", "did you mean"):
         assert part in status["message"]
     assert "bad_annotation: metadata.annotations[litellm-registrar.io/scheme]: " in status["message"]
-    assert (desk.line["state"], desk.line["reason"]) == ("DENIED", "bad_label")
+    assert (desk.line["event"], desk.line["reason"]) == ("denied", "bad_label")
 
 
 def test_a_mistake_that_was_there_before_does_not_stop_an_update(desk: Desk) -> None:
@@ -224,7 +221,7 @@ def test_a_mistake_in_a_denial_is_one_line_of_bounded_length(desk: Desk) -> None
 def test_anything_else_is_allowed_as_it_is(desk: Desk, path: str, changes: dict[str, Any]) -> None:
     """Other operations, kinds and subresources: allowed, no patch, no warning."""
     assert desk.ask(path, review(pod(), **changes)) == {"uid": UID, "allowed": True}
-    assert desk.line["state"] == "ALLOWED"
+    assert desk.line["event"] == "allowed"
 
 
 @pytest.mark.parametrize("path", [MUTATE, VALIDATE])
@@ -235,7 +232,7 @@ def test_v1beta1_is_refused_with_a_clear_word(desk: Desk, path: str) -> None:
     assert response["status"]["reason"] == "unsupported_version"
     assert "admission.k8s.io/v1beta1" in response["status"]["message"]
     assert 'admissionReviewVersions to ["v1"]' in response["status"]["message"]
-    assert (desk.line["state"], desk.line["path"]) == ("DENIED", path)
+    assert (desk.line["event"], desk.line["path"]) == ("denied", path)
 
 
 @pytest.mark.parametrize(
@@ -295,7 +292,7 @@ def test_an_internal_error_follows_on_error(
     assert text.startswith("internal_error: ")
     assert "5ca1ab1e" in text
     line = desk.line
-    assert (line["state"], line["reference"], line["error"]) == ("FAILED", "5ca1ab1e", error.__name__)
+    assert (line["event"], line["reference"], line["error"]) == ("failed", "5ca1ab1e", error.__name__)
     assert " fail" in line["at"]
     assert "sk-secret" not in json.dumps([line, response])
 

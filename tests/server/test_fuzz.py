@@ -232,8 +232,8 @@ def test_ten_thousand_bodies_get_a_defined_answer() -> None:
             assert isinstance(answer["response"]["allowed"], bool)
             answered += 1
     lines = [json.loads(line) for line in stream.getvalue().splitlines()]
-    assert [line for line in lines if line["state"] == "FAILED"] == []
-    assert {line["state"] for line in lines} == {"INJECTED", "CARRIED", "ALLOWED", "WARNED", "DENIED"}
+    assert [line for line in lines if line["event"] == "failed"] == []
+    assert {line["event"] for line in lines} == {"injected", "carried", "allowed", "warned", "denied"}
     assert len(lines) == answered > BODIES / 2
 
 

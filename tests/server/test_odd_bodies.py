@@ -51,7 +51,7 @@ async def test_a_deeply_nested_object_is_decided(running: Running, path: str, de
     body = dump(review(pod())).replace(b'"app"', b'"deep": ' + b"[" * depth + b"]" * depth + b', "app"', 1)
     response = (await running.post(path, body)).json()["response"]
     assert (response["uid"], response["allowed"]) == (UID, True)
-    assert running.log[-1]["state"] in {"INJECTED", "ALLOWED"}
+    assert running.log[-1]["event"] in {"injected", "allowed"}
 
 
 async def test_lone_surrogates_come_back_as_they_are(running: Running) -> None:

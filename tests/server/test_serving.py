@@ -145,7 +145,7 @@ async def test_a_body_without_a_uid_is_400(running: Running, path: str, body: by
     answer = await running.post(path, body)
     assert (answer.status_code, answer.text) == (400, text)
     line = running.log[-1]
-    assert (line["state"], line["message"], line["status"]) == ("REFUSED", text.strip(), 400)
+    assert (line["event"], line["message"], line["status"]) == ("refused", f"{text.strip()}.", 400)
 
 
 async def test_a_body_that_breaks_off_harms_nothing(running: Running, tls: Tls) -> None:
@@ -160,7 +160,7 @@ async def test_a_body_that_breaks_off_harms_nothing(running: Running, tls: Tls) 
     writer.close()
     await writer.wait_closed()
     await until(lambda: running.server.in_hand == 0)
-    assert running.log[-1]["message"] == "the body could not be read to its end"
+    assert running.log[-1]["message"] == "the body could not be read to its end."
 
 
 async def test_other_paths_and_methods_are_404_and_405(running: Running) -> None:
@@ -181,7 +181,7 @@ async def test_health_is_plain_http_on_a_port_of_its_own(running: Running) -> No
 async def test_a_webhook_that_has_started_says_where(running: Running) -> None:
     """The first line has both addresses, so that port 0 can be used."""
     (line,) = running.log
-    assert (line["state"], line["address"]) == ("STARTED", running.server.address)
+    assert (line["event"], line["address"]) == ("started", running.server.address)
     assert line["health"] == running.server.health_address
 
 

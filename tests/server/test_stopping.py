@@ -75,17 +75,17 @@ async def test_a_stop_loses_no_review(program: Program, tls: Tls) -> None:
         headers = {"Content-Type": "application/json"}
         before = await client.post("/mutate", content=body, headers=headers)
         assert (before.status_code, before.headers.get("connection")) == (200, None)
-        assert (await program.line())["state"] == "INJECTED"
+        assert (await program.line())["event"] == "injected"
         reader, writer = await program.begin(body)
         program.process.send_signal(signal.SIGTERM)
-        assert (await program.line())["state"] == "STOPPING"
+        assert (await program.line())["event"] == "stopping"
 
         ready = await health.get("/readyz")
         assert (ready.status_code, ready.text) == (503, "stopping\n")
         assert (await health.get("/healthz")).status_code == 200
         during = await client.post("/mutate", content=body, headers=headers)
         assert (during.status_code, during.headers["connection"]) == (200, "close")
-        assert (await program.line())["state"] == "INJECTED"
+        assert (await program.line())["event"] == "injected"
 
         await _until_refused(program.address)
         writer.write(body[1:])
@@ -94,7 +94,7 @@ async def test_a_stop_loses_no_review(program: Program, tls: Tls) -> None:
         assert b'"patchType":"JSONPatch"' in answer
         writer.close()
         await writer.wait_closed()
-    assert [(await program.line())["state"] for _ in range(2)] == ["INJECTED", "STOPPED"]
+    assert [(await program.line())["event"] for _ in range(2)] == ["injected", "stopped"]
     assert await program.process.wait() == 0
 
 
@@ -105,9 +105,9 @@ async def test_a_client_that_never_ends_does_not_hold_the_stop(program: Program)
     program.process.terminate()
     assert (await program.line())["in_hand"] == 1
     line = await program.line()
-    while line["state"] != "STOPPED":
+    while line["event"] != "stopped":
         line = await program.line()
-    assert (line["message"], line["cut"]) == ("Reviews in hand were cut", 1)
+    assert (line["message"], line["cut"]) == ("Reviews in hand were cut.", 1)
     assert await program.process.wait() == 0
     writer.close()
 
@@ -116,9 +116,9 @@ async def test_a_client_that_never_ends_does_not_hold_the_stop(program: Program)
 async def test_a_second_signal_ends_the_wait_for_endpoints(program: Program) -> None:
     """Whoever sends SIGTERM or SIGINT again does not want to wait."""
     program.process.send_signal(signal.SIGINT)
-    assert (await program.line())["state"] == "STOPPING"
+    assert (await program.line())["event"] == "stopping"
     program.process.send_signal(signal.SIGINT)
-    assert (await program.line())["state"] == "STOPPED"
+    assert (await program.line())["event"] == "stopped"
     assert await program.process.wait() == 0
 
 

@@ -44,10 +44,10 @@ def test_a_value_is_quoted_where_it_must_be(value: str | float, shown: str) -> N
 def test_a_value_of_none_is_left_out() -> None:
     """What is not known has no key, in both formats."""
     for style, line in (
-        (LogFormat.TEXT, "2026-11-21T06:00:00.007Z STARTED  Here\n"),
+        (LogFormat.TEXT, "2026-11-21T06:00:00.007Z STARTED  Here.\n"),
         (
             LogFormat.JSON,
-            '{"time": "2026-11-21T06:00:00.007Z", "state": "STARTED", "message": "Here"}\n',
+            '{"time": "2026-11-21T06:00:00.007Z", "event": "started", "message": "Here."}\n',
         ),
     ):
         stream = io.StringIO()
@@ -60,10 +60,10 @@ def test_json_lines_hold_any_value() -> None:
     stream = io.StringIO()
     Log(stream, LogFormat.JSON, _now).say("DENIED", "a\nb", k="c\nd", n=1.5)
     (line,) = stream.getvalue().splitlines()
-    assert json.loads(line) | {"time": ""} == {
-        "time": "",
-        "state": "DENIED",
-        "message": "a b",
+    assert json.loads(line) == {
+        "time": "2026-11-21T06:00:00.007Z",
+        "event": "denied",
+        "message": "a b.",
         "k": "c d",
         "n": 1.5,
     }
@@ -91,6 +91,6 @@ def test_what_the_libraries_say_is_a_line_without_their_errors_text() -> None:
         logger.exception("Error handling request from %s", "10.0.0.1")
     logger.removeHandler(handler)
     assert stream.getvalue() == (
-        "2026-11-21T06:00:00.007Z ERROR    Error handling request from 10.0.0.1 "
+        "2026-11-21T06:00:00.007Z ERROR    Error handling request from 10.0.0.1. "
         "logger=a.library error=ValueError\n"
     )
