@@ -30,7 +30,7 @@ from tests.demo.timeline import Timeline
 from webhook.patch import Op, apply
 
 IMAGE: Final = "registry.example.com/litellm-registrar/sidecar:0.1.0"
-START_SECONDS: Final = 15.0
+START_SECONDS: Final = 30.0
 _ADDRESS: Final = re.compile(r"\baddress=(\S+)")
 
 # From a container's argument vector and its pod's IP to the command that stands in for it.

@@ -19,13 +19,13 @@ SHORT: Final = 110
 _ONE_LINE: Final = frozenset({"name", "cpu", "drop"})
 
 
-def deployment(version: str, port: int, annotations: Mapping[str, str]) -> dict[str, Any]:
+def deployment(port: int, annotations: Mapping[str, str], *flags: str) -> dict[str, Any]:
     """Give a plain vLLM Deployment of one replica, not yet labelled; `annotations` are on the object."""
     server = {
         "name": "vllm",
-        "image": f"vllm/vllm-openai:{version}",
+        "image": "vllm/vllm-openai:v0.32.0",
         "command": ["vllm", "serve"],
-        "args": ["Qwen/Qwen2.5-7B-Instruct", "--served-model-name", MODEL, "--port", str(port)],
+        "args": ["Qwen/Qwen2.5-7B-Instruct", "--served-model-name", MODEL, "--port", str(port), *flags],
         "ports": [{"name": "http", "containerPort": port}],
         "readinessProbe": {"httpGet": {"path": "/health", "port": "http"}, "periodSeconds": 1},
         "resources": {"limits": {"nvidia.com/gpu": "1"}},

@@ -106,9 +106,9 @@ async def _act(stage: Stage) -> Tally:
         await asyncio.sleep(pace.look)
         timeline.chapter("A rolling update: the second pod replaces the first")
         _, port = stage.addresses[1]
-        newer = manifests.deployment("v0.32.1", port, stage.annotations())
+        newer = manifests.deployment(port, stage.annotations(), "--max-model-len", "4096")
         newer["metadata"]["labels"] = dict(deployment["metadata"]["labels"])
-        timeline.say("kubectl", f"kubectl apply: image v0.32.1, port {port}")
+        timeline.say("kubectl", f"kubectl apply, with --port {port} --max-model-len 4096")
         deployment = await stage.api.admit("Deployment", newer, deployment)
         second = await _pod(stage, deployment, 1, "k7w4d", show=False)
         await _start(stage, second)
@@ -123,8 +123,8 @@ async def _act(stage: Stage) -> Tally:
 async def _label(stage: Stage) -> dict[str, Any]:
     """Label an existing Deployment, and give it as it is stored."""
     _, port = stage.addresses[0]
-    before = manifests.deployment("v0.32.0", port, stage.annotations())
-    labelled = manifests.deployment("v0.32.0", port, stage.annotations())
+    before = manifests.deployment(port, stage.annotations())
+    labelled = manifests.deployment(port, stage.annotations())
     labelled["metadata"]["labels"] = {LABEL_SERVER: "vllm"}
     stage.timeline.chapter("Somebody labels a Deployment")
     stage.timeline.say("kubectl", f"kubectl label deployment {manifests.NAME} {LABEL_SERVER}=vllm")

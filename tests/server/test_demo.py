@@ -88,8 +88,8 @@ def test_an_interrupted_demo_leaves_nothing(
 
 def test_a_diff_shows_only_what_changed() -> None:
     """Unchanged parts of a pod are left out of the diff; small things stand on one line."""
-    before = manifests.pod_of(manifests.deployment("v1", 8000, {}), "a")
-    after = manifests.pod_of(manifests.deployment("v1", 8000, {}), "a")
+    before = manifests.pod_of(manifests.deployment(8000, {}), "a")
+    after = manifests.pod_of(manifests.deployment(8000, {}), "a")
     after["spec"]["containers"][0]["env"] = [{"name": "A", "value": "1"}]
     assert manifests.yaml_diff(before, after)[1:] == [
         "           nvidia.com/gpu: '1'",
