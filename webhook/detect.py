@@ -21,6 +21,7 @@ from webhook.sources.text import is_known, readable, variable_of
 # from a webhook that may run after ours (sigs.k8s.io/lws, pkg/webhooks/pod_webhook.go).
 _LWS_NAME: Final = "leaderworkerset.sigs.k8s.io/name"
 _LWS_INDEX: Final = "leaderworkerset.sigs.k8s.io/worker-index"
+_PORT_DIGITS: Final = 5
 _LOOPBACK: Final = frozenset({"localhost", "::1", "[::1]"})
 
 
@@ -79,12 +80,13 @@ def _reading(candidate: Candidate, engine: Engine, wishes: Wishes) -> _Reading |
         serving = program.read(candidate.words[1:], candidate.env)
         return _Reading(candidate, program, serving, certain=not candidate.unreadable)
     readings = [_Reading(candidate, program, serving, certain=True) for program, serving in candidate.runs]
-    wanted = [r for r in readings if r.serving.port == str(wishes.port)] or readings
-    if wishes.port is None and len({r.serving.port for r in readings}) > 1:
-        listed = ", ".join(readable(r.serving.port or str(r.program.port)) for r in readings)
+    readings = [r for r in readings if r.program.suits(engine)] or readings
+    by_port = {r.serving.port or str(r.program.port): r for r in reversed(readings)}
+    if wishes.port is None and len(by_port) > 1:
+        listed = ", ".join(readable(port) for port in reversed(by_port))
         message = f"{candidate.name} starts servers on ports {listed}; choose one in {PREFIX}port"
-        return Problem(Reason.SEVERAL_SERVERS, message, wanted[0].path)
-    return wanted[0]
+        return Problem(Reason.SEVERAL_SERVERS, message, readings[0].path)
+    return by_port.get(str(wishes.port), readings[0])
 
 
 def _server(reading: _Reading, engine: Engine, wishes: Wishes) -> Server | Problem:
@@ -139,7 +141,12 @@ def _unreachable(reading: _Reading, wishes: Wishes) -> Problem | None:
 def _port(reading: _Reading) -> int | Problem:
     told = reading.serving.port
     if told is not None and is_known(told):
-        if told.isascii() and told.isdigit() and 0 < int(told[:6]) <= ports.MAX_PORT:
+        if (
+            told.isascii()
+            and told.isdigit()
+            and len(told) <= _PORT_DIGITS
+            and 0 < int(told) <= ports.MAX_PORT
+        ):
             return int(told)
         message = f"the port is {told[:40]!r}, allowed is 1 to {ports.MAX_PORT}"
         return Problem(Reason.PORT_UNKNOWN, message, reading.path)

@@ -346,7 +346,12 @@ def test_where_the_server_listens(container: dict[str, Any], engine: Engine, por
         ),
         ({**VLLM, "args": ["m", "--port", "0"]}, Engine.VLLM, Reason.PORT_UNKNOWN, "the port is '0'"),
         ({**VLLM, "args": ["m", "--port", "x"]}, Engine.VLLM, Reason.PORT_UNKNOWN, "allowed is 1 to 65535"),
-        ({**VLLM, "args": ["m", "--port", "9" * 9999]}, Engine.VLLM, Reason.PORT_UNKNOWN, "allowed is"),
+        (
+            {**VLLM, "args": ["m", "--port", "00080" + "9" * 9999]},
+            Engine.VLLM,
+            Reason.PORT_UNKNOWN,
+            "allowed is",
+        ),
         ({"name": "x", "image": "x"}, Engine.OPENAI, Reason.PORT_UNKNOWN, "no single port is declared"),
         (
             {"name": "x", "image": "x", "ports": ports(1, 2)},
@@ -376,6 +381,10 @@ def test_of_several_servers_in_one_container_the_annotation_chooses() -> None:
     assert f"main starts servers on ports 8001, 8002; choose one in {DOMAIN}/port" in found.message
     assert server(both, port=8001).api_key is None
     assert server(both, port=8002).api_key == {"value": "k"}
+    default = shell("vllm serve a --port 8001 & vllm serve b --api-key k & ollama serve & wait")
+    assert "on ports 8001, 8000; choose" in problem(default).message
+    assert server(default, port=8000).api_key == {"value": "k"}
+    assert server(default, engine=Engine.OLLAMA).port == 11434
 
 
 # --- how it is reached

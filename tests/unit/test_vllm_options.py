@@ -88,7 +88,10 @@ def test_the_served_names_of_vllm(words: list[str], names: tuple[str, ...]) -> N
         (["m", "--grpc"], Serving(served=False, served_names=("m",))),
         (["m", unknown("EXTRA")], Serving(open=True, served_names=("m",))),
         (["m", f"a{unknown('EXTRA', loose=True)}"], Serving(open=True, served_names=("m",))),
-        (["m", "--seed", unknown("SEED", loose=True)], Serving(open=True, served_names=("m",))),
+        (["m", "--seed", unknown("SEED", loose=True)], Serving(served_names=("m",))),
+        (["m", "--seed", "1", unknown("EXTRA")], Serving(open=True, served_names=("m",))),
+        (["m", "--seed=1", unknown("EXTRA")], Serving(open=True, served_names=("m",))),
+        (["m", "--enforce-eager", unknown("EXTRA")], Serving(open=True, served_names=("m",))),
         (
             ["m", "--port", unknown("P", loose=True)],
             Serving(port=unknown("P", loose=True), served_names=("m",)),

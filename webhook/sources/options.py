@@ -9,6 +9,8 @@ from typing import Final
 
 from webhook.sources.text import is_known, is_loose
 
+# How options that take no value are named.
+_FLAGS: Final = ("--enable", "--disable", "--no-", "--trust", "--enforce")
 _NEGATIVE: Final = re.compile(r"-\d+|-\d*\.\d+", re.ASCII)
 
 
@@ -62,18 +64,20 @@ def read_options(words: Sequence[str], options: Mapping[str, Option]) -> Found:
     `--a-b=c` and `--a_b c` are the same; a repeated option counts by its last occurrence.
     """
     found = Found()
-    index = 0
+    index, valued = 0, False
     while index < len(words):
         word = words[index]
         index += 1
         if not _is_option(word):
-            # An unknown word, or words, may be options.
-            found.open |= is_loose(word) or not is_known(word[:1])
+            # An unknown word, or words, may be options, unless they stand for the value of one.
+            found.open |= not valued and (is_loose(word) or not is_known(word[:1]))
+            valued = False
             continue
         if word == "--":
             break
         spelled, equals, value = word.partition("=")
         option = options.get(spelled.replace("_", "-") if spelled[:2] == "--" else spelled)
+        valued = option is None and not equals and not spelled.startswith(_FLAGS)
         if option is None:
             continue
         if option.flag or equals:

@@ -37,7 +37,9 @@ _BLANK: Final = re.compile(r"[ \t\n]+")
 _NAME: Final = re.compile(r"\$\{?([A-Za-z_]\w*)\}?", re.ASCII)
 _DEFAULT: Final = re.compile(r"\$\{([A-Za-z_]\w*):?-([^\s'\"\\$`]*)\}", re.ASCII)
 _ASSIGNMENT: Final = re.compile(r"([A-Za-z_]\w*)=", re.ASCII)
-_OPENERS: Final = frozenset({"if", "while", "until", "for", "select"})
+_OPENERS: Final = frozenset({"if", "while", "until"})
+# Their first word is a variable, the others its values.
+_LOOPS: Final = frozenset({"for", "select"})
 _CLOSERS: Final = frozenset({"fi", "done"})
 _BETWEEN: Final = frozenset({"then", "else", "elif", "do", "!", "{", "}", "time"})
 _UNREADABLE: Final = frozenset({"case", "function", "coproc"})
@@ -205,13 +207,14 @@ class _Reader:
     def without_keywords(self, words: list[str]) -> list[str]:
         """Drop the reserved words a command begins with."""
         for index, word in enumerate(words):
-            if word in _UNREADABLE or (word == "for" and index + 1 == len(words)):
+            if word in _UNREADABLE:
                 raise UnreadableError(f"it uses {word}")
             if word in _OPENERS:
                 self.depth += 1
-                if word in {"for", "select"}:
-                    self.env = {**self.env, words[index + 1]: unknown()}
-                    return []
+            elif word in _LOOPS:
+                self.depth += 1
+                self.env = {**self.env, **dict.fromkeys(words[index + 1 : index + 2], unknown())}
+                return []
             elif word in _CLOSERS:
                 self.depth -= 1
             elif word not in _BETWEEN:
