@@ -2,7 +2,6 @@
 
 import itertools
 import os
-import shutil
 import subprocess
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -24,9 +23,9 @@ _numbers = itertools.count()
 
 
 def _missing() -> list[str]:
-    programs = [name for name in ("containerd", "runc", "buildah", "debootstrap") if not shutil.which(name)]
     root = [] if os.geteuid() == 0 else ["root"]
-    return [*root, *kubernetes.missing(kubernetes.NODE), *programs, *not_installed("litellm", "llama-server")]
+    tools = kubernetes.missing(kubernetes.NODE, kubernetes.NODE_PROGRAMS)
+    return [*root, *tools, *not_installed("litellm", "llama-server")]
 
 
 @pytest.fixture(scope="session")
@@ -55,6 +54,8 @@ def cluster(work: Path, images: list[Path]) -> Iterator[kubernetes.Cluster]:
     """Run the node, with the images in it."""
     with kubernetes.node(work / "kube") as running:
         running.script("image-load.sh", *map(str, images))
+        for image in images:
+            image.unlink()
         yield running
 
 

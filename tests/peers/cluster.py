@@ -3,6 +3,7 @@
 import json
 import os
 import shlex
+import shutil
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -19,6 +20,9 @@ TOOLS = Path(
 
 CONTROL_PLANE = ("kube-apiserver", "kube-controller-manager", "kubectl")
 NODE = (*CONTROL_PLANE, "kube-scheduler", "kubelet", "kube-proxy", "coredns", "pause")
+# Debian's, installed by the same script.
+CONTROL_PLANE_PROGRAMS = ("etcd",)
+NODE_PROGRAMS = (*CONTROL_PLANE_PROGRAMS, "containerd", "runc", "nft", "buildah", "debootstrap")
 
 JSON = dict[str, Any]
 T = TypeVar("T")
@@ -29,9 +33,13 @@ def machine_address() -> str:
     return f"{os.environ.get('NODE_NET') or '10.99'}.1.1"
 
 
-def missing(tools: tuple[str, ...]) -> list[str]:
-    """Name the tools that `build.sh` has not built here."""
-    return [tool for tool in tools if not os.access(TOOLS / "bin" / tool, os.X_OK)]
+def missing(tools: tuple[str, ...], programs: tuple[str, ...]) -> list[str]:
+    """Name the tools that `build.sh` has not built here, and the programs it has not installed."""
+    path = os.environ.get("PATH", os.defpath) + ":/usr/sbin:/sbin"
+    return [
+        *(tool for tool in tools if not os.access(TOOLS / "bin" / tool, os.X_OK)),
+        *(program for program in programs if not shutil.which(program, path=path)),
+    ]
 
 
 def wait_until(what: str, seconds: float, check: Callable[[], T], every: float = 0.1) -> T:

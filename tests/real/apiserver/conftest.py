@@ -5,8 +5,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.peers.cluster import CONTROL_PLANE, Cluster, control_plane, missing
+from tests.peers.cluster import CONTROL_PLANE, CONTROL_PLANE_PROGRAMS, Cluster, control_plane, missing
 from tests.peers.require import require
+from tests.peers.scripts import HOW_TO_GET
 from tests.peers.webhook import Webhook
 
 _numbers = itertools.count()
@@ -15,7 +16,7 @@ _numbers = itertools.count()
 @pytest.fixture(scope="session")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     """Run a control plane with its controllers."""
-    require("tests/peers/kubernetes/build.sh control-plane", missing(CONTROL_PLANE))
+    require(HOW_TO_GET, missing(CONTROL_PLANE, CONTROL_PLANE_PROGRAMS))
     with control_plane(tmp_path_factory.mktemp("kube")) as running:
         yield running
 
