@@ -82,12 +82,9 @@ class Load:
             self.tally.answered += 1
 
     async def _ask(self, client: httpx.AsyncClient, number: int) -> str:
-        stream = number % self.stream_every == 0
-        url = (
-            self.urls[number % len(self.urls)]
-            if not stream
-            else self.urls[number // self.stream_every % len(self.urls)]
-        )
+        group, place = divmod(number, self.stream_every)
+        stream = place == 0
+        url = self.urls[(group + number) % len(self.urls)]  # so that each gets as many streams as the others
         body = {
             "model": self.model,
             "messages": [{"role": "user", "content": f"question {number}"}],
