@@ -124,13 +124,12 @@ class Admission:
 class App:
     """The two web applications over one `Admission`: reviews, and health.
 
-    `ready` and `stopping` are set from outside. `in_hand` counts the reviews that have begun and are not yet
+    `stopping` is set from outside. `in_hand` counts the reviews that have begun and are not yet
     answered; `idle` is set while there are none. (aiohttp's own graceful stop drops what still comes in of a
     body that it has begun to read.)
     """
 
     def __init__(self, admission: Admission, log: Log) -> None:
-        self.ready = False
         self.stopping = False
         self.in_hand = 0
         self.idle = asyncio.Event()
@@ -156,9 +155,7 @@ class App:
         return web.Response(text="ok\n")
 
     async def _readyz(self, _: web.Request) -> web.Response:
-        if self.ready and not self.stopping:
-            return web.Response(text="ok\n")
-        return web.Response(status=503, text="stopping\n" if self.stopping else "starting\n")
+        return web.Response(status=503, text="stopping\n") if self.stopping else web.Response(text="ok\n")
 
     async def _review(self, request: web.Request) -> web.Response:
         self.in_hand += 1

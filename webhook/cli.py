@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import io
 import logging
 import os
 import sys
@@ -24,6 +25,8 @@ def main(argv: Sequence[str] | None = None, environ: Mapping[str, str] = os.envi
         settings = Settings.read(given, environ)
     except SettingsError as error:
         return _complain(error.problems, 2)
+    if isinstance(sys.stdout, io.TextIOWrapper):  # whatever the locale: a name must not fail a log line
+        sys.stdout.reconfigure(encoding="utf-8")
     log = Log(sys.stdout, settings.log_format)
     logging.basicConfig(handlers=[LibraryHandler(log)], level=logging.WARNING)
     try:

@@ -132,5 +132,5 @@ def _check_workload(review: Review) -> Verdict:
     problems = workload.check(review.object)
     if not problems:
         return _FINE
-    known = workload.check(review.old_object) if review.old_object else ()
+    known = workload.check(review.old_object)
     return warned(problems) if set(problems) <= set(known) else denied(problems)

@@ -74,7 +74,6 @@ class Server:
         except OSError:
             await self.close()
             raise
-        self._app.ready = True
         self._log.say(
             "STARTED",
             "Admission reviews are answered",

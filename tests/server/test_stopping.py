@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -52,7 +53,12 @@ async def program(tls: Tls, request: pytest.FixtureRequest) -> AsyncIterator[Pro
         *("--port", "0", "--health-port", "0", "--cluster-id", "test", "--registrar-image", "registrar:1"),
         *getattr(request, "param", ()),
     ]
-    process = await asyncio.create_subprocess_exec(*command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    process = await asyncio.create_subprocess_exec(
+        *command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=os.environ | {"PYTHONIOENCODING": "ascii"},
+    )
     it = Program(process, tls)
     try:
         started = await it.line()
@@ -110,6 +116,14 @@ async def test_a_client_that_never_ends_does_not_hold_the_stop(program: Program)
     assert (line["message"], line["cut"]) == ("Reviews in hand were cut.", 1)
     assert await program.process.wait() == 0
     writer.close()
+
+
+async def test_the_log_is_utf_8_whatever_the_locale(program: Program, tls: Tls) -> None:
+    """A name outside ASCII is logged, and its review answered, where standard output is said to be ASCII."""
+    async with httpx.AsyncClient(base_url=f"https://{program.address}", verify=tls.client) as client:
+        body, headers = dump(review(pod(), name="é")), {"Content-Type": "application/json"}
+        assert (await client.post("/mutate", content=body, headers=headers)).status_code == 200
+    assert (await program.line())["name"] == "é"
 
 
 @pytest.mark.parametrize("program", [("--stop-delay", "60")], indirect=True)
