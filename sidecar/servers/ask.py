@@ -57,7 +57,8 @@ class Ask:
         self._client = client
         self._base_url = base_url
         self._headers = {"Connection": "close", "Accept": "*/*"}
-        if api_key is not None:
+        # A key that no header can hold is not sent: the server's 401 then names what is wrong.
+        if api_key is not None and api_key.isascii() and api_key.isprintable():
             self._headers["Authorization"] = f"Bearer {api_key}"
 
     async def get(self, path: str) -> Reply:

@@ -153,6 +153,16 @@ async def test_key_and_prefix() -> None:
     assert {request.url.path.split("/")[1] for request in server.requests} == {"prefix"}
 
 
+@pytest.mark.parametrize("key", ["sk-schlüssel", "sk-1\nX-Injected: 1", "sk-\x00"])
+async def test_a_key_no_header_can_hold(key: str) -> None:
+    """Such a key is not sent, so that the server's own 401 names what is wrong."""
+    server = Canned({"/v1/models": httpx.Response(401, json={"error": "Unauthorized"})})
+    seen = await server.watched(Engine.VLLM, key=key).observe()
+    assert isinstance(seen, Ambiguous)
+    assert seen.reason is Reason.SERVER_UNAUTHORIZED
+    assert "Authorization" not in server.requests[0].headers
+
+
 @pytest.mark.parametrize(
     ("settings", "url"),
     [
