@@ -86,7 +86,7 @@ class Admission:
         reference = self._new_reference()
         problem = Problem(
             Reason.INTERNAL_ERROR,
-            f"an error of the webhook's own, {reference} in its log; the pod is not to blame",
+            f"an error of the webhook's own, {reference} in its log; nothing is wrong with the request",
         )
         verdict = denied([problem], 500) if self._denies[path] else warned([problem])
         frames = traceback.extract_tb(error.__traceback__)[-_FRAMES_SHOWN:]
