@@ -138,9 +138,8 @@ def test_liveness_failure_drains_restarts_and_serves_again(world: World) -> None
     assert after["model_info"]["id"] == before["model_info"]["id"]
     wait_until("routable again", 5, lambda: world.proxy.chat("chat").status_code == 200)
     assert [p["metadata"]["name"] for p in world.pods()] == [pod]
-    status = world.cluster.get("pod", pod, world.namespace)["status"]
-    assert [s["restartCount"] for s in status["containerStatuses"]] == [1]
-    assert [s["restartCount"] for s in status["initContainerStatuses"]] == [0]
+    assert world.status(pod, "server")["restartCount"] == 1
+    assert world.status(pod, "registrar")["restartCount"] == 0
     steps = world.ending(pod)
     assert kubelet_log.when(steps, "server", "hook ends") <= kubelet_log.when(steps, "server", "SIGTERM")
     check_log(world.registrars.log(pod), (world.proxy.key,))
@@ -159,12 +158,70 @@ def test_hung_server_is_not_held(world: World) -> None:
     (pod,) = world.ready_pods(1)
     (before,) = world.until_rows("chat", 1)
 
-    world.stop_process(pod, "server")
+    world.signal(pod, "server", "STOP")
     world.until_rows("chat", 0, seconds=20)
     (after,) = world.until_rows("chat", 1, seconds=60)
     assert after["model_info"]["id"] == before["model_info"]["id"]
     wait_until("routable again", 5, lambda: world.proxy.chat("chat").status_code == 200)
     check_log(world.registrars.log(pod), (world.proxy.key,))
+
+
+def test_registrar_killed_takes_its_row_over(world: World) -> None:
+    """A registrar that is killed is started again beside its running server, and keeps its one row."""
+    world.cluster.create(deployment(world.namespace, container(), labels=OPENAI))
+    (pod,) = world.ready_pods(1)
+    before = world.until_rows("chat", 1)
+    world.signal(pod, "registrar", "KILL")
+    restarted = "restarted registrar"
+    wait_until(restarted, 20, lambda: world.status(pod, "registrar")["restartCount"] == 1)
+    wait_until(
+        f"{restarted} that serves",
+        20,
+        lambda: "SERVING" in world.kubectl("logs", pod, "-c", "registrar"),
+    )
+    assert world.rows("chat") == before
+    assert world.status(pod, "server")["restartCount"] == 0
+    world.chat_everywhere("chat")
+
+
+async def test_short_grace_period_cuts_and_says_so(world: World) -> None:
+    """`kubectl delete --grace-period` shorter than the drain: the row is gone, the log tells what was cut."""
+    world.cluster.create(deployment(world.namespace, container("slow"), labels=OPENAI))
+    (pod,) = await asyncio.to_thread(world.ready_pods, 1)
+    load = Load(
+        (world.proxy.urls[0],),
+        "slow",
+        world.proxy.key,
+        rate=1,
+        stream_every=1,
+        limit=1,
+        stream_body={"max_tokens": 8000},
+    )
+    running = asyncio.create_task(load.run())
+    await asyncio.sleep(2)
+    (row,) = world.rows("slow")
+    world.kubectl("delete", "pod", pod, "--grace-period=6")
+    tally = await running
+    assert tally.failed() == 1
+    assert row["model_info"]["id"] not in {r["model_info"]["id"] for r in world.rows("slow")}
+    assert "cut=1" in world.registrars.log(pod)
+    check_log(world.registrars.log(pod), (world.proxy.key,))
+
+
+def test_ordinary_container_holds_the_server_too(world: World) -> None:
+    """In container mode the kubelet keeps no order; still no container gets SIGTERM before the drain ends."""
+    manifest = deployment(
+        world.namespace, container(), labels=OPENAI, inject_mode="container", propagation="5"
+    )
+    world.cluster.create(manifest)
+    (pod,) = world.ready_pods(1)
+    world.until_rows("chat", 1)
+    world.kubectl("delete", "pod", pod)
+    steps = world.ending(pod)
+    for name in ("server", "registrar"):
+        begin, end, stop = (kubelet_log.when(steps, name, s) for s in ("hook begins", "hook ends", "SIGTERM"))
+        assert end - begin >= 5, steps
+        assert end <= stop, steps
 
 
 def test_job_with_a_registrar_completes(world: World) -> None:

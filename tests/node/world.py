@@ -100,13 +100,19 @@ class World:
             answer = self.proxy.chat(model, replica, **body)
             assert answer.status_code == 200, answer.text
 
-    def stop_process(self, pod: str, container: str) -> None:
-        """Make a container's process hang: SIGSTOP to its first process, from the node."""
-        statuses = self.cluster.get("pod", pod, self.namespace)["status"]["containerStatuses"]
-        (name,) = (s["containerID"].removeprefix("containerd://") for s in statuses if s["name"] == container)
+    def status(self, pod: str, container: str) -> JSON:
+        """Read the status of a container or native sidecar."""
+        status = self.cluster.get("pod", pod, self.namespace)["status"]
+        every = (*status.get("initContainerStatuses", ()), *status["containerStatuses"])
+        (found,) = (one for one in every if one["name"] == container)
+        return dict(found)
+
+    def signal(self, pod: str, container: str, name: str) -> None:
+        """Send a signal to the first process of a container, from the node."""
+        container_id = self.status(pod, container)["containerID"].removeprefix("containerd://")
         tasks = self.cluster.script("in-node.sh", "ctr", "-n", "k8s.io", "task", "ls").splitlines()
-        (pid,) = (line.split()[1] for line in tasks if line.startswith(name))
-        self.cluster.script("in-node.sh", "kill", "-STOP", pid)
+        (pid,) = (line.split()[1] for line in tasks if line.startswith(container_id))
+        self.cluster.script("in-node.sh", "kill", f"-{name}", pid)
 
     def ending(self, pod: str) -> list[kubelet_log.Step]:
         """Read what the kubelet did to end a pod's containers."""
