@@ -79,6 +79,9 @@ class LogFormat(StrEnum):
     JSON = "json"
 
 
+_compact: Final = json.JSONEncoder(separators=(",", ":")).encode
+
+
 class ContractError(ValueError):
     """The environment does not hold what the contract asks for; the message names each variable."""
 
@@ -98,7 +101,7 @@ class ReadyCheck:
 
     def to_json(self) -> str:
         """One line of JSON."""
-        return json.dumps({f.name: getattr(self, f.name) for f in fields(self)}, separators=(",", ":"))
+        return _compact({name: getattr(self, name) for name in self.__slots__})
 
     @classmethod
     def from_json(cls, text: str) -> Self:
@@ -165,8 +168,11 @@ class Settings:
 
     def to_env(self) -> dict[str, str]:
         """Give the variables of these settings, by name."""
-        values = ((f, getattr(self, f.name)) for f in fields(self))
-        return {f.metadata["env"]: f.metadata["write"](value) for f, value in values if value is not None}
+        return {
+            env: write(value)
+            for name, env, write in _WRITTEN
+            if (value := getattr(self, name)) is not None
+        }
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str]) -> Self:
@@ -188,6 +194,10 @@ class Settings:
         if wrong:
             raise ContractError("; ".join(wrong))
         return cls(**found)
+
+
+# Field, variable, writer of each setting; looked up once, the webhook writes them all into every pod.
+_WRITTEN: Final = tuple((f.name, f.metadata["env"], f.metadata["write"]) for f in fields(Settings))
 
 
 @dataclass(frozen=True, slots=True)

@@ -48,6 +48,7 @@ Outcome = Stored | Absent | Failed
 _TEXTS: Final = (
     ("No connected db", Reason.LITELLM_NO_DATABASE),
     ("Can't reach database", Reason.LITELLM_DATABASE_DOWN),
+    ("All connection attempts failed", Reason.LITELLM_DATABASE_DOWN),  # of LiteLLM's to its database
     ("no_db_connection", Reason.LITELLM_DATABASE_DOWN),
     ("DB not connected", Reason.LITELLM_NO_DATABASE),
     ("No DB Connected", Reason.LITELLM_NO_DATABASE),

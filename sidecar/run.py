@@ -34,7 +34,7 @@ from sidecar.litellm import Failed, LiteLLM
 from sidecar.log import Bridge, Log, Word, stamp
 from sidecar.problems import Problems
 from sidecar.reasons import Reason
-from sidecar.servers import ModelServer
+from sidecar.servers.server import ModelServer
 from sidecar.sockets import ServerSockets
 from sidecar.traffic import Traffic
 

@@ -1,6 +1,4 @@
-"""Model servers: which models they serve, whether they are well, how much they have in flight."""
+"""Model servers: which models they serve, whether they are well, how much they have in flight.
 
-from sidecar.servers.server import ModelServer
-from sidecar.servers.shapes import Ambiguous, Answer, Model, Observation, Refused
-
-__all__ = ["Ambiguous", "Answer", "Model", "ModelServer", "Observation", "Refused"]
+Nothing is imported here, so that pure modules can use `shapes` without the HTTP client.
+"""

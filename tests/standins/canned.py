@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 
 from sidecar.contract import Credentials, Engine, PodIdentity, Settings
-from sidecar.servers import ModelServer
+from sidecar.servers.server import ModelServer
 
 POD = PodIdentity("team", "qwen-0", "uid-1", "10.0.0.5")
 

@@ -21,6 +21,8 @@ BODY: dict[str, Any] = {
 UNREACHABLE = httpx.ConnectError("All connection attempts failed")
 CUT = httpx.RemoteProtocolError("Server disconnected without sending a response.")
 DATABASE = RuntimeError("Can't reach database server at `db`:`5432`")
+# What the same loss is called some time later.
+UNCONNECTED = RuntimeError("All connection attempts failed")
 
 
 def client(answer: httpx.Response | Exception | answers.RefusedError) -> LiteLLM:
@@ -109,6 +111,7 @@ async def test_patch_says_that_a_row_is_absent(answer: answers.RefusedError) -> 
     ("answer", "expected"),
     [
         (answers.update_failed(DATABASE), Reason.LITELLM_DATABASE_DOWN),
+        (answers.update_failed(UNCONNECTED), Reason.LITELLM_DATABASE_DOWN),
         (answers.store_model_off_for_update(), Reason.LITELLM_STORE_MODEL_OFF),
         (answers.not_live("update", "registrar-1"), Reason.LITELLM_NOT_LIVE),
         (httpx.Response(404, json={"detail": "Not Found"}), Reason.LITELLM_ERROR),
@@ -128,6 +131,7 @@ async def test_a_deletion_of_nothing_is_a_success() -> None:
     ("answer", "expected"),
     [
         (answers.delete_failed(DATABASE), Reason.LITELLM_DATABASE_DOWN),
+        (answers.delete_failed(UNCONNECTED), Reason.LITELLM_DATABASE_DOWN),
         (answers.proxy_error(400, "Authentication Error, something", "auth_error"), Reason.LITELLM_ERROR),
         (httpx.Response(500, json={"error": {"message": "oops"}}), Reason.LITELLM_ERROR),
     ],

@@ -9,7 +9,7 @@ import pytest
 
 from sidecar.contract import Engine
 from sidecar.reasons import Reason
-from sidecar.servers import Ambiguous, Answer
+from sidecar.servers.shapes import Ambiguous, Answer
 from tests.standins.canned import Canned
 
 OLLAMA = {

@@ -20,8 +20,9 @@ from hypothesis import strategies as st
 
 from sidecar.contract import Credentials, Engine, PodIdentity, ReadyCheck, Settings
 from sidecar.reasons import Reason
-from sidecar.servers import Ambiguous, Answer, ModelServer, Observation, Refused
 from sidecar.servers import server as server_module
+from sidecar.servers.server import ModelServer
+from sidecar.servers.shapes import Ambiguous, Answer, Observation, Refused
 from tests.standins.canned import Canned
 from tests.standins.certificates import self_signed
 

@@ -10,8 +10,8 @@ import pytest
 
 from sidecar.contract import Engine
 from sidecar.reasons import Reason
-from sidecar.servers import Ambiguous, Answer, Model
 from sidecar.servers.ollama import LOADED_EVERY
+from sidecar.servers.shapes import Ambiguous, Answer, Model
 from tests.standins.canned import Canned
 
 TINY, PLAIN, EMBED = "tiny:latest", "tiny-plain:latest", "tiny-embed:latest"

@@ -9,7 +9,7 @@ import pytest
 
 from sidecar.contract import Engine
 from sidecar.reasons import Reason
-from sidecar.servers import Ambiguous, Answer, Model
+from sidecar.servers.shapes import Ambiguous, Answer, Model
 from tests.standins.canned import Canned
 
 BASE = {
