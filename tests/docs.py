@@ -11,6 +11,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
+from sidecar.log import Word
+from sidecar.reasons import Reason
 from webhook.annotations import PREFIX, TABLE
 
 README: Final = Path(__file__).parents[1] / "README.md"
@@ -23,7 +25,43 @@ class DocsError(Exception):
 def annotations() -> str:
     """Render the reference of the annotations."""
     rows = [(f"`{key.name}`", key.allowed, key.default, key.meaning) for key in TABLE]
-    header = (f"`{PREFIX}…`", "value", "default", "what it says")
+    return _table((f"`{PREFIX}…`", "value", "default", "what it says"), rows)
+
+
+WORDS: Final[Mapping[Word, str]] = {
+    Word.STARTED: "whose server the registrar watches, and where LiteLLM is",
+    Word.WAITING: "for what it waits (the server to listen, to load, to pass its own readiness probe)",
+    Word.FOUND: "the server answers: engine, version, models",
+    Word.REGISTERED: "a model has its row in LiteLLM: name, id, how long it took",
+    Word.SERVING: "how many models are routable; also said when a block was lifted",
+    Word.BLOCKED: "the server is ill: its rows stay, LiteLLM sends it nothing; with the reason",
+    Word.REPAIRED: "somebody had changed a row of ours, or deleted it; it is as it should be again",
+    Word.REMOVED: "a model's row is gone from LiteLLM",
+    Word.DRAINING: "what the drain waits for now, and how many requests are in flight",
+    Word.GONE: "the drain is over: how long it took, and `cut=` how many requests it cost",
+    Word.PROBLEM: "something is in the way, by `reason=`; said once, and again only when it changes",
+    Word.SOLVED: "that problem is over, and how long it lasted",
+    Word.STOPPED: "the registrar ends",
+}
+
+
+def log_words() -> str:
+    """Render what the first words of the registrar's log lines tell.
+
+    Raises ValueError for a word without a text.
+    """
+    return _table(
+        ("word", "what it tells"),
+        [(f"`{word.upper()}`", WORDS[word]) for word in sorted(Word, key=list(WORDS).index)],
+    )
+
+
+def reasons() -> str:
+    """Render every problem that the registrar can name."""
+    return _table(("`reason=`", "what it means"), [(f"`{reason}`", reason.sentence) for reason in Reason])
+
+
+def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     lines = [header, ("---",) * len(header), *rows]
     return "\n".join("| " + " | ".join(cell.replace("|", r"\|") for cell in line) + " |" for line in lines)
 
@@ -42,6 +80,8 @@ def webhook_flags() -> str:
 
 PARTS: Final[Mapping[str, Callable[[], str]]] = {
     "annotations": annotations,
+    "log-words": log_words,
+    "reasons": reasons,
     "webhook-flags": webhook_flags,
 }
 
