@@ -23,8 +23,8 @@ from sidecar.reasons import Reason
 from sidecar.servers import server as server_module
 from sidecar.servers.server import ModelServer
 from sidecar.servers.shapes import Ambiguous, Answer, Observation, Refused
+from tests.certificates import make_ca, make_leaf
 from tests.standins.canned import Canned
-from tests.standins.certificates import self_signed
 
 KEYS: Final = [
     "id",
@@ -226,9 +226,16 @@ async def test_an_endless_answer(monkeypatch: pytest.MonkeyPatch) -> None:
     assert seen == Ambiguous(Reason.SERVER_BAD_ANSWER, "/v1/models: more than 100 bytes")
 
 
+def unvouched(folder: Path, name: str) -> ssl.SSLContext:
+    """Give a server's TLS context with a certificate for this name by an authority nobody knows."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(*make_leaf(make_ca(), [name]).write(folder))
+    return context
+
+
 async def test_certificate_of_another_host(tmp_path: Path) -> None:
     """A certificate nobody vouches for is named, and nothing is sent."""
-    async with listening(reply(), tls=self_signed(tmp_path, "elsewhere")) as port:
+    async with listening(reply(), tls=unvouched(tmp_path, "elsewhere")) as port:
         seen = await observe(port, scheme="https")
     assert isinstance(seen, Ambiguous)
     assert seen.reason is Reason.SERVER_BAD_TLS
@@ -310,7 +317,7 @@ class TestReadiness:
 
     async def test_tls_is_not_verified(self, tmp_path: Path) -> None:
         """An https probe passes whatever the certificate, as the kubelet's does."""
-        async with listening(reply()) as port, listening(reply(), tls=self_signed(tmp_path, "x")) as probed:
+        async with listening(reply()) as port, listening(reply(), tls=unvouched(tmp_path, "x")) as probed:
             check = ReadyCheck(port=probed, scheme="HTTPS", path="/")
             assert isinstance(await observe(port, server_ready=check), Answer)
 
