@@ -7,7 +7,6 @@ import secrets
 import time
 import traceback
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import PurePath
 from typing import Final
 
@@ -91,7 +90,7 @@ class Admission:
         verdict = denied([problem], 500) if self._denies[path] else warned([problem])
         frames = traceback.extract_tb(error.__traceback__)[-_FRAMES_SHOWN:]
         where = " > ".join(f"{PurePath(f.filename).name}:{f.lineno} {f.name}" for f in frames)
-        return replace(verdict, word=Word.FAILED), {
+        return verdict._replace(word=Word.FAILED), {
             "reference": reference,
             "error": type(error).__name__,
             "at": where,

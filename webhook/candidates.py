@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
@@ -29,7 +28,8 @@ _WORDS: Final[Mapping[Engine, tuple[str, ...]]] = {
     Engine.OLLAMA: ("ollama",),
     Engine.OPENAI: ("vllm", "ollama", "llama", "sglang", "text-generation", "huggingfaceserver"),
 }
-_TELLING: Final = re.compile("|".join(_WORDS[Engine.OPENAI]))
+# Some word of every engine; "llama" is in "ollama".
+_TELLING: Final = ("vllm", "llama", "sglang", "text-generation", "huggingfaceserver")
 # KServe's name for the container that serves.
 _SERVING_NAME: Final = "kserve-container"
 _VARIABLES: Final[Mapping[Engine, tuple[str, ...]]] = {
@@ -145,11 +145,13 @@ def likeness(candidate: Candidate, engine: Engine) -> Likeness:
 
 def _is_telling(container: Mapping[str, Any]) -> bool:
     """Tell whether image or command hold a word that speaks for any engine."""
-    for key in ("image", "command", "args"):
-        part = container.get(key)
-        if isinstance(part, list):
-            part = "\n".join([word for word in part if isinstance(word, str)])
-        if isinstance(part, str) and _TELLING.search(part):
+    image, command, args = container.get("image"), container.get("command"), container.get("args")
+    try:
+        text = "\n".join((image or "", *(command or ()), *(args or ())))
+    except TypeError:  # not all of it is text, as the API server has it: worth the second look
+        return True
+    for word in _TELLING:  # noqa: SIM110 - `any` takes twice as long, for each of 100 containers
+        if word in text:
             return True
     return False
 

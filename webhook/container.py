@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
-from typing import Any, Final
+from dataclasses import fields
+from typing import Any, Final, NamedTuple
 
 from sidecar import contract
 from sidecar.contract import Settings
@@ -40,8 +40,7 @@ _FIXED_ENV: Final[tuple[Mapping[str, Any], ...]] = (
 _READINESS: Final[Mapping[str, int]] = {"periodSeconds": 2, "timeoutSeconds": 5, "failureThreshold": 30}
 
 
-@dataclass(frozen=True, slots=True)
-class Installed:
+class Installed(NamedTuple):
     """A registrar that a pod already has."""
 
     nonce: str
@@ -117,7 +116,8 @@ def _environment(
     settings: Settings, secret: str, api_key: Mapping[str, Any] | None
 ) -> list[Mapping[str, Any]]:
     env: list[Mapping[str, Any]] = [
-        {"name": name, "value": literal(value)} for name, value in settings.to_env().items()
+        {"name": name, "value": literal(value) if "$" in value else value}
+        for name, value in settings.to_env().items()
     ]
     env += _FIXED_ENV
     env += [

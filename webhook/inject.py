@@ -13,7 +13,7 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from sidecar import contract
 from sidecar.contract import Settings
@@ -77,8 +77,7 @@ class Injection:
         return {"requests": requests, "limits": limits}
 
 
-@dataclass(frozen=True, slots=True)
-class Decision:
+class Decision(NamedTuple):
     """What is changed, what people are warned of, and the outcome's name: None if nothing was asked for."""
 
     ops: tuple[Op, ...] = ()
@@ -172,8 +171,9 @@ def _place(
         return Problem(Reason.JOB_WOULD_NOT_COMPLETE, message, "spec.restartPolicy")
     taken = {server.port}
     for _, _, item in containers:
-        for _, port in objects(item.get("ports")):
-            if isinstance(number := port.get("containerPort"), int):
+        declared = item.get("ports")
+        for port in declared if isinstance(declared, list) else ():
+            if isinstance(port, dict) and isinstance(number := port.get("containerPort"), int):
                 taken.add(number)
     ports, first = _PORTS, 0
     if spec.get("hostNetwork") is True:

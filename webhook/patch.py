@@ -8,16 +8,14 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 
 class PatchError(ValueError):
     """An operation does not fit the document; the message names the operation's path."""
 
 
-@dataclass(frozen=True, slots=True)
-class Op:
+class Op(NamedTuple):
     """One operation; `path` is a JSON Pointer (RFC 6901). `value` has no meaning for a remove."""
 
     op: Literal["add", "replace", "remove"]

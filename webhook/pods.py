@@ -6,7 +6,6 @@ Nothing here raises, whatever the JSON looks like: what has the wrong shape coun
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
 from sidecar.contract import LABEL_CARRIED, LABEL_INJECT, LABEL_SERVER, Engine
@@ -36,8 +35,7 @@ class Template(NamedTuple):
     path: str
 
 
-@dataclass(frozen=True, slots=True)
-class Opted:
+class Opted(NamedTuple):
     """What a pod asks for. `engine` is None when its label holds no value of ours, as `problems` says."""
 
     engine: Engine | None

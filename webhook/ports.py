@@ -39,6 +39,7 @@ _OTHER_NAMES: Final = (
     "nixl",
 )
 _PROBES: Final = ("readinessProbe", "startupProbe", "livenessProbe")
+_ACTIONS: Final = ("httpGet", "tcpSocket")
 
 
 def declared_port(container: Mapping[str, Any], default: int | None, *, certain: bool) -> int | None:
@@ -93,7 +94,8 @@ def _probed(container: Mapping[str, Any]) -> Iterator[tuple[int, str]]:
     """Give number and scheme of each port that a probe asks on the pod's own address."""
     for kind in _PROBES:
         probe = mapping(container.get(kind))
-        for handler in (mapping(probe.get("httpGet")), mapping(probe.get("tcpSocket"))):
+        for action in _ACTIONS if probe else ():
+            handler = mapping(probe.get(action))
             port = handler.get("port")
             if isinstance(port, str):
                 port = next((number for name, number in _declared(container) if name == port), None)

@@ -11,8 +11,7 @@ import base64
 import json
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from typing import Any, Final, NoReturn
+from typing import Any, Final, NamedTuple, NoReturn
 
 from webhook.patch import Op
 from webhook.reasons import Reason
@@ -40,8 +39,7 @@ class ReviewError(ValueError):
         self.reason = reason
 
 
-@dataclass(frozen=True, slots=True)
-class Review:
+class Review(NamedTuple):
     """What is asked. `kind` has its group (`apps/Deployment`, `Pod`); absent texts are empty.
 
     `object` and `old_object` are the raw objects, empty where the operation has none.
@@ -73,8 +71,7 @@ class Review:
         return "name", ""
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(NamedTuple):
     """What is answered. `code`, `reason` and `message` are the status of a denial."""
 
     allowed: bool = True
@@ -97,7 +94,7 @@ def _finite(text: str) -> float:
 
 
 _decoder: Final = json.JSONDecoder(parse_constant=_no_constant, parse_float=_finite)
-_encoder: Final = json.JSONEncoder(separators=(",", ":"), allow_nan=False, check_circular=False)
+_encode: Final = json.JSONEncoder(separators=(",", ":"), allow_nan=False, check_circular=False).encode
 
 
 def decode(body: bytes) -> Any:
@@ -210,9 +207,9 @@ def encode(uid: str, answer: Answer, api_version: str = API_VERSION) -> bytes:
             "reason": answer.reason,
             "message": answer.message,
         }
-    text = _encoder.encode({"apiVersion": api_version, "kind": "AdmissionReview", "response": response})
+    text = _encode({"apiVersion": api_version, "kind": "AdmissionReview", "response": response})
     if answer.patch:
-        ops = _encoder.encode([op.to_json() for op in answer.patch])
+        ops = _encode([op.to_json() for op in answer.patch])
         patch = base64.b64encode(ops.encode()).decode()
         # base64 has nothing to escape: appended as it is, thousands of characters need not be looked at
         text = f'{text[:-2]},"patchType":"JSONPatch","patch":"{patch}"}}}}'

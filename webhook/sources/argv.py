@@ -61,7 +61,7 @@ def argv(
         words: Sequence[str] = [*command, *args]
     else:
         words = [*entrypoint, *(args or default)]
-    return tuple(expand(word, env) for word in words)
+    return tuple([expand(word, env) if "$" in word else word for word in words])
 
 
 def commands(

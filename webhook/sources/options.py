@@ -49,9 +49,10 @@ class Found:
     values: dict[str, tuple[str, ...]] = field(default_factory=dict)
     open: bool = False
 
-    def last(self, *names: str) -> str | None:
-        """Give the value of the first of these options that has one."""
-        return next((self.values[name][0] for name in names if self.values.get(name)), None)
+    def last(self, name: str) -> str | None:
+        """Give the value of an option, the first one of many; None if it has none."""
+        values = self.values.get(name)
+        return values[0] if values else None
 
     def all(self, name: str) -> tuple[str, ...]:
         """Give every value of an option that takes many."""
@@ -84,7 +85,7 @@ def read_options(words: Sequence[str], options: Mapping[str, Option]) -> Found:
             found.values[option.name] = (value,) if equals else ()
             continue
         end = index
-        while end < len(words) and not _is_option(words[end]) and (option.many or end == index):
+        while end < len(words) and (option.many or end == index) and not _is_option(words[end]):
             end += 1
         found.values[option.name] = tuple(words[index:end])
         index = end
