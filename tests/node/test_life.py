@@ -90,15 +90,17 @@ async def test_label_chat_and_restart_under_load(world: World) -> None:
 def slow_request(world: World, seconds: float) -> JSON:
     """Give a streamed chat request that takes the slow model about that long on this machine now."""
     begun = time.monotonic()
-    answer = world.proxy.chat("slow", max_tokens=150)
+    answer = world.proxy.chat("slow", max_tokens=300, stream=True)
     assert answer.status_code == 200, answer.text
-    per_second = 150 / (time.monotonic() - begun)
+    per_second = 300 / (time.monotonic() - begun)
     return {"max_tokens": min(8000, int(seconds * per_second))}
 
 
 async def test_request_in_flight_holds_the_drain(world: World) -> None:
     """A request of more than 60 s that is in flight when its pod is deleted ends well; then comes SIGTERM."""
-    world.cluster.create(deployment(world.namespace, container("slow"), labels=OPENAI))
+    # more time than the default, for the machine may get slower in the midst of it
+    manifest = deployment(world.namespace, container("slow"), labels=OPENAI, drain_timeout="240")
+    world.cluster.create(manifest)
     (pod,) = await asyncio.to_thread(world.ready_pods, 1)
     body = await asyncio.to_thread(slow_request, world, 75)
 
