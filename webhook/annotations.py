@@ -11,7 +11,7 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from enum import StrEnum
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from sidecar.contract import (
     ANNOTATION_CARRIED_SETTINGS,
@@ -52,8 +52,7 @@ class InjectMode(StrEnum):
     CONTAINER = "container"
 
 
-@dataclass(frozen=True, slots=True)
-class Wishes:
+class Wishes(NamedTuple):
     """What the annotations say; None where they say nothing. Times in seconds."""
 
     container: str | None = None

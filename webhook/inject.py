@@ -13,6 +13,7 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from operator import attrgetter
 from typing import Any, Final, NamedTuple
 
 from sidecar import contract
@@ -45,6 +46,7 @@ _WISHED: Final = (
     "ready_timeout",
     "log_format",
 )
+_wished: Final = attrgetter(*_WISHED)
 _compact: Final = json.JSONEncoder(separators=(",", ":")).encode
 
 # A container, the list of the pod spec it stands in, and its place there.
@@ -193,7 +195,7 @@ def _ends(pod: Mapping[str, Any], spec: Mapping[str, Any]) -> bool:
 def _settings(
     spec: Mapping[str, Any], server: Server, wishes: Wishes, cluster: str, placed: Installed
 ) -> Settings:
-    said = {name: value for name in _WISHED if (value := getattr(wishes, name)) is not None}
+    said = {name: value for name, value in zip(_WISHED, _wished(wishes), strict=True) if value is not None}
     return Settings(
         cluster=cluster,
         engine=server.engine,

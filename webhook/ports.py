@@ -79,7 +79,7 @@ def has_api_port(container: Mapping[str, Any]) -> bool:
 
 def probe_is_https(container: Mapping[str, Any], port: int) -> bool:
     """Tell whether a probe asks this port by HTTPS."""
-    return any(number == port and scheme == "https" for number, scheme in _probed(container))
+    return (port, "https") in _probed(container)
 
 
 def _declared(container: Mapping[str, Any]) -> Iterator[tuple[str, int]]:
