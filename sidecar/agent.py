@@ -81,7 +81,7 @@ class Agent:
         self._problems = problems
         self._log = log
         self._clock = clock
-        self._began = clock.now()
+        self._began = self._waits_since = clock.now()
         self._state = State.WAITING
         self._since = clock.today()
         self._health = Health()
@@ -227,7 +227,7 @@ class Agent:
                 version=answer.version,
                 models=[model.id for model in answer.models],
                 url=self._server.base_url,
-                waited=None if self._answer else self._clock.now() - self._began,
+                waited=None if self._answer else self._clock.now() - self._waits_since,
             )
             self._answer = answer
 
@@ -238,7 +238,7 @@ class Agent:
         elif self._rows:
             self._problems.say(SERVER, reason, self._health.detail)
         else:
-            waited = now - self._began
+            waited = now - self._waits_since
             self._problems.say(
                 SERVER,
                 reason,
@@ -344,6 +344,7 @@ class Agent:
 
     def _return_to_service(self) -> None:
         self._draining = self._drain = self._answer = None
+        self._waits_since = self._clock.now()
         self._enter(State.WAITING)
         self._problems.clear("drain", quiet=True)
         self._log.event(

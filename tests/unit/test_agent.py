@@ -403,6 +403,7 @@ async def test_it_serves_again_when_only_the_server_was_restarted(pod: Pod) -> N
     await pod.serve()
     assert pod.names() == {"m"}
     assert pod.said("The pod lives on") == 1
+    assert "waited=0" in next(line for line in reversed(pod.lines) if " FOUND " in line)
 
 
 async def test_a_server_restarted_between_two_looks_serves_again(pod: Pod) -> None:

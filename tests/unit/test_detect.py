@@ -335,6 +335,12 @@ def test_where_the_server_listens(container: dict[str, Any], engine: Engine, por
             Reason.COMMAND_UNRESOLVABLE,
             "a variable may name the port",
         ),
+        (
+            shell("exec vllm serve $ARGS"),
+            Engine.VLLM,
+            Reason.COMMAND_UNRESOLVABLE,
+            "a variable may name the port",
+        ),
         ({**VLLM, "args": ["--config", "f"]}, Engine.VLLM, Reason.COMMAND_UNRESOLVABLE, "a config file"),
         (shell("$START"), Engine.VLLM, Reason.COMMAND_UNRESOLVABLE, "it starts no server known here"),
         (shell("vllm serve 'm"), Engine.VLLM, Reason.COMMAND_UNRESOLVABLE, "a quote is not closed"),

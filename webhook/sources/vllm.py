@@ -12,6 +12,7 @@ from dataclasses import replace
 from typing import Final
 
 from webhook.sources.options import Option, Serving, read_options
+from webhook.sources.text import is_loose
 
 PORT: Final = 8000
 
@@ -41,7 +42,8 @@ _OPTIONS: Final[Mapping[str, Option]] = {
 
 def read(words: Sequence[str], env: Mapping[str, str]) -> Serving:
     """Read what stands behind `vllm serve` or `python -m vllm.entrypoints.openai.api_server`."""
-    model = words[0] if words and words[0][:1] != "-" else None
+    # A word that the shell may split into several can hold options too: then nothing says which is the model.
+    model = words[0] if words and words[0][:1] != "-" and not is_loose(words[0]) else None
     found = read_options(words[1:] if model else words, _OPTIONS)
     model = model or found.last("model")
     names = found.all("served-model-name") or ((model,) if model else ())
