@@ -28,7 +28,7 @@ def main() -> int:
         wanted = [figure for figure in measured if only in {None, figure.measure}]
         for figure in wanted:
             print(figure.line(), flush=True)
-        rewrite(PAGE, wanted, catalogue.NAMES, catalogue.DESCRIPTIONS)
+        rewrite(PAGE, measured, catalogue.NAMES, catalogue.DESCRIPTIONS)
         print(f"took {time.monotonic() - begun:.0f} s", file=sys.stderr, flush=True)
     return 0
 
