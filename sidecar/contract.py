@@ -169,9 +169,7 @@ class Settings:
     def to_env(self) -> dict[str, str]:
         """Give the variables of these settings, by name."""
         return {
-            env: write(value)
-            for name, env, write in _WRITTEN
-            if (value := getattr(self, name)) is not None
+            env: write(value) for name, env, write in _WRITTEN if (value := getattr(self, name)) is not None
         }
 
     @classmethod
