@@ -196,8 +196,8 @@ class ServerSockets:
         `probers`: see `judge`.
         """
         try:
-            served = tuple(_connections(local_port=self._port))
-            to_server = _connections(remote_port=self._port)
+            served = tuple(connections(local_port=self._port))
+            to_server = connections(remote_port=self._port)
             inodes = _own_inodes()
             own = {end.local for end in to_server if end.inode in inodes}
         except (OSError, ValueError, AttributeError) as error:  # AttributeError: no AF_NETLINK, no Linux
@@ -212,14 +212,15 @@ class ServerSockets:
         Empty when none listens, or when it cannot be told here.
         """
         try:
-            return frozenset(c.inode for c in _connections(local_port=self._port, state=_LISTEN))
+            return frozenset(c.inode for c in connections(local_port=self._port, state=_LISTEN))
         except (OSError, ValueError, AttributeError):
             return frozenset()
 
 
-def _connections(
+def connections(
     *, local_port: int = 0, remote_port: int = 0, state: int = _ESTABLISHED
 ) -> Iterator[Connection]:
+    """Ask the kernel for TCP sockets with these ports (0: any) in this state. Raises OSError, ValueError."""
     for family in (socket.AF_INET, socket.AF_INET6):
         with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, _NETLINK_SOCK_DIAG) as kernel:
             kernel.settimeout(_ANSWER_SECONDS)

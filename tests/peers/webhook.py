@@ -2,7 +2,6 @@
 
 import base64
 import signal
-import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +9,7 @@ from pathlib import Path
 import httpx
 
 from tests.peers.cluster import Cluster, wait_until
+from tests.peers.scripts import free_port
 
 ROOT = Path(__file__).parents[2]
 CONFIGURATION = ROOT / "examples" / "webhook-configuration.yaml"
@@ -17,59 +17,71 @@ CLUSTER_ID = "test-cluster"
 IMAGE = "litellm-registrar/sidecar:test"
 
 
-def free_port(address: str) -> int:
-    """Find a TCP port that nothing listens on."""
-    with socket.socket() as s:
-        s.bind((address, 0))
-        port: int = s.getsockname()[1]
-    return port
+class WebhookProcess:
+    """`python -m webhook serve` with this certificate and key; its output is appended to `log`."""
 
-
-class Webhook:
-    """`python -m webhook serve` for one cluster, listening on `address`, where its API server finds it."""
-
-    def __init__(self, cluster: Cluster, address: str = "127.0.0.1", *flags: str) -> None:
-        self.cluster = cluster
+    def __init__(self, cert: Path, key: Path, log: Path, address: str = "127.0.0.1", *flags: str) -> None:
         self.address = address
         self.port = free_port(address)
-        self.health_port = free_port(address)
-        self.flags = flags
-        self.log = cluster.work / "log" / "webhook.log"
-        self.process: subprocess.Popen[bytes] | None = None
+        self.log = log
+        self._health = f"{address}:{free_port(address)}"
+        self._command = [
+            sys.executable,
+            "-m",
+            "webhook",
+            "serve",
+            "--tls-cert",
+            str(cert),
+            "--tls-key",
+            str(key),
+        ]
+        self._command += ["--listen-address", address, "--port", str(self.port), "--stop-delay", "0"]
+        self._command += ["--health-port", self._health.rpartition(":")[2]]
+        self._command += ["--cluster-id", CLUSTER_ID, "--registrar-image", IMAGE, *flags]
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        """Where it answers reviews."""
+        return f"https://{self.address}:{self.port}"
 
     def start(self) -> None:
         """Start it, and wait until it is ready."""
-        cert, key, _ = self.cluster.certificate("webhook", f"IP:{self.address}")
-        command = [sys.executable, "-m", "webhook", "serve", "--tls-cert", str(cert), "--tls-key", str(key)]
-        command += ["--listen-address", self.address, "--port", str(self.port)]
-        command += ["--health-port", str(self.health_port), "--stop-delay", "0"]
-        command += ["--cluster-id", CLUSTER_ID, "--registrar-image", IMAGE, *self.flags]
         with self.log.open("ab") as log:
-            self.process = subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=log)
-        wait_until("ready webhook", 15, self._ready)
+            self._process = subprocess.Popen(self._command, cwd=ROOT, stdout=log, stderr=log)
+        wait_until("ready webhook", 20, self._ready)
 
     def _ready(self) -> bool:
-        assert self.process is not None
-        if self.process.poll() is not None:
+        assert self._process is not None
+        if self._process.poll() is not None:
             raise AssertionError(f"the webhook has ended:\n{self.log.read_text()}")
         try:
-            return httpx.get(f"http://{self.address}:{self.health_port}/readyz").status_code == 200
+            return httpx.get(f"http://{self._health}/readyz", trust_env=False).status_code == 200
         except httpx.HTTPError:
             return False
 
     def stop(self) -> None:
         """End it as the kubelet would, and check that it ended well."""
-        if self.process is None:
+        if self._process is None:
             return
-        self.process.send_signal(signal.SIGTERM)
-        code = self.process.wait(30)
-        self.process = None
+        self._process.send_signal(signal.SIGTERM)
+        code = self._process.wait(30)
+        self._process = None
         assert code == 0, f"the webhook ended with {code}:\n{self.log.read_text()}"
+
+
+class Webhook(WebhookProcess):
+    """The webhook of one cluster, listening on `address`, where its API server finds it."""
+
+    def __init__(self, cluster: Cluster, address: str = "127.0.0.1", *flags: str) -> None:
+        self.cluster = cluster
+        cert, key, _ = cluster.certificate("webhook", f"IP:{address}")
+        super().__init__(cert, key, cluster.work / "log" / "webhook.log", address, *flags)
 
     def configure(self) -> None:
         """Apply the configuration that the README names, with the URL and the CA filled in."""
         ca = (self.cluster.work / "pki" / "ca.crt").read_bytes()
-        manifest = CONFIGURATION.read_text().replace("${WEBHOOK_URL}", f"https://{self.address}:{self.port}")
+        manifest = CONFIGURATION.read_text().replace("${WEBHOOK_URL}", self.url)
         manifest = manifest.replace("${CA_BUNDLE}", base64.b64encode(ca).decode())
         path = self.cluster.work / "webhook-configuration.yaml"
         path.write_text(manifest)

@@ -5,10 +5,7 @@ from __future__ import annotations
 import base64
 import itertools
 import json
-import signal
 import ssl
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,11 +14,9 @@ from typing import Any, Final
 import httpx
 
 from tests.certificates import make_ca, make_leaf
-from tests.peers.cluster import wait_until
-from tests.peers.scripts import free_port
+from tests.peers.webhook import WebhookProcess
 from webhook.patch import Op, apply
 
-CLUSTER: Final = "real-test"
 _ADDRESS: Final = "127.0.0.1"
 _numbers = itertools.count(1)
 
@@ -64,31 +59,9 @@ def admission(folder: Path) -> Iterator[Admission]:
     authority = make_ca()
     (folder / "ca.crt").write_bytes(authority.certificate)
     certificate, key = make_leaf(authority, [_ADDRESS]).write(folder)
-    port, health_port = free_port(_ADDRESS), free_port(_ADDRESS)
-    command = [sys.executable, "-m", "webhook", "serve"]
-    command += ["--tls-cert", str(certificate), "--tls-key", str(key)]
-    command += ["--listen-address", _ADDRESS, "--port", str(port), "--health-port", str(health_port)]
-    command += [
-        "--cluster-id",
-        CLUSTER,
-        "--registrar-image",
-        "litellm-registrar/sidecar:test",
-        "--stop-delay",
-        "0",
-    ]
-    with (folder / "webhook.log").open("ab") as log:
-        process = subprocess.Popen(command, stdout=log, stderr=log)
+    webhook = WebhookProcess(certificate, key, folder / "webhook.log")
+    webhook.start()
     try:
-        wait_until("ready webhook", 20, lambda: _ready(process, f"http://{_ADDRESS}:{health_port}/readyz"))
-        yield Admission(f"https://{_ADDRESS}:{port}", folder / "ca.crt")
+        yield Admission(webhook.url, folder / "ca.crt")
     finally:
-        process.send_signal(signal.SIGTERM)
-        assert process.wait(20) == 0, (folder / "webhook.log").read_text()
-
-
-def _ready(process: subprocess.Popen[bytes], url: str) -> bool:
-    assert process.poll() is None, f"the webhook ended with {process.returncode}"
-    try:
-        return httpx.get(url, trust_env=False).status_code == 200
-    except httpx.HTTPError:
-        return False
+        webhook.stop()

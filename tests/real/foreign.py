@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from tests.peers.proxy import LiteLLM
 from tests.peers.scripts import FOLDER
-from tests.real.admission import CLUSTER
+from tests.peers.webhook import CLUSTER_ID
 
 CONFIG_NAME: Final = "from-config"
 _CONFIG_ROW: Final = f"""model_list:
@@ -32,7 +32,7 @@ class Foreign:
     def __init__(self, proxy: LiteLLM) -> None:
         self._proxy = proxy
         owner = {
-            "cluster": CLUSTER,
+            "cluster": CLUSTER_ID,
             "namespace": "models",
             "pod": "qwen-0",
             "pod_uid": "u-1",

@@ -14,7 +14,7 @@ from typing import Any
 import httpx
 import pytest
 
-from sidecar.sockets import _connections, owes
+from sidecar.sockets import connections, owes
 from sidecar.traffic import QUIET_SECONDS
 from tests.load import Load, examples
 from tests.peers.proxy import LiteLLM
@@ -76,7 +76,7 @@ def speed(proxy: LiteLLM, model: str) -> float:
 
 def owed(server: ModelServer) -> int:
     """Count the connections on which the server owes a whole answer."""
-    return sum(map(owes, _connections(local_port=server.port)))
+    return sum(map(owes, connections(local_port=server.port)))
 
 
 @pytest.mark.parametrize("case", CASES, ids="-".join)

@@ -13,7 +13,7 @@ from tests.peers.cluster import wait_until
 from tests.peers.proxy import LiteLLM
 from tests.peers.scripts import CACHE
 from tests.peers.servers import ModelServer
-from tests.real.admission import CLUSTER
+from tests.peers.webhook import CLUSTER_ID
 from tests.real.conftest import QUICK_ANNOTATIONS, Pods, Start
 from tests.real.pods import NAMESPACE, litellm_secret, model_id
 
@@ -61,7 +61,7 @@ def test_a_labelled_server_is_routable(
     row = pod.rows(proxy)[model]
     assert row["litellm_params"]["api_base"] == f"{server.url}/v1"
     owner = row["model_info"]["registrar"]
-    assert (owner["cluster"], owner["namespace"], owner["pod"]) == (CLUSTER, NAMESPACE, pod.name)
+    assert (owner["cluster"], owner["namespace"], owner["pod"]) == (CLUSTER_ID, NAMESPACE, pod.name)
     for replica in REPLICAS:
         assert routed_to(proxy, model, replica) == model_id(row)
         events = streamed(proxy, model, replica)
