@@ -48,14 +48,14 @@ class Figure:
             "value": round(self.value, 4),
             "unit": self.unit,
             "goal": self.goal,
-            "baseline": self.baseline,
+            "baseline": self.baseline.strip(),
         }
         return json.dumps(shown)
 
     def row(self) -> str:
         """One row of the table."""
         met = "yes" if self.met() else "**no**"
-        return f"| {self.measure} | {self.value:.4g} | {self.unit} | {self.goal} | {met} | {self.baseline} |"
+        return f"| {self.measure} | {self.value:.4g} | {self.unit} | {self.goal} | {met} | {self.baseline.strip()} |"
 
 
 def rewrite(page: Path, measured: Iterable[Figure], order: Iterable[str], descriptions: str) -> None:
