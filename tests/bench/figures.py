@@ -55,7 +55,8 @@ class Figure:
     def row(self) -> str:
         """One row of the table."""
         met = "yes" if self.met() else "**no**"
-        return f"| {self.measure} | {self.value:.4g} | {self.unit} | {self.goal} | {met} | {self.baseline.strip()} |"
+        cells = (self.measure, f"{self.value:.4g}", self.unit, self.goal, met, self.baseline.strip())
+        return f"| {' | '.join(cells)} |"
 
 
 def rewrite(page: Path, measured: Iterable[Figure], order: Iterable[str], descriptions: str) -> None:
