@@ -82,7 +82,7 @@ class OpenAi:
     async def in_flight(self) -> int | None:
         """Sum the engine's gauges of requests running and waiting. Raises NoAnswerError."""
         gauges = self._profile.gauges
-        if gauges is None:
+        if gauges is None or (self._facts is not None and not self._facts.gauges):
             return None
         reply = await self._ask.get(gauges.path)
         if reply.status != HTTPStatus.OK:
