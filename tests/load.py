@@ -19,12 +19,11 @@ TIMEOUT: Final = 60.0
 
 @dataclass(slots=True)
 class Tally:
-    """What became of the requests; `lost`: how often by what went wrong; `seconds`: the answer times."""
+    """What became of the requests; `lost`: how often by what went wrong."""
 
     sent: int = 0
     answered: int = 0
     lost: Counter[str] = field(default_factory=Counter)
-    seconds: list[float] = field(default_factory=list)
 
     def failed(self) -> int:
         """How many requests were lost in any way."""
@@ -70,12 +69,10 @@ class Load:
 
     async def _one(self, client: httpx.AsyncClient, number: int) -> None:
         self.tally.sent += 1
-        begun = time.monotonic()
         try:
             wrong = await self._ask(client, number)
         except httpx.HTTPError as error:
             wrong = type(error).__name__
-        self.tally.seconds.append(time.monotonic() - begun)
         if wrong:
             self.tally.lost[wrong] += 1
         else:
