@@ -13,6 +13,8 @@ from dataclasses import MISSING, dataclass, field, fields
 from enum import StrEnum
 from typing import Any, Final, Self
 
+from sidecar import patterns
+
 CONTRACT_VERSION: Final = 1
 
 DOMAIN: Final = "litellm-registrar.io"
@@ -79,6 +81,34 @@ class LogFormat(StrEnum):
     JSON = "json"
 
 
+class Probing(StrEnum):
+    """How far the registrar may go to find out what a model can do."""
+
+    PASSIVE = "passive"  # nothing that makes the server compute
+    ACTIVE = "active"  # also requests of a few tokens, one at a time, when the server has nothing to do
+
+
+class ServedNames(StrEnum):
+    """Which names of a model that its server knows by several get a row."""
+
+    ALL = "all"
+    FIRST = "first"
+
+
+class CloudModels(StrEnum):
+    """What becomes of models that an Ollama lists and does not run itself."""
+
+    SKIP = "skip"
+    REGISTER = "register"
+
+
+class WhenAsleep(StrEnum):
+    """What becomes of the rows of a server that sleeps."""
+
+    BLOCK = "block"
+    ROUTE = "route"  # a request wakes it
+
+
 _compact: Final = json.JSONEncoder(separators=(",", ":")).encode
 
 
@@ -119,6 +149,56 @@ class ReadyCheck:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class Alias:
+    """One more name for a model: of its served id, or (None) of the one base model there is."""
+
+    name: str
+    model: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Override:
+    """What the owner says of the models whose served id the pattern `match` is found in."""
+
+    match: str
+    model_info: Mapping[str, Any] = field(default_factory=dict)
+    litellm_params: Mapping[str, Any] = field(default_factory=dict)
+
+
+def _object(text: str) -> dict[str, Any]:
+    value = json.loads(text)
+    if not isinstance(value, dict):
+        raise ValueError("a JSON object is needed")
+    return value
+
+
+def _objects(text: str) -> list[dict[str, Any]]:
+    value = json.loads(text)
+    if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
+        raise ValueError("a JSON list of objects is needed")
+    return value
+
+
+def _aliases(text: str) -> tuple[Alias, ...]:
+    return tuple(Alias(str(item["name"]), item.get("model")) for item in _objects(text) if item.get("name"))
+
+
+def _overrides(text: str) -> tuple[Override, ...]:
+    return tuple(
+        Override(
+            patterns.checked(str(item.get("match"))),
+            dict(item.get("model_info") or {}),
+            dict(item.get("litellm_params") or {}),
+        )
+        for item in _objects(text)
+    )
+
+
+def _records(items: Any) -> str:
+    return _compact([{name: getattr(item, name) for name in item.__slots__} for item in items])
+
+
 def _seconds(text: str) -> float:
     value = float(text)
     if not math.isfinite(value) or value < 0:
@@ -141,7 +221,7 @@ def _env(name: str, read: Callable[[str], Any], write: Callable[[Any], str] = st
 class Settings:
     """What the webhook decides for one registrar; times in seconds. Every field is one literal variable.
 
-    A field that is None has no variable.
+    A field that is None or empty has no variable.
     """
 
     cluster: str = field(metadata=_env("REGISTRAR_CLUSTER", str))
@@ -157,6 +237,29 @@ class Settings:
     model_name: str | None = field(default=None, metadata=_env("REGISTRAR_MODEL_NAME", str))
     name_template: str = field(default="{model}", metadata=_env("REGISTRAR_NAME_TEMPLATE", str))
     provider: str | None = field(default=None, metadata=_env("REGISTRAR_PROVIDER", str))
+    include: str | None = field(default=None, metadata=_env("REGISTRAR_INCLUDE", patterns.checked))
+    exclude: str | None = field(default=None, metadata=_env("REGISTRAR_EXCLUDE", patterns.checked))
+    aliases: tuple[Alias, ...] = field(default=(), metadata=_env("REGISTRAR_ALIASES", _aliases, _records))
+    served_names: ServedNames = field(
+        default=ServedNames.ALL, metadata=_env("REGISTRAR_SERVED_NAMES", ServedNames)
+    )
+    cloud_models: CloudModels = field(
+        default=CloudModels.SKIP, metadata=_env("REGISTRAR_CLOUD_MODELS", CloudModels)
+    )
+    when_asleep: WhenAsleep = field(
+        default=WhenAsleep.BLOCK, metadata=_env("REGISTRAR_WHEN_ASLEEP", WhenAsleep)
+    )
+    probing: Probing = field(default=Probing.PASSIVE, metadata=_env("REGISTRAR_PROBE", Probing))
+    mode: str | None = field(default=None, metadata=_env("REGISTRAR_MODE", str))
+    model_info: Mapping[str, Any] = field(
+        default_factory=dict, metadata=_env("REGISTRAR_MODEL_INFO", _object, _compact)
+    )
+    litellm_params: Mapping[str, Any] = field(
+        default_factory=dict, metadata=_env("REGISTRAR_LITELLM_PARAMS", _object, _compact)
+    )
+    overrides: tuple[Override, ...] = field(
+        default=(), metadata=_env("REGISTRAR_OVERRIDES", _overrides, _records)
+    )
     poll_interval: float = field(default=5.0, metadata=_env("REGISTRAR_POLL_INTERVAL", _seconds))
     propagation: float = field(default=35.0, metadata=_env("REGISTRAR_PROPAGATION", _seconds))
     drain_timeout: float = field(default=120.0, metadata=_env("REGISTRAR_DRAIN_TIMEOUT", _seconds))
@@ -169,7 +272,9 @@ class Settings:
     def to_env(self) -> dict[str, str]:
         """Give the variables of these settings, by name."""
         return {
-            env: write(value) for name, env, write in _WRITTEN if (value := getattr(self, name)) is not None
+            env: write(value)
+            for name, env, write in _WRITTEN
+            if (value := getattr(self, name)) not in (None, (), {})
         }
 
     @classmethod
@@ -181,7 +286,7 @@ class Settings:
             name = f.metadata["env"]
             text = environ.get(name)
             if text is None:
-                if f.default is MISSING:
+                if f.default is MISSING and f.default_factory is MISSING:
                     wrong.append(f"{name} is missing")
                 continue
             try:

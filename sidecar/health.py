@@ -12,7 +12,7 @@ from enum import StrEnum
 from typing import Final
 
 from sidecar.reasons import Reason
-from sidecar.servers.shapes import Ambiguous, Answer, Observation, Refused
+from sidecar.servers.shapes import Ambiguous, Answer, Asleep, Observation, Refused
 
 WAITING_POLL: Final = 0.25
 REFUSED_APART: Final = 1.0
@@ -57,6 +57,8 @@ def judge(before: Health, seen: Observation, now: float, *, had_models: bool) ->
             return Health(Condition.WELL, reason)
         seen = Ambiguous(Reason.NO_MODELS, "it served models before")
     since = now if before.since is None else before.since
+    if isinstance(seen, Asleep):
+        return Health(Condition.ILL, Reason.SERVER_ASLEEP, seen.detail, since)
     if isinstance(seen, Refused):
         after = _refused(before, seen, now)
     else:

@@ -46,6 +46,10 @@ class Reason(StrEnum):
     SERVER_BAD_ANSWER = "server_bad_answer", "The server's list of models cannot be read"
     SERVER_LOADING = "server_loading", "The server is loading its model"
     SERVER_NOT_READY = "server_not_ready", "The server's own readiness probe fails"
+    SERVER_ASLEEP = (
+        "server_asleep",
+        "The server sleeps; with litellm-registrar.io/when-asleep=route LiteLLM goes on sending to it",
+    )
     NO_MODELS = "no_models", "The server serves no model"
 
     # LiteLLM's admin API.

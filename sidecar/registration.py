@@ -15,34 +15,12 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from sidecar.contract import PodIdentity, Settings
+from sidecar.servers.facts import Ability, Facts, Mode
 from sidecar.servers.shapes import Answer, Model
 
 OWNER_KEY: Final = "registrar"
 MARK: Final = "blocked_by"
 MARKED_BY_US: Final = "registrar"
-
-# `model_info` flags of LiteLLM (litellm/types/utils.py, ProviderSpecificModelInfo). Not among them is
-# `supports_native_streaming`: false there makes LiteLLM wait for the whole answer and only play at streaming.
-CAPABILITIES: Final = (
-    "supports_assistant_prefill",
-    "supports_audio_input",
-    "supports_audio_output",
-    "supports_computer_use",
-    "supports_embedding_image_input",
-    "supports_function_calling",
-    "supports_native_structured_output",
-    "supports_parallel_function_calling",
-    "supports_pdf_input",
-    "supports_prompt_caching",
-    "supports_reasoning",
-    "supports_response_schema",
-    "supports_system_messages",
-    "supports_tool_choice",
-    "supports_url_context",
-    "supports_video_input",
-    "supports_vision",
-    "supports_web_search",
-)
 
 # Ollama by `openai/`: LiteLLM never cools down a dead `ollama_chat/` deployment.
 _PROVIDERS: Final[Mapping[str, str]] = {"ollama": "openai"}
@@ -139,7 +117,7 @@ def desired_rows(
 
     def row(model: Model) -> Row:
         key = row_id(settings.cluster, identity.namespace, identity.pod_uid, model.id)
-        known, unknown = _facts(model)
+        known, unknown = _facts(model.facts)
         owner = {**pod, "model": model.id, "owner": model.owner or "", "unknown": unknown}
         own = {"model": f"{provider}/{model.id}", **params}
         return Row(key, model.id, names[model.id], own, {"id": key, **known}, owner)
@@ -147,16 +125,19 @@ def desired_rows(
     return tuple(row(model) for model in answer.models)
 
 
-def _facts(model: Model) -> tuple[dict[str, Any], list[str]]:
+def _facts(facts: Facts) -> tuple[dict[str, Any], list[str]]:
     """Give the keys of model_info that describe a model, and the names of those that are only a guess."""
-    known: dict[str, Any] = {"mode": model.mode or "chat", **dict.fromkeys(CAPABILITIES, False)}
-    unknown = [*CAPABILITIES]
-    if model.mode is None:
-        unknown.append("mode")
-    if model.context is None:
-        unknown.append("max_input_tokens")
+    known: dict[str, Any] = {"mode": facts.mode.value or Mode.CHAT}
+    unknown = [] if facts.mode.known else ["mode"]
+    for ability in Ability:
+        fact = facts.ability(ability)
+        known[f"supports_{ability}"] = fact.value is True
+        if not fact.known:
+            unknown.append(f"supports_{ability}")
+    if facts.context.known:
+        known |= {"max_tokens": facts.context.value, "max_input_tokens": facts.context.value}
     else:
-        known |= {"max_tokens": model.context, "max_input_tokens": model.context}
+        unknown.append("max_input_tokens")
     return known, sorted(unknown)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from sidecar.reasons import Reason
@@ -17,10 +17,14 @@ Card = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """The cards, one per id, sorted by id (Ollama's order changes between calls), and the `Server` header."""
+    """The cards, one per id, sorted by id (Ollama's order changes between calls), and the `Server` header.
+
+    `places` is where each id stands in the server's own order.
+    """
 
     cards: tuple[Card, ...]
     server: str = ""
+    places: Mapping[str, int] = field(default_factory=dict)
 
     def owners(self) -> frozenset[str]:
         """Give every `owned_by` there is."""
@@ -30,10 +34,10 @@ class Listing:
 async def fetch(ask: Ask) -> Listing:
     """Ask for the models. Raises NoAnswerError."""
     reply = await ask.get(MODELS_PATH)
-    return Listing(cards_of(read(MODELS_PATH, reply)), reply.headers.get("server", ""))
+    return listed(read(MODELS_PATH, reply), reply.headers.get("server", ""))
 
 
-def cards_of(answer: Mapping[str, Any]) -> tuple[Card, ...]:
+def listed(answer: Mapping[str, Any], server: str = "") -> Listing:
     """Give the cards that have an id. `data` is null in an Ollama without models. Raises NoAnswerError."""
     data = answer.get("data", ())
     if data is None:
@@ -41,7 +45,8 @@ def cards_of(answer: Mapping[str, Any]) -> tuple[Card, ...]:
     if "data" not in answer or not isinstance(data, list | tuple):
         raise NoAnswerError(Ambiguous(Reason.SERVER_BAD_ANSWER, f"{MODELS_PATH}: data is not a list"))
     found = {card["id"]: card for card in data if isinstance(card, dict) and text(card.get("id"))}
-    return tuple(found[key] for key in sorted(found))
+    places = {key: place for place, key in enumerate(found)}
+    return Listing(tuple(found[key] for key in sorted(found)), server, places)
 
 
 def text(value: object) -> str | None:

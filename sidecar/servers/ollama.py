@@ -9,6 +9,7 @@ from http import HTTPStatus
 from typing import Any, Final
 
 from sidecar.servers.ask import Ask, read
+from sidecar.servers.facts import Fact, Facts, Mode, Origin
 from sidecar.servers.listing import Card, Listing, text, tokens, under
 from sidecar.servers.shapes import Answer, Model
 
@@ -27,7 +28,7 @@ Key = tuple[str, str | None]
 class Shown:
     """What /api/show tells of a model; `num_ctx` is its Modelfile's, `remote` a cloud model."""
 
-    mode: str | None
+    mode: Mode | None
     trained: int | None
     num_ctx: int | None
     remote: bool
@@ -103,10 +104,12 @@ class Ollama:
             return None
         return Model(
             id=card["id"],
-            mode=shown.mode,
-            context=shown.context(self._loaded.get(key)),
             owner=text(card.get("owned_by")),
             digest=key[1],
+            facts=Facts(
+                mode=Fact(shown.mode, Origin.ENGINE),
+                context=Fact(shown.context(self._loaded.get(key)), Origin.ENGINE),
+            ),
         )
 
 
@@ -136,10 +139,10 @@ def shown(show: Mapping[str, Any]) -> Shown:
     )
 
 
-def _mode(able: list[Any]) -> str | None:
+def _mode(able: list[Any]) -> Mode | None:
     if "completion" in able:
-        return "chat"
-    return "embedding" if "embedding" in able else None
+        return Mode.CHAT
+    return Mode.EMBEDDING if "embedding" in able else None
 
 
 def _named(answer: Mapping[str, Any]) -> list[tuple[str, Mapping[str, Any]]]:

@@ -5,24 +5,25 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from sidecar.reasons import Reason
+from sidecar.servers.facts import NOTHING_KNOWN, Facts
 
 
 @dataclass(frozen=True, slots=True)
 class Model:
     """One model as its server tells it; None is "not known".
 
-    `root` is what was loaded (a path or repository), `parent` the base model of a LoRA adapter, `mode` one of
-    LiteLLM's modes, only where it is certain, `context` the served context length in tokens (not the trained
-    one), `owner` the server's `owned_by`; `digest` changes when the files of the same name do.
+    `root` is what was loaded (a path or repository), `parent` the base model of a LoRA adapter, `owner` the
+    server's `owned_by`, `place` its place in the server's list; `digest` changes when the files of the same
+    name do.
     """
 
     id: str
     root: str | None = None
     parent: str | None = None
-    mode: str | None = None
-    context: int | None = None
     owner: str | None = None
     digest: str | None = None
+    place: int = 0
+    facts: Facts = NOTHING_KNOWN
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,4 +54,11 @@ class Ambiguous:
     detail: str
 
 
-Observation = Answer | Refused | Ambiguous
+@dataclass(frozen=True, slots=True)
+class Asleep:
+    """The server says itself that it sleeps: it is well, and serves nothing until it is woken."""
+
+    detail: str
+
+
+Observation = Answer | Refused | Ambiguous | Asleep
