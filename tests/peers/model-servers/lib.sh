@@ -22,10 +22,13 @@ tools_venv() {
     "$SERVERS/venv/bin/pip" install -q --disable-pip-version-check gguf==0.19.0 >&2
 }
 
-# tiny_gguf KIND [ARGUMENT...]: makes models/KIND.gguf with make_tiny_gguf.py, unless it is there and newer
+# tiny_gguf KIND [ARGUMENT...]: makes models/KIND.gguf with make_tiny_gguf.py (mmproj: make_tiny_mmproj.py), unless it is
+# there and newer
 tiny_gguf() {
-  local file="$SERVERS/models/$1.gguf" script; shift
-  script=$(dirname "${BASH_SOURCE[0]}")/llama-server/make_tiny_gguf.py
+  local file="$SERVERS/models/$1.gguf" script=gguf
+  [ "$1" != mmproj ] || script=mmproj
+  script=$(dirname "${BASH_SOURCE[0]}")/llama-server/make_tiny_$script.py
+  shift
   [ ! "$file" -nt "$script" ] || return 0
   mkdir -p "$SERVERS/models"
   tools_venv

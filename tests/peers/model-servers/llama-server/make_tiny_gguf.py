@@ -15,12 +15,28 @@ import numpy as np  # type: ignore[import-not-found] # the same
 
 SPECIALS = ["<|pad|>", "<|bos|>", "<|eos|>", "<|im_start|>", "<|im_end|>"]
 MERGES = ["h i", "l l", "o r"]
+CLASSES = ["yes", "no"]
 SPACE = "\u0120"  # as the byte alphabet writes it
+# What a server takes a template to say: that it shows tools, how a call is written, where thinking ends.
 TOOLS = "{%- if tools %}<|im_start|>system\nTools: {{ tools | tojson }}<|im_end|>\n{%- endif %}"
-CHAT = (
-    "{%- for m in messages %}<|im_start|>{{ m['role'] }}\n{{ m['content'] }}<|im_end|>\n{%- endfor %}"
-    "{%- if add_generation_prompt %}<|im_start|>assistant\n{%- endif %}"
+CALLS = (
+    "{%- for c in m['tool_calls'] %}\n<tool_call>\n{\"name\": \"{{ c['function']['name'] }}\", "
+    "\"arguments\": {{ c['function']['arguments'] | tojson }}}\n</tool_call>{%- endfor %}"
 )
+THOUGHTS = "{%- if m['reasoning_content'] %}<think>\n{{ m['reasoning_content'] }}\n</think>\n{%- endif %}"
+
+
+def chat_template(*, tools: bool, thinking: bool) -> str:
+    """Give the Jinja template of a chat; `thinking`: an answer begins with `<think>`."""
+    thoughts, think = (THOUGHTS, "\n<think>") if thinking else ("", "")
+    shown, calls = (TOOLS, CALLS) if tools else ("", "")
+    message = "<|im_start|>{{ m['role'] }}\n" + thoughts + "{{ m['content'] }}" + calls + "<|im_end|>\n"
+    answer = "<|im_start|>assistant" + think + "\n"
+    return (
+        shown
+        + ("{%- for m in messages %}" + message + "{%- endfor %}")
+        + ("{%- if add_generation_prompt %}" + answer + "{%- endif %}")
+    )
 
 
 @dataclass(frozen=True)
@@ -43,8 +59,8 @@ def byte_alphabet() -> list[str]:
     return [chr(b) if b in printable else chr(next(spare)) for b in range(256)]
 
 
-def weights(size: Size, tokens: list[str]) -> dict[str, np.ndarray]:
-    """Make every tensor of the model."""
+def weights(size: Size, tokens: list[str], *, rank: bool) -> dict[str, np.ndarray]:
+    """Make every tensor of the model; `rank`: with a head of two classes, as Qwen3's rerankers have it."""
     rng = np.random.default_rng(0)
     ones = np.ones(size.dim, np.float32)
 
@@ -73,10 +89,16 @@ def weights(size: Size, tokens: list[str]) -> dict[str, np.ndarray]:
         w[f"blk.{i}.ffn_gate.weight"] = random(size.ff, size.dim)
         w[f"blk.{i}.ffn_up.weight"] = random(size.ff, size.dim)
         w[f"blk.{i}.ffn_down.weight"] = residual(size.dim, size.ff)
+        if rank:
+            w[f"blk.{i}.attn_q_norm.weight"] = w[f"blk.{i}.attn_k_norm.weight"] = ones[
+                : size.dim // size.heads
+            ]
+    if rank:
+        w["cls.output.weight"] = random(len(CLASSES), size.dim)
     return w
 
 
-def describe(w: gguf.GGUFWriter, size: Size, context: int, *, pooling: bool) -> None:
+def describe(w: gguf.GGUFWriter, size: Size, context: int, pooling: gguf.PoolingType | None) -> None:
     """Write the keys that describe the architecture."""
     w.add_name("tiny")
     w.add_context_length(context)
@@ -89,11 +111,13 @@ def describe(w: gguf.GGUFWriter, size: Size, context: int, *, pooling: bool) -> 
     w.add_rope_dimension_count(size.dim // size.heads)
     w.add_rope_freq_base(10000.0)
     w.add_file_type(gguf.LlamaFileType.ALL_F32)
-    if pooling:
-        w.add_pooling_type(gguf.PoolingType.MEAN)
+    if pooling is not None:
+        w.add_pooling_type(pooling)
+    if pooling is gguf.PoolingType.RANK:
+        w.add_classifier_output_labels(CLASSES)
 
 
-def tokenizer(w: gguf.GGUFWriter, tokens: list[str], template: str) -> None:
+def tokenizer(w: gguf.GGUFWriter, tokens: list[str], template: str | None) -> None:
     """Write the keys of the tokenizer."""
     types = [gguf.TokenType.CONTROL] * len(SPECIALS)
     types += [gguf.TokenType.NORMAL] * (len(tokens) - len(SPECIALS))
@@ -107,7 +131,8 @@ def tokenizer(w: gguf.GGUFWriter, tokens: list[str], template: str) -> None:
     w.add_eos_token_id(2)
     w.add_pad_token_id(0)
     w.add_add_bos_token(False)
-    w.add_chat_template(template)
+    if template is not None:
+        w.add_chat_template(template)
 
 
 def main() -> None:
@@ -118,15 +143,22 @@ def main() -> None:
         "--context", type=int, default=2048, help="trained context in tokens (default %(default)s)"
     )
     p.add_argument("--no-tools", action="store_true", help="a chat template that ignores tools")
+    p.add_argument(
+        "--thinking", action="store_true", help="a chat template in which an answer begins by thinking"
+    )
     p.add_argument("--embed", action="store_true", help="set mean pooling: an embedding model")
+    p.add_argument("--rerank", action="store_true", help="a reranker, with a head that ranks")
     p.add_argument("--slow", action="store_true", help="33 million weights more")
     a = p.parse_args()
     size = SLOW if a.slow else TINY
     tokens = SPECIALS + byte_alphabet() + [m.replace(" ", "") for m in MERGES]
-    w = gguf.GGUFWriter(a.out, "llama")
-    describe(w, size, a.context, pooling=a.embed)
-    tokenizer(w, tokens, CHAT if a.no_tools else TOOLS + CHAT)
-    for name, tensor in weights(size, tokens).items():
+    # of the architectures with such a head qwen3 is the one that differs least from llama
+    w = gguf.GGUFWriter(a.out, "qwen3" if a.rerank else "llama")
+    pooling = gguf.PoolingType.RANK if a.rerank else gguf.PoolingType.MEAN if a.embed else None
+    describe(w, size, a.context, pooling)
+    template = chat_template(tools=not a.no_tools, thinking=a.thinking)
+    tokenizer(w, tokens, None if a.rerank else template)
+    for name, tensor in weights(size, tokens, rank=a.rerank).items():
         w.add_tensor(name, tensor)
     w.write_header_to_file()
     w.write_kv_data_to_file()
