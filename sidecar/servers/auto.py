@@ -12,8 +12,9 @@ from typing import Final
 from sidecar.servers.ask import Ask
 from sidecar.servers.engine import Engine, OpenAi, Profile
 from sidecar.servers.listing import Listing
+from sidecar.servers.llama_cpp import LLAMA_CPP
 from sidecar.servers.ollama import Ollama
-from sidecar.servers.openai import GENERIC, INFINITY, LLAMA_CPP, LLAMA_CPP_PYTHON, LOCALAI, SGLANG, TGI
+from sidecar.servers.openai import GENERIC, INFINITY, LLAMA_CPP_PYTHON, LOCALAI, SGLANG, TGI
 from sidecar.servers.vllm import NIM, VLLM
 
 _BY_OWNER: Final = {

@@ -114,3 +114,14 @@ NOTHING_KNOWN: Final = Facts()
 def abilities(origin: Origin, **told: bool | None) -> dict[Ability, Fact[bool]]:
     """Write abilities down by their names; what is None is unknown and left out."""
     return {Ability(name): Fact(value, origin) for name, value in told.items() if value is not None}
+
+
+# Computer use, search, fetching of URLs and Anthropic's `output_format` are services of hosted models; no
+# server of local models has them (litellm, model_prices_and_context_window.json and llms/anthropic).
+HOSTED_ONLY: Final = abilities(
+    Origin.DEFAULT, computer_use=False, native_structured_output=False, url_context=False, web_search=False
+)
+# Of a model that does not chat (embedding, rerank); whether images can be embedded is another question.
+NO_CHAT: Final[Mapping[Ability, Fact[bool]]] = {
+    ability: NO for ability in Ability if ability is not Ability.EMBEDDING_IMAGE_INPUT
+}

@@ -10,7 +10,7 @@ from typing import Any, Final
 from sidecar.servers.engine import About, Profile
 from sidecar.servers.facts import UNKNOWN, Fact, Facts, Mode, Origin
 from sidecar.servers.gauges import Gauges
-from sidecar.servers.listing import Card, first_tokens, text, under
+from sidecar.servers.listing import Card, first_tokens
 
 GENERIC: Final = Profile(name="openai")
 
@@ -18,16 +18,6 @@ GENERIC: Final = Profile(name="openai")
 def _context(source: About, key: str) -> Facts:
     length = first_tokens(source, (key,))
     return Facts(context=UNKNOWN if length is None else Fact(length, Origin.ENGINE))
-
-
-# llama.cpp, tools/server/README.md. Its chat answers with --embeddings too, so its mode is not certain.
-LLAMA_CPP: Final = Profile(
-    name="llama.cpp",
-    about="/props",
-    gauges=Gauges("/metrics", ("llamacpp:requests_processing", "llamacpp:requests_deferred")),
-    version=lambda about: text(about.get("build_info")),
-    facts=lambda _card, about: _context(under(about, "default_generation_settings"), "n_ctx"),
-)
 
 
 def _sglang(_card: Card, about: About) -> Facts:

@@ -1,0 +1,24 @@
+"""The table of answers under tests/capabilities: nothing is ever said of a model that is not true."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.capabilities.table import Row, found, load
+
+ROWS = load()
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
+async def test_truth(row: Row) -> None:
+    """Of this server every fact is found as it is: yes, no, unknown, and the numbers."""
+    seen = await found(row)
+    wrong = {key: (row.expected.get(key), seen.get(key)) for key in row.expected.keys() | seen.keys()}
+    assert {key: pair for key, pair in wrong.items() if pair[0] != pair[1]} == {}
+
+
+def test_the_table_is_sound() -> None:
+    """No two rows have one name, and each names its source."""
+    names = [row.name for row in ROWS]
+    assert len(names) == len(set(names))
+    assert all(row.source for row in ROWS)
