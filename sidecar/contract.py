@@ -1,7 +1,8 @@
-"""What the webhook writes into a pod and the registrar reads from it: the one module both share.
+"""What the webhook writes into a pod and the registrar reads from it: what both share.
 
-Standard library only. The registrar owns this interface, the webhook is its client. A registrar
-lives as long as its pod, so names here are only ever added; `CONTRACT_VERSION` counts the changes.
+Standard library only, and `sidecar.patterns`, a leaf. The registrar owns this interface, the webhook is its
+client. A registrar lives as long as its pod, so names here are only ever added; `CONTRACT_VERSION` counts
+the changes.
 """
 
 from __future__ import annotations
@@ -9,9 +10,9 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import MISSING, dataclass, field, fields
+from dataclasses import MISSING, Field, dataclass, field, fields
 from enum import StrEnum
-from typing import Any, Final, Self
+from typing import Any, Final, Self, TypeVar
 
 from sidecar import patterns
 
@@ -110,6 +111,8 @@ class WhenAsleep(StrEnum):
 
 
 _compact: Final = json.JSONEncoder(separators=(",", ":")).encode
+_JSON_NAMES: Final[Mapping[type, str]] = {dict: "object", list: "list", str: "text"}
+T = TypeVar("T")
 
 
 class ContractError(ValueError):
@@ -166,30 +169,40 @@ class Override:
     litellm_params: Mapping[str, Any] = field(default_factory=dict)
 
 
+def _json(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+
+
 def _object(text: str) -> dict[str, Any]:
-    value = json.loads(text)
-    if not isinstance(value, dict):
-        raise ValueError("a JSON object is needed")
-    return value
+    return _of(dict, _json(text))
 
 
 def _objects(text: str) -> list[dict[str, Any]]:
-    value = json.loads(text)
-    if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
-        raise ValueError("a JSON list of objects is needed")
+    return [_of(dict, item) for item in _of(list, _json(text))]
+
+
+def _of(kind: type[T], value: Any) -> T:
+    if not isinstance(value, kind):
+        raise ValueError(f"found {type(value).__name__}, a JSON {_JSON_NAMES[kind]} is needed")
     return value
 
 
 def _aliases(text: str) -> tuple[Alias, ...]:
-    return tuple(Alias(str(item["name"]), item.get("model")) for item in _objects(text) if item.get("name"))
+    return tuple(
+        Alias(_of(str, item.get("name")), None if item.get("model") is None else _of(str, item["model"]))
+        for item in _objects(text)
+    )
 
 
 def _overrides(text: str) -> tuple[Override, ...]:
     return tuple(
         Override(
-            patterns.checked(str(item.get("match"))),
-            dict(item.get("model_info") or {}),
-            dict(item.get("litellm_params") or {}),
+            patterns.checked(_of(str, item.get("match"))),
+            _of(dict, item.get("model_info", {})),
+            _of(dict, item.get("litellm_params", {})),
         )
         for item in _objects(text)
     )
@@ -213,15 +226,17 @@ def _port(text: str) -> int:
     return value
 
 
-def _env(name: str, read: Callable[[str], Any], write: Callable[[Any], str] = str) -> dict[str, Any]:
-    return {"env": name, "read": read, "write": write}
+def _env(
+    name: str, read: Callable[[str], Any], write: Callable[[Any], str] = str, *, left_out: bool = False
+) -> dict[str, Any]:
+    return {"env": name, "read": read, "write": write, "left_out": left_out}
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
     """What the webhook decides for one registrar; times in seconds. Every field is one literal variable.
 
-    A field that is None or empty has no variable.
+    A field that is None or empty has no variable, nor has a choice that is `left_out` at its default.
     """
 
     cluster: str = field(metadata=_env("REGISTRAR_CLUSTER", str))
@@ -241,15 +256,17 @@ class Settings:
     exclude: str | None = field(default=None, metadata=_env("REGISTRAR_EXCLUDE", patterns.checked))
     aliases: tuple[Alias, ...] = field(default=(), metadata=_env("REGISTRAR_ALIASES", _aliases, _records))
     served_names: ServedNames = field(
-        default=ServedNames.ALL, metadata=_env("REGISTRAR_SERVED_NAMES", ServedNames)
+        default=ServedNames.ALL, metadata=_env("REGISTRAR_SERVED_NAMES", ServedNames, left_out=True)
     )
     cloud_models: CloudModels = field(
-        default=CloudModels.SKIP, metadata=_env("REGISTRAR_CLOUD_MODELS", CloudModels)
+        default=CloudModels.SKIP, metadata=_env("REGISTRAR_CLOUD_MODELS", CloudModels, left_out=True)
     )
     when_asleep: WhenAsleep = field(
-        default=WhenAsleep.BLOCK, metadata=_env("REGISTRAR_WHEN_ASLEEP", WhenAsleep)
+        default=WhenAsleep.BLOCK, metadata=_env("REGISTRAR_WHEN_ASLEEP", WhenAsleep, left_out=True)
     )
-    probing: Probing = field(default=Probing.PASSIVE, metadata=_env("REGISTRAR_PROBE", Probing))
+    probing: Probing = field(
+        default=Probing.PASSIVE, metadata=_env("REGISTRAR_PROBE", Probing, left_out=True)
+    )
     mode: str | None = field(default=None, metadata=_env("REGISTRAR_MODE", str))
     model_info: Mapping[str, Any] = field(
         default_factory=dict, metadata=_env("REGISTRAR_MODEL_INFO", _object, _compact)
@@ -273,8 +290,8 @@ class Settings:
         """Give the variables of these settings, by name."""
         return {
             env: write(value)
-            for name, env, write in _WRITTEN
-            if (value := getattr(self, name)) not in (None, (), {})
+            for name, env, write, unsaid in _WRITTEN
+            if (value := getattr(self, name)) is not unsaid and value != unsaid
         }
 
     @classmethod
@@ -299,8 +316,17 @@ class Settings:
         return cls(**found)
 
 
-# Field, variable, writer of each setting; looked up once, the webhook writes them all into every pod.
-_WRITTEN: Final = tuple((f.name, f.metadata["env"], f.metadata["write"]) for f in fields(Settings))
+def _unsaid(item: Field[Any]) -> Any:
+    """Give the value that has no variable; MISSING, which no field ever has, if every value has one."""
+    if item.default_factory is not MISSING:
+        return item.default_factory()
+    return item.default if item.default in (None, ()) or item.metadata["left_out"] else MISSING
+
+
+# Field, variable, writer, value without a variable; looked up once, the webhook writes them into every pod.
+_WRITTEN: Final = tuple(
+    (f.name, f.metadata["env"], f.metadata["write"], _unsaid(f)) for f in fields(Settings)
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,10 @@ CORE = (
 PURE = (
     *sorted((ROOT / "webhook" / "sources").glob("*.py")),
     *(ROOT / "webhook" / f"{name}.py" for name in CORE.split()),
-    *(ROOT / "sidecar" / f"{name}.py" for name in ("contract", "health", "reasons", "registration", "rows")),
+    *(
+        ROOT / "sidecar" / f"{name}.py"
+        for name in ("contract", "health", "patterns", "reasons", "registration", "rows")
+    ),
 )
 IMPURE = {
     *("asyncio", "datetime", "logging", "os", "random", "secrets"),
@@ -50,10 +53,10 @@ def test_the_registrar_imports_itself_httpx_and_the_standard_library(path: Path)
 
 
 @pytest.mark.parametrize("path", files("webhook"), ids=lambda p: str(p.relative_to(ROOT)))
-def test_the_webhook_imports_of_the_registrar_only_the_contract(path: Path) -> None:
-    """The contract is the one module that both packages share."""
+def test_the_webhook_imports_of_the_registrar_only_the_contract_and_its_leaf(path: Path) -> None:
+    """The contract, and how it holds patterns to a form, are all that both packages share."""
     shared = {name for name in imports(path) if name.split(".")[0] == "sidecar"}
-    assert all(name.startswith("sidecar.contract") for name in shared), shared
+    assert all(name.startswith(("sidecar.contract", "sidecar.patterns")) for name in shared), shared
 
 
 @pytest.mark.parametrize("path", PURE, ids=lambda p: str(p.relative_to(ROOT)))
@@ -64,10 +67,13 @@ def test_the_core_is_pure(path: Path) -> None:
     assert roots <= STANDARD | {"webhook", "sidecar"}
 
 
-def test_the_contract_imports_only_the_standard_library() -> None:
+@pytest.mark.parametrize(("name", "leaf"), [("contract", {"sidecar.patterns"}), ("patterns", set())])
+def test_the_contract_imports_only_the_standard_library_and_its_leaf(name: str, leaf: set[str]) -> None:
     """The contract can be read by anything."""
-    roots = {name.split(".")[0] for name in imports(ROOT / "sidecar" / "contract.py")}
-    assert roots <= STANDARD
+    others = {
+        found for found in imports(ROOT / "sidecar" / f"{name}.py") if found.split(".")[0] not in STANDARD
+    }
+    assert others == leaf
 
 
 def test_the_registrar_runs_without_the_webhook_and_its_libraries() -> None:

@@ -7,13 +7,17 @@ import pytest
 from sidecar.contract import (
     CONTRACT_VERSION,
     ENV_CONTRACT,
+    CloudModels,
     ContractError,
     Credentials,
     Engine,
     LogFormat,
     PodIdentity,
+    Probing,
     ReadyCheck,
+    ServedNames,
     Settings,
+    WhenAsleep,
 )
 
 SETTINGS = Settings(cluster="c1", engine=Engine.VLLM, port=8000, nonce="n0nce")
@@ -34,6 +38,17 @@ def test_the_names_of_the_variables_stay() -> None:
         "REGISTRAR_MODEL_NAME",
         "REGISTRAR_NAME_TEMPLATE",
         "REGISTRAR_PROVIDER",
+        "REGISTRAR_INCLUDE",
+        "REGISTRAR_EXCLUDE",
+        "REGISTRAR_ALIASES",
+        "REGISTRAR_SERVED_NAMES",
+        "REGISTRAR_CLOUD_MODELS",
+        "REGISTRAR_WHEN_ASLEEP",
+        "REGISTRAR_PROBE",
+        "REGISTRAR_MODE",
+        "REGISTRAR_MODEL_INFO",
+        "REGISTRAR_LITELLM_PARAMS",
+        "REGISTRAR_OVERRIDES",
         "REGISTRAR_POLL_INTERVAL",
         "REGISTRAR_PROPAGATION",
         "REGISTRAR_DRAIN_TIMEOUT",
@@ -52,6 +67,46 @@ def test_what_is_not_set_has_no_variable() -> None:
     assert "REGISTRAR_MODEL_NAME" not in written
     assert "REGISTRAR_SERVER_READY" not in written
     assert written["REGISTRAR_LOG_FORMAT"] == "text"
+
+
+def test_a_choice_at_its_default_has_no_variable() -> None:
+    """Pods whose owner says nothing of these stay as small as they were; another choice is written."""
+    quiet = {"REGISTRAR_SERVED_NAMES", "REGISTRAR_CLOUD_MODELS", "REGISTRAR_WHEN_ASLEEP", "REGISTRAR_PROBE"}
+    assert not quiet & set(SETTINGS.to_env())
+    loud = replace(
+        SETTINGS,
+        served_names=ServedNames.FIRST,
+        cloud_models=CloudModels.REGISTER,
+        when_asleep=WhenAsleep.ROUTE,
+        probing=Probing.ACTIVE,
+    )
+    assert quiet <= set(loud.to_env())
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "told"),
+    [
+        ("REGISTRAR_INCLUDE", "(a+)+$", "a repeat of what can match in several ways at position 4"),
+        ("REGISTRAR_EXCLUDE", "(", "a bracket ( that is not closed at position 0"),
+        ("REGISTRAR_SERVED_NAMES", "some", "'some' is not a valid ServedNames"),
+        ("REGISTRAR_ALIASES", "{}", "found dict, a JSON list is needed"),
+        ("REGISTRAR_ALIASES", "[1]", "found int, a JSON object is needed"),
+        ("REGISTRAR_ALIASES", '[{"name":1}]', "found int, a JSON text is needed"),
+        ("REGISTRAR_ALIASES", '[{"name":"a","model":[]}]', "found list, a JSON text is needed"),
+        ("REGISTRAR_MODEL_INFO", "[]", "found list, a JSON object is needed"),
+        ("REGISTRAR_LITELLM_PARAMS", "{", "Expecting property name"),
+        ("REGISTRAR_LITELLM_PARAMS", "[" * 100_000, "nested too deeply"),
+        ("REGISTRAR_OVERRIDES", "[{}]", "found NoneType, a JSON text is needed"),
+        ("REGISTRAR_OVERRIDES", '[{"match":"(a*)*"}]', "a repeat of what may be empty at position 4"),
+        ("REGISTRAR_OVERRIDES", '[{"match":"a","model_info":[1]}]', "found list, a JSON object is needed"),
+    ],
+)
+def test_what_an_owner_said_and_cannot_be_read(name: str, text: str, told: str) -> None:
+    """Each is a fault of its variable; no other error leaves from_env."""
+    with pytest.raises(ContractError) as caught:
+        Settings.from_env({**SETTINGS.to_env(), name: text})
+    assert str(caught.value).startswith(f"{name}=")
+    assert told in str(caught.value)
 
 
 def test_unknown_variables_are_no_error() -> None:
