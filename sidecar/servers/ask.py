@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import ssl
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Any, Final
+from typing import Any, Final, Self
 
 import httpx
 
@@ -51,15 +53,30 @@ class Ask:
     """Asks the server at `base_url` (`http://10.0.0.5:8000/prefix`), with its API key if it has one.
 
     Each request has a connection of its own: uvicorn closes idle ones after 5 s, when the next poll comes.
+    `now` gives seconds on a clock that never goes back.
     """
 
-    def __init__(self, client: httpx.AsyncClient, base_url: str, api_key: str | None) -> None:
+    def __init__(
+        self,
+        client: httpx.AsyncClient,
+        base_url: str,
+        api_key: str | None,
+        now: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._client = client
         self._base_url = base_url
+        self._timeout = _TIMEOUT
+        self.now = now
         self._headers = {"Connection": "close", "Accept": "*/*"}
         # A key that no header can hold is not sent: the server's 401 then names what is wrong.
         if api_key is not None and api_key.isascii() and api_key.isprintable():
             self._headers["Authorization"] = f"Bearer {api_key}"
+
+    def patient(self, seconds: float) -> Self:
+        """Give one that waits so long for an answer."""
+        patient = copy.copy(self)
+        patient._timeout = httpx.Timeout(seconds, connect=CONNECT_SECONDS)  # noqa: SLF001 - of this class
+        return patient
 
     async def get(self, path: str) -> Reply:
         """Give the answer, whatever its status. Raises NoAnswerError when there is none."""
@@ -87,7 +104,7 @@ class Ask:
     async def _send(self, method: str, path: str, payload: dict[str, Any] | None = None) -> Reply:
         try:
             request = self._client.build_request(
-                method, self._base_url + path, headers=self._headers, json=payload, timeout=_TIMEOUT
+                method, self._base_url + path, headers=self._headers, json=payload, timeout=self._timeout
             )
             response = await self._client.send(request, stream=True, follow_redirects=False)
             try:

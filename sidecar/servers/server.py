@@ -3,36 +3,44 @@
 from __future__ import annotations
 
 import asyncio
+import time
+from collections.abc import Awaitable, Callable
 from typing import Final
 
 import httpx
 
-from sidecar.contract import Credentials, Engine, PodIdentity, Settings
+from sidecar.contract import Credentials, Engine, PodIdentity, Probing, Settings, WhenAsleep
 from sidecar.reasons import Reason
 from sidecar.servers import auto, engine, listing, readiness
 from sidecar.servers.ask import CONNECT_SECONDS, POLL_SECONDS, Ask, NoAnswerError
 from sidecar.servers.ollama import Ollama
 from sidecar.servers.openai import GENERIC
-from sidecar.servers.shapes import Ambiguous, Answer, Observation, Refused
+from sidecar.servers.shapes import Ambiguous, Answer, Asleep, Observation, Refused
 from sidecar.servers.vllm import VLLM
 
 _LOOPBACK: Final = ("127.0.0.1", "::1")
 
 
 class ModelServer:
-    """Asks one server; never for inference.
+    """Asks one server, for nothing that makes it compute, except in `explore`.
 
-    `client` must verify certificates; its redirects and timeouts are not used. What costs extra requests
-    (engine, version, modes, context lengths) is asked once and kept until the server refuses a connection.
+    `client` must verify certificates; its redirects and timeouts are not used. `now` gives seconds on a clock
+    that never goes back. What costs extra requests (engine, version, what a model can do) is kept until the
+    server refuses a connection or is another one.
     """
 
     def __init__(
-        self, settings: Settings, identity: PodIdentity, credentials: Credentials, client: httpx.AsyncClient
+        self,
+        settings: Settings,
+        identity: PodIdentity,
+        credentials: Credentials,
+        client: httpx.AsyncClient,
+        now: Callable[[], float] = time.monotonic,
     ) -> None:
         self._settings = settings
         self._pod_ip = identity.pod_ip
         self._base_url = base_url(settings, identity)
-        self._ask = Ask(client, self._base_url, credentials.server_api_key)
+        self._ask = Ask(client, self._base_url, credentials.server_api_key, now)
         self._engine: engine.Engine | None = None
 
     @property
@@ -41,7 +49,7 @@ class ModelServer:
         return self._base_url
 
     async def observe(self) -> Observation:
-        """Look at the server once: at most 5 s, and the timeout of its copied readiness probe on top."""
+        """Look at the server once: at most 5 s, on top 1.5 s of questions and its copied readiness probe."""
         seen = await self._poll()
         if isinstance(seen, Refused) and self._settings.host is None and await self._on_loopback():
             # It may have begun to listen between the two questions, so it is asked again.
@@ -52,12 +60,26 @@ class ModelServer:
                 else again
             )
         if isinstance(seen, Refused):
-            self._engine = None
+            self.forget()
         check = self._settings.server_ready
         if isinstance(seen, Answer) and check is not None:
             failing = await readiness.failing(check, self._pod_ip)
             return seen if failing is None else Ambiguous(Reason.SERVER_NOT_READY, failing)
         return seen
+
+    async def explore(self, idle: Callable[[], Awaitable[bool]]) -> bool:
+        """Put one question that makes the server compute, if the owner allows it and one is due.
+
+        `idle` is asked just before whether nothing waits on the server. At most 64 tokens and 30 s. Tells
+        whether something new is known; the next look has it. Never raises.
+        """
+        if self._settings.probing is not Probing.ACTIVE or not isinstance(self._engine, engine.OpenAi):
+            return False
+        return await self._engine.explore(idle)
+
+    def forget(self) -> None:
+        """Forget what is kept of the server: another one listens now."""
+        self._engine = None
 
     async def in_flight(self) -> int | None:
         """Give the requests running and waiting by the engine's gauges; None when that is unknown."""
@@ -73,13 +95,19 @@ class ModelServer:
         try:
             async with asyncio.timeout(POLL_SECONDS):
                 models = await listing.fetch(self._ask)
-                if self._engine is None:
-                    self._engine = await self._identify(models)
-                return await self._engine.answer(models)
+                watched = self._engine
+                if watched is None:
+                    watched = self._engine = await self._identify(models)
+                seen = await watched.answer(models)
         except TimeoutError:
             return Ambiguous(Reason.SERVER_TIMEOUT, f"no answer within {POLL_SECONDS:g} s")
         except NoAnswerError as error:
             return error.observation
+        if not isinstance(watched, engine.OpenAi):
+            return seen
+        if self._settings.when_asleep is WhenAsleep.BLOCK and await watched.asleep():
+            return Asleep(f"{seen.engine} says that it sleeps")
+        return await watched.learn()
 
     async def _identify(self, models: listing.Listing) -> engine.Engine:
         match self._settings.engine:
