@@ -9,6 +9,7 @@ from __future__ import annotations
 from http import HTTPStatus
 from typing import Final
 
+from sidecar.contract import CloudModels
 from sidecar.servers.ask import Ask
 from sidecar.servers.engine import Engine, OpenAi, Profile
 from sidecar.servers.listing import Listing
@@ -41,7 +42,7 @@ def told_by(listing: Listing) -> Profile | None:
     return LLAMA_CPP if listing.server == "llama.cpp" else None
 
 
-async def identify(ask: Ask, listing: Listing) -> Engine:
+async def identify(ask: Ask, listing: Listing, cloud_models: CloudModels = CloudModels.SKIP) -> Engine:
     """Find out which engine answers. Raises NoAnswerError."""
     if await ask.optional("/v1/health/ready") is not None:
         return OpenAi(ask, NIM)
@@ -49,7 +50,7 @@ async def identify(ask: Ask, listing: Listing) -> Engine:
     if profile is not None:
         return OpenAi(ask, profile)
     if await _is_ollama(ask):
-        return Ollama(ask)
+        return Ollama(ask, cloud_models)
     for candidate, path, keys in _BY_ROUTE:
         if keys <= (await ask.optional(path) or {}).keys():
             return OpenAi(ask, candidate)

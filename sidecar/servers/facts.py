@@ -121,7 +121,3 @@ def abilities(origin: Origin, **told: bool | None) -> dict[Ability, Fact[bool]]:
 HOSTED_ONLY: Final = abilities(
     Origin.DEFAULT, computer_use=False, native_structured_output=False, url_context=False, web_search=False
 )
-# Of a model that does not chat (embedding, rerank); whether images can be embedded is another question.
-NO_CHAT: Final[Mapping[Ability, Fact[bool]]] = {
-    ability: NO for ability in Ability if ability is not Ability.EMBEDDING_IMAGE_INPUT
-}

@@ -1,4 +1,4 @@
-"""llama.cpp's own server, by its sources under tools/server and common, and measured (llama-server b1-0c1e570).
+"""llama.cpp's own server, by its sources (tools/server, common) and measured (llama-server b1-0c1e570).
 
 A POST wakes a server that sleeps (`--sleep-idle-seconds`), even one that is refused; GET /v1/models, /props,
 /metrics and /health do not (measured). So the state is asked for before anything is posted.
@@ -11,11 +11,10 @@ from http import HTTPStatus
 from typing import Any, Final
 from urllib.parse import quote
 
-from sidecar.servers.ask import Ask, NoAnswerError
-from sidecar.servers.engine import About, Probe, Profile
+from sidecar.servers.ask import Ask
+from sidecar.servers.engine import About, Profile
 from sidecar.servers.facts import (
     HOSTED_ONLY,
-    NO_CHAT,
     NOTHING_KNOWN,
     UNKNOWN,
     Ability,
@@ -27,57 +26,73 @@ from sidecar.servers.facts import (
 )
 from sidecar.servers.gauges import Gauges
 from sidecar.servers.listing import Card, first_tokens, text, tokens, under
+from sidecar.servers.probe import Probe
 
 _PROPS: Final = "/props"
-# A tool and no messages: refused before anything is computed (server-common.cpp, oaicompat_chat_params_parse).
+# A tool and no messages: refused before anything is computed (oaicompat_chat_params_parse).
 _TOOL: Final = {"type": "function", "function": {"name": "probe", "parameters": {"type": "object"}}}
 # Marks of the known ways to write thoughts, in whatever case: <think>, [THINK], <thought>, gpt-oss' channels,
 # reasoning_content. A template with none of them cannot set a thought apart.
 _THOUGHTS: Final = ("think", "thought", "reason", "channel")
 
+# Reasoning is not among what makes one ask again: what a template leaves open it leaves open for good.
+_TOLD: Final = frozenset({"function_calling", "system_messages", "vision", "audio_input", "video_input"})
 
-async def _asleep(ask: Ask) -> bool:
-    return (await ask.optional(_PROPS) or {}).get("is_sleeping") is True
+
+async def _asleep(ask: Ask) -> bool | None:
+    return _flag(await ask.wanted(_PROPS), "is_sleeping")
 
 
-async def _ask(ask: Ask, card: Card) -> Facts:
-    """Find out what a model can do; nothing is loaded or woken for it, so of an idle one nothing is known."""
+async def _props(ask: Ask, card: Card) -> tuple[str, Mapping[str, Any]] | None:
+    """Give the query that names a model, and its /props; None if it would have to be loaded or woken."""
     state = under(card, "status").get("value")  # only a router (several models) tells it
     if state not in (None, "loaded"):
-        return NOTHING_KNOWN
+        return None
     query = "" if state is None else f"?model={quote(card['id'], safe='')}&autoload=false"
-    try:
-        props = await ask.optional(_PROPS + query)
-        if props is None or props.get("is_sleeping") is True or "default_generation_settings" not in props:
-            return NOTHING_KNOWN
-        mode = await _mode(ask, card, query)
-        if mode is None:
-            return NOTHING_KNOWN
-        if mode is not Mode.CHAT:
-            return _not_chatting(mode, card, props)
-        jinja = await _takes_tools(ask, card, query)
-    except NoAnswerError:
-        return NOTHING_KNOWN
-    return Facts(mode=Fact(mode, Origin.PROBE), abilities=_chatting(props, takes_tools=jinja))
+    props = await ask.optional(_PROPS + query) or {}
+    if props.get("is_sleeping") is True or "default_generation_settings" not in props:
+        return None
+    return query, props
 
 
-async def _mode(ask: Ask, card: Card, query: str) -> Mode | None:
+async def _mode(ask: Ask, card: Card) -> Facts:
     """Tell the mode from routes that are switched off: these say 501, the others miss their arguments.
 
     With --embeddings and --reranking chat answers all the same; but --embeddings is there to "restrict to
     only support embedding use case; use only with dedicated embedding models" (its own help), and whoever
     starts a server that way has such a model. --reranking switches both routes on.
     """
+    known = await _props(ask, card)
+    if known is None:
+        return NOTHING_KNOWN
+    query, props = known
     nothing = {"model": card["id"]}
     embeds = await ask.post(f"/v1/embeddings{query}", nothing)
     if embeds.status == HTTPStatus.NOT_IMPLEMENTED and b"--embeddings" in embeds.body:
-        return Mode.CHAT
+        return Facts(mode=Fact(Mode.CHAT, Origin.PROBE))
     if embeds.status != HTTPStatus.BAD_REQUEST or b'"input\\"' not in embeds.body:
-        return None
+        return NOTHING_KNOWN
     ranks = await ask.post(f"/v1/rerank{query}", nothing)
-    if ranks.status == HTTPStatus.NOT_IMPLEMENTED and b"--reranking" in ranks.body:
-        return Mode.EMBEDDING
-    return Mode.RERANK if ranks.status == HTTPStatus.BAD_REQUEST and b'"query\\"' in ranks.body else None
+    if ranks.status == HTTPStatus.BAD_REQUEST and b'"query\\"' in ranks.body:
+        return Facts(mode=Fact(Mode.RERANK, Origin.PROBE))
+    if ranks.status != HTTPStatus.NOT_IMPLEMENTED or b"--reranking" not in ranks.body:
+        return NOTHING_KNOWN
+    size, sees = tokens(under(card, "meta").get("n_embd")), _flag(under(props, "modalities"), "vision")
+    return Facts(
+        mode=Fact(Mode.EMBEDDING, Origin.PROBE),
+        embedding_size=UNKNOWN if size is None else Fact(size, Origin.ENGINE),
+        # Parts that are images are taken where the model sees (server-context.cpp, handle_embeddings_impl).
+        abilities=abilities(Origin.ENGINE, embedding_image_input=sees),
+    )
+
+
+async def _able(ask: Ask, card: Card) -> Facts:
+    """Find out what a model that chats can do."""
+    known = await _props(ask, card)
+    if known is None:
+        return NOTHING_KNOWN
+    query, props = known
+    return Facts(abilities=_abilities(props, takes_tools=await _takes_tools(ask, card, query)))
 
 
 async def _takes_tools(ask: Ask, card: Card, query: str) -> bool | None:
@@ -90,19 +105,7 @@ async def _takes_tools(ask: Ask, card: Card, query: str) -> bool | None:
     return None
 
 
-def _not_chatting(mode: Mode, card: Card, props: Mapping[str, Any]) -> Facts:
-    size = tokens(under(card, "meta").get("n_embd"))
-    # /v1/embeddings takes image parts where the model sees (server-context.cpp, handle_embeddings_impl).
-    sees = under(props, "modalities").get("vision") is True and mode is Mode.EMBEDDING
-    images = Fact(sees, Origin.ENGINE)
-    return Facts(
-        mode=Fact(mode, Origin.PROBE),
-        embedding_size=Fact(size, Origin.ENGINE) if size and mode is Mode.EMBEDDING else UNKNOWN,
-        abilities={**NO_CHAT, Ability.EMBEDDING_IMAGE_INPUT: images},
-    )
-
-
-def _chatting(props: Mapping[str, Any], *, takes_tools: bool | None) -> dict[Ability, Fact[bool]]:
+def _abilities(props: Mapping[str, Any], *, takes_tools: bool | None) -> dict[Ability, Fact[bool]]:
     """Read an answer of /props.
 
     `supports_tools` only says that the template writes the tools into the prompt. Calls are read out of an
@@ -121,7 +124,6 @@ def _chatting(props: Mapping[str, Any], *, takes_tools: bool | None) -> dict[Abi
         vision=_flag(senses, "vision"),
         audio_input=_flag(senses, "audio"),
         video_input=_flag(senses, "video"),
-        embedding_image_input=False,
         reasoning=_reasons(caps, text(props.get("chat_template"))),
     )
     # A JSON schema becomes a grammar, whatever the model (tools/server/README.md, response_format).
@@ -168,17 +170,13 @@ LLAMA_CPP: Final = Profile(
     version=lambda about: text(about.get("build_info")),
     facts=_facts,
     probes=(
-        Probe(
-            frozenset(
-                {"mode", "function_calling", "system_messages", "vision", "audio_input", "video_input"}
-            ),
-            _ask,
-        ),
+        Probe(frozenset({"mode"}), _mode),
+        Probe(_TOLD, _able, modes=frozenset({Mode.CHAT})),
     ),
     defaults=Facts(
         abilities={
             **HOSTED_ONLY,
-            # Parts of a message are text, image_url, input_audio and input_video (server-common.cpp); no speech.
+            # Parts of a message are text, image_url, input_audio, input_video (server-common.cpp); no speech.
             **abilities(Origin.DEFAULT, pdf_input=False, audio_output=False),
         }
     ),

@@ -114,11 +114,11 @@ class ModelServer:
             case Engine.VLLM:
                 return engine.OpenAi(self._ask, VLLM)
             case Engine.OLLAMA:
-                return Ollama(self._ask)
+                return Ollama(self._ask, self._settings.cloud_models)
             case Engine.OPENAI:
                 return engine.OpenAi(self._ask, auto.told_by(models) or GENERIC)
             case Engine.AUTO:
-                return await auto.identify(self._ask, models)
+                return await auto.identify(self._ask, models, self._settings.cloud_models)
 
     async def _on_loopback(self) -> bool:
         port = self._settings.port

@@ -7,8 +7,8 @@ Each YAML file beside this one holds `rows`. A row:
     label: vllm | ollama | openai | auto
     like: (optional) the name of an earlier row of the file whose answers are taken over
     answers: `GET /path` (with or without its query) or `POST /path` -> {status, json | text, headers}, or a
-        list of these with `when` (all these strings are in the JSON body, written without blanks) of which the
-        first that fits counts; `*` answers every other route, which is 404 otherwise
+        list of these with `when` (all these strings are in the JSON body, written without blanks), of which
+        the first that fits counts; `*` answers every other route, which is 404 otherwise
     probe: (optional) active
     models: served id -> {mode, context, embedding_size, quantization, can: [...], cannot: [...]}; what is not
         named is unknown. `told` names further facts that the engine's API tells: an unknown there is a fault

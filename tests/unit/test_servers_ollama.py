@@ -8,8 +8,9 @@ from typing import Any
 import httpx
 import pytest
 
-from sidecar.contract import Engine
+from sidecar.contract import CloudModels, Engine
 from sidecar.reasons import Reason
+from sidecar.servers.facts import Ability, Mode
 from sidecar.servers.ollama import LOADED_EVERY
 from sidecar.servers.shapes import Ambiguous, Answer, Model
 from tests.standins.canned import Canned
@@ -35,28 +36,46 @@ def show(*able: str, num_ctx: int | None = None, trained: int = 2048, **more: An
         else {"parameters": f"num_thread    1\nnum_ctx                        {num_ctx}\n"}
     )
     info = {"general.architecture": "llama", "llama.context_length": trained, "tokenizer.ggml.tokens": None}
-    return {"modelfile": "FROM x", **lines, "model_info": info, "capabilities": list(able), **more}
+    info |= {"llama.embedding_length": 64}
+    about = {"model_info": info, "details": {"quantization_level": "Q4_K_M"}, "capabilities": list(able)}
+    return {"modelfile": "FROM x", **lines, **about, **more}
+
+
+def plain(model: Model) -> tuple[Any, ...]:
+    """Give mode, context, embedding size and quantization; None is unknown."""
+    facts = model.facts
+    return facts.mode.value, facts.context.value, facts.embedding_size.value, facts.quantization.value
+
+
+def context(model: Model) -> int | None:
+    """Give the served context length."""
+    return model.facts.context.value
 
 
 class Hub:
     """An Ollama with models: name → (digest, answer of /api/show)."""
 
-    def __init__(self, models: dict[str, tuple[str, dict[str, Any]]]) -> None:
+    def __init__(self, models: dict[str, tuple[str, dict[str, Any]]], **settings: Any) -> None:
         self.models = models
         self.loaded: list[dict[str, Any]] = []
+        self.failing: dict[str, Any] = {}
+        self.more_of_tags: dict[str, dict[str, Any]] = {}
         self.order = 1
         self.server = Canned(
             {
                 "/v1/models": lambda _: {"object": "list", "data": self._cards()},
                 "/api/version": {"version": "0.17.4"},
                 "/api/tags": lambda _: {
-                    "models": [tag(name, digest) for name, (digest, _) in self.models.items()]
+                    "models": [
+                        tag(name, digest) | self.more_of_tags.get(name, {})
+                        for name, (digest, _) in self.models.items()
+                    ]
                 },
                 "/api/ps": lambda _: {"models": self.loaded},
                 "POST /api/show": self._show,
             }
         )
-        self.watched = self.server.watched(Engine.OLLAMA)
+        self.watched = self.server.watched(Engine.OLLAMA, **settings)
 
     def _cards(self) -> list[dict[str, Any]] | None:
         self.order = -self.order
@@ -64,6 +83,8 @@ class Hub:
 
     def _show(self, request: httpx.Request) -> Any:
         name = json.loads(request.content)["model"]
+        if name in self.failing:
+            return self.failing[name]
         missing = httpx.Response(404, json={"error": f"model '{name}' not found"})
         return self.models[name][1] if name in self.models else missing
 
@@ -78,9 +99,13 @@ async def test_what_is_pulled_is_served() -> None:
     """Models come with digest, mode and served context, sorted; in flight is not told."""
     hub = Hub({TINY: ("d1", show("completion", "tools", num_ctx=1024)), EMBED: ("d2", show("embedding"))})
     seen = await hub.watched.observe()
-    embed = Model(EMBED, mode="embedding", context=2048, owner="library", digest="d2")
-    tiny = Model(TINY, mode="chat", context=1024, owner="library", digest="d1")
-    assert seen == Answer("ollama", "0.17.4", (embed, tiny), gauges=False)
+    assert isinstance(seen, Answer)
+    assert (seen.engine, seen.version, seen.gauges) == ("ollama", "0.17.4", False)
+    embed, tiny = seen.models
+    assert (embed.id, embed.owner, embed.digest) == (EMBED, "library", "d2")
+    assert plain(embed) == (Mode.EMBEDDING, 2048, 64, "Q4_K_M")
+    assert (tiny.id, tiny.owner, tiny.digest) == (TINY, "library", "d1")
+    assert plain(tiny) == (Mode.CHAT, 1024, None, "Q4_K_M")
     assert await hub.watched.in_flight() is None
 
 
@@ -117,69 +142,64 @@ async def test_pulled_and_removed_at_run_time() -> None:
 
 async def test_another_model_of_the_same_name() -> None:
     """A name whose digest changed is shown anew."""
-    hub = Hub({TINY: ("d1", show("completion", num_ctx=1024))})
+    hub = Hub({TINY: ("d1", show("completion", "tools", num_ctx=1024))})
     await hub.watched.observe()
     hub.models[TINY] = ("d9", show("embedding", num_ctx=512))
     hub.server.routes["/v1/models"] = {"data": [card(TINY, created=1795240000)]}
     model = (await hub.models_seen())[TINY]
-    assert (model.digest, model.mode, model.context) == ("d9", "embedding", 512)
+    assert model.digest == "d9"
+    assert plain(model)[:2] == (Mode.EMBEDDING, 512)
+    assert model.facts.ability(Ability.FUNCTION_CALLING).value is False
 
 
 @pytest.mark.parametrize(
-    ("num_ctx", "trained", "context"),
+    ("num_ctx", "trained", "served"),
     [(1024, 2048, 1024), (None, 2048, 2048), (None, 131072, 4096), (4096, 2048, 2048), (8192, 131072, 8192)],
 )
-async def test_context_not_loaded(num_ctx: int | None, trained: int, context: int) -> None:
+async def test_context_not_loaded(num_ctx: int | None, trained: int, served: int) -> None:
     """The served context is num_ctx, else Ollama's default of 4096, and never over the trained one."""
     hub = Hub({TINY: ("d1", show("completion", num_ctx=num_ctx, trained=trained))})
-    assert (await hub.models_seen())[TINY].context == context
+    assert context((await hub.models_seen())[TINY]) == served
 
 
 async def test_context_unknown() -> None:
     """Without anything to go by the context is not known."""
     hub = Hub({TINY: ("d1", {"capabilities": ["completion"]})})
-    assert (await hub.models_seen())[TINY].context is None
+    assert context((await hub.models_seen())[TINY]) is None
 
 
 async def test_context_once_loaded() -> None:
     """A model without num_ctx is looked for among the loaded ones about once a minute; what is seen stays."""
     hub = Hub({TINY: ("d1", show("completion", trained=131072))})
-    assert (await hub.models_seen())[TINY].context == 4096
+    assert context((await hub.models_seen())[TINY]) == 4096
     hub.loaded = [{**tag(TINY, "d1"), "context_length": 32768}]
-    contexts = [(await hub.models_seen())[TINY].context for _ in range(LOADED_EVERY)]
+    contexts = [context((await hub.models_seen())[TINY]) for _ in range(LOADED_EVERY)]
     assert contexts == [4096] * (LOADED_EVERY - 1) + [32768]
     hub.loaded = []
     calls = len(hub.server.calls)
-    assert [(await hub.models_seen())[TINY].context for _ in range(LOADED_EVERY)] == [32768] * LOADED_EVERY
+    assert [context((await hub.models_seen())[TINY]) for _ in range(LOADED_EVERY)] == [32768] * LOADED_EVERY
     assert hub.server.calls[calls:] == ["/v1/models"] * LOADED_EVERY
 
 
-@pytest.mark.parametrize(
-    ("able", "mode"),
-    [
-        (["completion", "vision"], "chat"),
-        (["completion", "embedding"], "chat"),
-        (["image"], None),
-        ([], None),
-    ],
-)
-async def test_mode(able: list[str], mode: str | None) -> None:
-    """What can complete chats; what can only embed embeds; the rest is not certain."""
-    hub = Hub({TINY: ("d1", show(*able))})
-    assert (await hub.models_seen())[TINY].mode == mode
+CLOUD = show("completion", "tools", trained=262144, remote_host="https://ollama.com:443", remote_model="big")
 
 
-async def test_older_ollama_without_capabilities() -> None:
-    """An Ollama that tells no capabilities leaves the mode unknown."""
-    hub = Hub({TINY: ("d1", {"model_info": None, "parameters": None})})
-    assert (await hub.models_seen())[TINY].mode is None
-
-
-async def test_cloud_models_are_not_served_here() -> None:
-    """A model that runs elsewhere is left out."""
-    cloud = show("completion", remote_host="https://ollama.com:443", remote_model="big")
-    hub = Hub({TINY: ("d1", show("completion")), "big:cloud": ("d2", cloud)})
+@pytest.mark.parametrize("told_by_tags", [True, False])
+async def test_cloud_models_are_not_served_here(*, told_by_tags: bool) -> None:
+    """A model that runs elsewhere is left out, and not asked about where its tag tells."""
+    hub = Hub({TINY: ("d1", show("completion")), "big:cloud": ("d2", CLOUD)})
+    if told_by_tags:
+        hub.more_of_tags = {"big:cloud": {"remote_host": "https://ollama.com:443"}}
     assert set(await hub.models_seen()) == {TINY}
+    assert hub.server.calls.count("POST /api/show") == (1 if told_by_tags else 2)
+
+
+async def test_cloud_models_that_are_wanted() -> None:
+    """With the setting they are models like others, and served with their whole context."""
+    hub = Hub({"big:cloud": ("d2", CLOUD)}, cloud_models=CloudModels.REGISTER)
+    model = (await hub.models_seen())["big:cloud"]
+    assert plain(model)[:2] == (Mode.CHAT, 262144)
+    assert model.facts.ability(Ability.FUNCTION_CALLING).value is True
 
 
 async def test_deleted_between_two_questions() -> None:
@@ -196,14 +216,59 @@ async def test_no_models() -> None:
     assert await Hub({}).watched.observe() == Answer("ollama", "0.17.4", (), gauges=False)
 
 
-async def test_a_failing_show_is_ambiguous_and_tried_again() -> None:
-    """When /api/show fails the poll is ambiguous; the next one goes on where it stopped."""
+async def test_a_failing_show_costs_the_others_nothing() -> None:
+    """When /api/show fails for one model the others are told whole; of this one only what its tag says."""
+    hub = Hub({TINY: ("d1", show("completion")), PLAIN: ("d2", show("completion"))})
+    hub.failing = {TINY: httpx.Response(500, json={"error": "x"})}
+    seen = await hub.models_seen()
+    assert plain(seen[PLAIN]) == (Mode.CHAT, 2048, None, "Q4_K_M")
+    assert plain(seen[TINY]) == (None, None, None, None)
+    assert seen[TINY].digest == "d1"
+
+
+@pytest.mark.parametrize(
+    "failure",
+    [httpx.Response(500), httpx.Response(403), httpx.Response(200, text="["), httpx.ReadTimeout("slow")],
+)
+async def test_a_failing_show_is_tried_again(failure: Any) -> None:
+    """It is asked for again at the next poll, and what it then says counts."""
     hub = Hub({TINY: ("d1", show("completion"))})
-    healthy = hub.server.routes["POST /api/show"]
-    hub.server.routes["POST /api/show"] = httpx.Response(500, json={"error": "x"})
-    assert await hub.watched.observe() == Ambiguous(Reason.SERVER_ERROR, "/api/show: HTTP 500")
-    hub.server.routes["POST /api/show"] = healthy
-    assert set(await hub.models_seen()) == {TINY}
+    hub.failing = {TINY: failure}
+    await hub.models_seen()
+    hub.failing = {}
+    assert (await hub.models_seen())[TINY].facts.mode.value is Mode.CHAT
+
+
+async def test_a_show_that_goes_on_failing_is_asked_for_less_and_less() -> None:
+    """After 1, 2, 4, 8 polls and then every 12, so that a broken model costs little."""
+    hub = Hub({TINY: ("d1", show("completion"))})
+    hub.failing = {TINY: httpx.Response(500)}
+    asked = []
+    for _ in range(40):
+        before = hub.server.calls.count("POST /api/show")
+        await hub.models_seen()
+        asked.append(hub.server.calls.count("POST /api/show") - before)
+    assert [poll for poll, count in enumerate(asked) if count] == [0, 1, 3, 7, 15, 27, 39]
+
+
+async def test_a_tag_whose_new_digest_cannot_be_shown_keeps_nothing_of_the_old() -> None:
+    """The facts of one digest are never those of another: until it is shown they are unknown."""
+    hub = Hub({TINY: ("d1", show("completion", "tools", num_ctx=1024))})
+    await hub.models_seen()
+    hub.models[TINY] = ("d9", show("embedding"))
+    hub.failing = {TINY: httpx.Response(500)}
+    hub.server.routes["/v1/models"] = {"data": [card(TINY, created=1795240000)]}
+    model = (await hub.models_seen())[TINY]
+    assert model.digest == "d9"
+    assert plain(model) == (None, None, None, None)
+    assert model.facts.ability(Ability.FUNCTION_CALLING).value is None
+
+
+async def test_loaded_models_that_cannot_be_listed_are_no_fault() -> None:
+    """When /api/ps fails the context is the one known without it."""
+    hub = Hub({TINY: ("d1", show("completion", trained=131072))})
+    hub.server.routes["/api/ps"] = httpx.Response(500)
+    assert context((await hub.models_seen())[TINY]) == 4096
 
 
 async def test_no_ollama_at_all() -> None:
