@@ -11,15 +11,17 @@ from collections.abc import Awaitable, Callable, Mapping
 from enum import StrEnum
 from typing import Any, Final, Protocol
 
+from sidecar.catalogue import Catalogue
 from sidecar.clock import Clock
-from sidecar.contract import PodIdentity, Settings
+from sidecar.contract import PodIdentity, Probing, Settings
 from sidecar.drain import Drain, Outcome, Stage
-from sidecar.health import REFUSED_APART, WAITING_POLL, Condition, Health, Roster, judge, poll_after, update
+from sidecar.health import REFUSED_APART, WAITING_POLL, Condition, Health, judge, poll_after
 from sidecar.keeper import Keeper
 from sidecar.log import Log, Word, stamp
+from sidecar.naming import row_id
 from sidecar.problems import Problems
 from sidecar.reasons import Reason
-from sidecar.registration import Row, Stored, adopted, desired_rows, is_ours, row_id
+from sidecar.registration import Stored, adopted, is_ours
 from sidecar.servers.shapes import Answer, Observation, Refused
 from sidecar.traffic import Traffic
 
@@ -55,6 +57,14 @@ class Observed(Protocol):
         """Look at it once."""
         ...
 
+    def forget(self) -> None:
+        """Ask anew for what is asked only once: it was started anew."""
+        ...
+
+    async def explore(self, idle: Callable[[], Awaitable[bool]]) -> bool:
+        """Ask one question that makes it compute, if there is one and it is `idle`; tell if it taught us."""
+        ...
+
 
 class Agent:
     """Watches the server, tells the keeper which rows are wanted, and drains when asked."""
@@ -77,7 +87,6 @@ class Agent:
         self._server = server
         self._keeper = keeper
         self._traffic = traffic
-        self._api_key = api_key
         self._problems = problems
         self._log = log
         self._clock = clock
@@ -85,9 +94,10 @@ class Agent:
         self._state = State.WAITING
         self._since = clock.today()
         self._health = Health()
-        self._answer: Answer | None = None
-        self._roster = Roster({})
-        self._rows: dict[str, Row] = {}
+        self._catalogue = Catalogue(
+            settings, identity, server.base_url, api_key=api_key, problems=problems, log=log
+        )
+        self._listening = frozenset[int]()
         self._registered_once = False
         self._look_back = asyncio.Event()
         self._look_now = asyncio.Event()
@@ -113,6 +123,8 @@ class Agent:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._unfailing(self._watch), name="watch")
             tasks.create_task(self._unfailing(self._meet_litellm), name="meet LiteLLM")
+            if self._settings.probing is Probing.ACTIVE:
+                tasks.create_task(self._unfailing(self._explore), name="explore")
 
     def ready(self) -> bool:
         """Tell whether the pod may count as ready: registered once, or waited for long enough."""
@@ -120,7 +132,7 @@ class Agent:
 
     def status(self) -> Mapping[str, Any]:
         """Give what `/status` shows."""
-        last, answer = self._problems.last, self._answer
+        last, answer = self._problems.last, self._catalogue.answer
         return {
             "state": self._state,
             "since": stamp(self._since),
@@ -128,7 +140,7 @@ class Agent:
             "server": self._server.base_url,
             "engine": answer.engine if answer else None,
             "version": answer.version if answer else None,
-            "models": [model.id for model in answer.models] if answer else [],
+            "models": self._catalogue.status(),
             "rows": [
                 {"id": entry.id, "model_name": entry.name, "model": entry.served, "state": entry.state}
                 for entry in self._keeper.entries
@@ -182,6 +194,7 @@ class Agent:
 
     async def _watch(self) -> None:
         while True:
+            self._notice_restart()
             seen = await self._server.observe()
             now = self._clock.now()
             self._note(seen, now)
@@ -189,53 +202,55 @@ class Agent:
             self._look_now.clear()
             await self._clock.wait(self._look_now, self._until_next_look())
 
+    def _notice_restart(self) -> None:
+        """Let the server be asked anew if another one listens: a quick restart refuses nobody."""
+        listening = self._traffic.listening()
+        if listening and self._listening and listening.isdisjoint(self._listening):
+            self._server.forget()
+            self._log.event(Word.FOUND, "The server was started anew; what it can do is asked again")
+        self._listening = listening or self._listening
+
+    async def _explore(self) -> None:
+        """Find out, question by question, what only computing tells; never while a drain counts requests."""
+        while True:
+            await self._clock.sleep(self._settings.poll_interval)
+            well = self._health.condition is Condition.WELL
+            if well and self._state not in _ENDING and await self._server.explore(self._idle):
+                self._look_now.set()
+
+    async def _idle(self) -> bool:
+        return self._state not in _ENDING and (await self._traffic.look()).in_flight == 0
+
     def _until_next_look(self) -> float:
         if self._state is State.DRAINED:
             return WAITING_POLL
         if self._state is State.DRAINING:
             return REFUSED_APART
-        return poll_after(self._health, serving=bool(self._rows), poll_interval=self._settings.poll_interval)
+        return poll_after(
+            self._health, serving=not self._catalogue.empty, poll_interval=self._settings.poll_interval
+        )
 
     def _note(self, seen: Observation, now: float) -> None:
-        self._health = judge(self._health, seen, now, had_models=bool(self._rows))
+        self._health = judge(self._health, seen, now, had_models=not self._catalogue.empty)
         answer = seen if isinstance(seen, Answer) and self._health.condition is Condition.WELL else None
         if self._state in _ENDING:
             self._gone_since_drain |= isinstance(seen, Refused) or self._another_listens()
             if not self._lives_on(answer, now):
                 return
             self._return_to_service()
-        self._roster = update(self._roster, answer)
-        if answer is not None:
-            self._take(answer)
-        self._rows = {served: row for served, row in self._rows.items() if served in self._roster}
+        self._catalogue.take(answer, waited=now - self._waits_since)
         self._speak(now)
-        self._keeper.want(self._rows.values(), blocked=self._health.condition is Condition.ILL)
-        if self._health.condition is Condition.ILL:
+        ill = self._health.condition is Condition.ILL
+        self._keeper.want(self._catalogue.rows, blocked=ill)
+        if ill:
             self._look_back.set()
         self.review()
-
-    def _take(self, answer: Answer) -> None:
-        rows = desired_rows(
-            answer, self._server.base_url, self._settings, self._identity, api_key=self._api_key
-        )
-        self._rows |= {row.served: row for row in rows}
-        if answer.models and not _same(answer, self._answer):
-            self._log.event(
-                Word.FOUND,
-                "The server answers",
-                engine=answer.engine,
-                version=answer.version,
-                models=[model.id for model in answer.models],
-                url=self._server.base_url,
-                waited=None if self._answer else self._clock.now() - self._waits_since,
-            )
-            self._answer = answer
 
     def _speak(self, now: float) -> None:
         reason = self._health.reason
         if reason is None:
             self._problems.clear(SERVER, quiet=self._state is not State.SERVING)
-        elif self._rows:
+        elif self._catalogue.rows:
             self._problems.say(SERVER, reason, self._health.detail)
         else:
             waited = now - self._waits_since
@@ -264,13 +279,15 @@ class Agent:
             names = [entry.name for entry in entries if entry.state == "registered"]
             self._log.event(
                 Word.SERVING,
-                f"{len(names)} of {len(self._rows)} models are routable through LiteLLM",
+                f"{len(names)} of {len(self._catalogue.rows)} models are routable through LiteLLM",
                 names=names,
             )
         elif state is State.BLOCKED:
+            asleep = self._health.reason is Reason.SERVER_ASLEEP
             self._log.event(
                 Word.BLOCKED,
-                "The server is not well; LiteLLM is told to send it nothing until it is",
+                f"The server {'sleeps' if asleep else 'is not well'}; LiteLLM is told to send it nothing "
+                f"until it {'wakes' if asleep else 'is'}",
                 reason=self._health.reason,
                 detail=self._health.detail,
                 rows=len(entries),
@@ -281,18 +298,13 @@ class Agent:
 
     def _adopt(self, table: tuple[Stored, ...]) -> None:
         """Take care of rows of this very pod that an earlier life of this registrar left behind."""
-        settings, identity = self._settings, self._identity
         known = {entry.id for entry in self._keeper.entries}
         for stored in table:
             if stored.id in known:
                 continue
-            row = adopted(stored)
-            same_id = row_id(settings.cluster, identity.namespace, identity.pod_uid, row.served) == row.id
-            keep = same_id and self._state not in _ENDING
+            ending = self._state in _ENDING
+            row, keep = (adopted(stored), False) if ending else self._catalogue.adopt(stored)
             self._keeper.adopt(row, keep=keep)
-            if keep:
-                self._rows.setdefault(row.served, row)
-                self._roster = Roster({**self._roster.missing, row.served: 0})
 
     async def _run_drain(self, why: str) -> Outcome:
         self._drain_began = self._clock.now()
@@ -309,7 +321,6 @@ class Agent:
             log=self._log,
             clock=self._clock,
         )
-        self._rows, self._roster = {}, Roster({})
         try:
             return await self._drain.run(why)
         except Exception as error:  # noqa: BLE001 - the hook must be answered, or the pod hangs
@@ -343,7 +354,8 @@ class Agent:
         return self._gone_since_drain or now - self._drain_began >= self._settings.grace_period
 
     def _return_to_service(self) -> None:
-        self._draining = self._drain = self._answer = None
+        self._draining = self._drain = None
+        self._catalogue.forget()
         self._waits_since = self._clock.now()
         self._enter(State.WAITING)
         self._problems.clear("drain", quiet=True)
@@ -352,10 +364,3 @@ class Agent:
             "The pod lives on and its server answers again; its models are registered anew",
             after=self._clock.now() - self._drain_began,
         )
-
-
-def _same(one: Answer, other: Answer | None) -> bool:
-    if other is None:
-        return False
-    ids = [model.id for model in one.models], [model.id for model in other.models]
-    return (one.engine, one.version) == (other.engine, other.version) and ids[0] == ids[1]

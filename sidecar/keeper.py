@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Final
 
 from sidecar.clock import Clock
-from sidecar.litellm import Absent, Failed, LiteLLM
+from sidecar.entry import Entry
+from sidecar.litellm import Absent, Failed, LiteLLM, Outcome
 from sidecar.log import Log, Word
 from sidecar.problems import Problems
 from sidecar.reasons import Reason
@@ -24,13 +25,14 @@ from sidecar.rows import (
     after_saved,
     after_write,
     as_seen,
-    next_step,
     request,
 )
 
 AT_ONCE: Final = 4
 CHECK_EVERY: Final = 60.0
 CHECK_JITTER: Final = 15.0
+# Every so many looks one is at all rows of the name; each one while some of them starve.
+LOOK_AROUND_EVERY: Final = 10
 BACKOFF_FIRST: Final = 0.25
 BACKOFF_MOST: Final = 30.0
 DELETE_AGAIN_AFTER: Final = 5.0
@@ -48,45 +50,6 @@ _OVER_BY_READING: Final = frozenset(
 )
 _ALL: Final = ("row",)
 _OF_ONE_ROW: Final = frozenset({Reason.LITELLM_NOT_LIVE, Reason.LITELLM_REFUSED_ROW})
-
-
-@dataclass(slots=True, eq=False)
-class Entry:
-    """One row in our care.
-
-    `begun` is when it was first wanted, `sent` whether a creation was sent that may have succeeded, `shown`
-    whether the log says that it is there, `differs` what a look at it found other than it should be.
-    """
-
-    id: str
-    name: str
-    served: str
-    wish: Wish
-    begun: float
-    known: Known = field(default_factory=Known)
-    failures: int = 0
-    sent: bool = False
-    shown: bool = False
-    differs: tuple[str, ...] = ()
-    wake: asyncio.Event = field(default_factory=asyncio.Event)
-
-    @property
-    def registered(self) -> bool:
-        """Whether the row is wanted and was there when last heard of."""
-        return self.shown and self.wish.row is not None
-
-    @property
-    def state(self) -> str:
-        """Give one word for `/status`."""
-        if self.wish.row is None:
-            return "removing"
-        if self.known.presence is not Presence.THERE:
-            return "pending"
-        if not self.known.live:
-            return "not_live"
-        if self.known.foreign_block:
-            return "blocked_by_someone_else"
-        return "blocked" if self.known.blocked else "registered"
 
 
 class Keeper:
@@ -156,7 +119,7 @@ class Keeper:
     def settled(self) -> bool:
         """Tell whether every wish is fulfilled or was at least tried."""
         return all(
-            entry.failures > 0 or next_step(entry.wish, entry.known, can_block=self._can_block) is Step.NONE
+            entry.failures > 0 or entry.step(can_block=self._can_block) is Step.NONE
             for entry in self._entries.values()
         )
 
@@ -207,7 +170,7 @@ class Keeper:
         """Bring one row to its wish and hold it there; ends when the row is gone as wished."""
         while True:
             entry.wake.clear()
-            step = next_step(entry.wish, entry.known, can_block=self._can_block)
+            step = entry.step(can_block=self._can_block)
             if step is Step.NONE and entry.wish.row is None:
                 break
             try:
@@ -220,6 +183,7 @@ class Keeper:
                 await self._clock.wait(entry.wake, wait)
         del self._entries[entry.id], self._tasks[entry.id]
         self._problems.clear(entry.id, quiet=True)
+        self._problems.clear(_odds(entry), quiet=True)
         self._log.event(Word.REMOVED, "The model is no longer in LiteLLM", name=entry.name, id=entry.id)
         self._changed()
 
@@ -227,11 +191,11 @@ class Keeper:
         """Wait until the wish changes, or look after the row when its minute is over."""
         if await self._clock.wait(entry.wake, CHECK_EVERY + CHECK_JITTER * self._random()):
             return 0
-        row = entry.wish.row
+        row = entry.row
         if row is None or not row.whole:
             return 0
         async with self._slots:
-            seen = await self._api.read(entry.id)
+            seen = await self._look(entry)
         if isinstance(seen, Failed):
             self._problems.say(LITELLM, seen.reason, seen.detail)
             return 0
@@ -242,11 +206,43 @@ class Keeper:
             entry.known = replace(entry.known, presence=Presence.UNSURE)
         return 0
 
+    async def _look(self, entry: Entry) -> Outcome:
+        """Look a row up, now and then with all the rows of its name."""
+        entry.looks += 1
+        if entry.odds is None and entry.looks % LOOK_AROUND_EVERY:
+            return await self._api.read(entry.id)
+        found = await self._look_around(entry)
+        # Of a large group not every row is shown.
+        return await self._api.read(entry.id) if found is None else found
+
+    async def _look_around(self, entry: Entry) -> Stored | Failed | None:
+        """Look at the rows of a row's name, and say it if some of them starve; gives the row itself."""
+        group = await self._api.named(entry.name)
+        if isinstance(group, Failed):
+            return group
+        own, odds = entry.meet(group), entry.odds
+        if odds is None:
+            self._problems.clear(_odds(entry), name=entry.name)
+        else:
+            self._problems.say(
+                _odds(entry),
+                Reason.SIBLINGS_DISAGREE,
+                name=entry.name,
+                key=odds.key,
+                lacking=odds.lacking,
+                rows=odds.rows,
+            )
+        return own
+
     async def _take(self, entry: Entry) -> float:
         """Make the one call that is needed; give the seconds to wait before the next."""
         async with self._slots:
-            step = next_step(entry.wish, entry.known, can_block=self._can_block)
-            row = entry.wish.row
+            if not entry.met and entry.row is not None and entry.row.whole:
+                seen = await self._look_around(entry)
+                # What cannot be looked at must not keep a model out of LiteLLM.
+                if isinstance(seen, Stored) and entry.known.presence is Presence.NEW:
+                    entry.known = replace(entry.known, presence=Presence.UNSURE)
+            step, row = entry.step(can_block=self._can_block), entry.row
             if step is Step.NONE:
                 return 0
             if row is None:
@@ -354,3 +350,8 @@ class Keeper:
         """Wait longer from failure to failure, never in step with other pods."""
         most = min(BACKOFF_MOST, BACKOFF_FIRST * 2.0 ** min(failures - 1, 16))
         return most * (0.5 + 0.5 * self._random())
+
+
+def _odds(entry: Entry) -> str:
+    """Name what the rows of a row's name have against each other, as a subject of problems."""
+    return f"{entry.id} siblings"

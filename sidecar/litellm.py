@@ -23,6 +23,8 @@ _WRITE_SECONDS: Final = 30.0
 # /model/delete took over 30 s under 60 requests a second.
 _DELETE_SECONDS: Final = 60.0
 _PAGE: Final = 200
+# Rows of one name that are looked at: each is about 6 kB in the answer.
+_GROUP: Final = 50
 # A table of more rows than these pages hold is not LiteLLM's.
 _MAX_PAGES: Final = 1000
 # Errors before a request left: LiteLLM has seen nothing of it.
@@ -136,6 +138,11 @@ class LiteLLM:
         if isinstance(rows, Failed):
             return rows
         return next((row for row in rows if row.id == row_id), Absent())
+
+    async def named(self, name: str) -> tuple[Stored, ...] | Failed:
+        """Look up the rows of a name in this replica's memory, which may be 30 s old; at most 50 of them."""
+        query = {"model": name, "size": str(_GROUP)}
+        return _rows(await self._ask("GET", "/v2/model/info", query=query, seconds=_READ_SECONDS))
 
     async def table(self, keep: Callable[[Stored], bool]) -> tuple[Stored, ...] | Failed:
         """Read all rows, page by page, and give those to `keep`: the whole table would not fit our memory."""

@@ -51,6 +51,18 @@ class Reason(StrEnum):
         "The server sleeps; with litellm-registrar.io/when-asleep=route LiteLLM goes on sending to it",
     )
     NO_MODELS = "no_models", "The server serves no model"
+    ALL_LEFT_OUT = (
+        "all_left_out",
+        "None of the server's models is to be registered: see litellm-registrar.io/include and exclude",
+    )
+    ALIAS_WITHOUT_MODEL = (
+        "alias_without_model",
+        "An alias names a model that the server does not serve, or that include and exclude leave out",
+    )
+    ALIAS_AMBIGUOUS = (
+        "alias_ambiguous",
+        "An alias does not say which model it is for, and the server has several",
+    )
 
     # LiteLLM's admin API.
     LITELLM_NO_SECRET = (
@@ -88,6 +100,11 @@ class Reason(StrEnum):
     BLOCKED_BY_SOMEONE_ELSE = (
         "blocked_by_someone_else",
         "Someone has blocked this row in LiteLLM; the registrar leaves it so",
+    )
+
+    SIBLINGS_DISAGREE = (
+        "siblings_disagree",
+        "LiteLLM sends nothing to the rows of this name that lack this key, since others have it",
     )
 
     # The registrar itself.

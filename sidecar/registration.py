@@ -1,40 +1,35 @@
-"""From a model to its row in LiteLLM: ids, names, provider prefixes, every key explicit. Pure.
-
-LiteLLM fills a capability that is absent or null from the last row with the same `litellm_params.model`,
-even after that row is deleted (measured on LiteLLM 1.106), so nothing is left out: what is not known is sent
-as false and named in `model_info.registrar.unknown`.
-"""
+"""From a model to its row in LiteLLM: provider prefix, every key explicit, who owns it. Pure."""
 
 from __future__ import annotations
 
-import hashlib
-import json
-import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from sidecar.contract import PodIdentity, Settings
-from sidecar.servers.facts import Ability, Facts, Mode
-from sidecar.servers.shapes import Answer, Model
+from sidecar.description import described, overridden, owners_word
+from sidecar.naming import Named, naming, row_id
+from sidecar.servers.shapes import Answer
+from sidecar.siblings import DEFAULT_WEIGHT, WEIGHT
 
 OWNER_KEY: Final = "registrar"
 MARK: Final = "blocked_by"
 MARKED_BY_US: Final = "registrar"
 
-# Ollama by `openai/`: LiteLLM never cools down a dead `ollama_chat/` deployment.
-_PROVIDERS: Final[Mapping[str, str]] = {"ollama": "openai"}
+# For every engine and every mode (docs/adr/0006).
 _DEFAULT_PROVIDER: Final = "hosted_vllm"
 # These providers add Ollama's own paths to `api_base` themselves.
 _WITHOUT_V1: Final = frozenset({"ollama", "ollama_chat"})
-# `openai/` without any key takes OPENAI_API_KEY of the proxy and sends it to the server.
+# Without a key LiteLLM sends one of its own environment to the server (OPENAI_API_KEY, HOSTED_VLLM_API_KEY).
 NO_KEY: Final = "none"
-_PLACEHOLDER: Final = re.compile(r"\{(\w+)\}")
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """What LiteLLM shall hold for one served model; `info` is without the ownership block, `owner`."""
+    """What LiteLLM shall hold for one name of a served model; `info` is without the ownership block, `owner`.
+
+    `our_weight` says that the weight in `params` is the registrar's default, not the owner's.
+    """
 
     id: str
     served: str
@@ -42,11 +37,19 @@ class Row:
     params: Mapping[str, Any] = field(repr=False)
     info: Mapping[str, Any] = field(repr=False)
     owner: Mapping[str, Any] = field(repr=False)
+    our_weight: bool = False
 
     @property
     def whole(self) -> bool:
         """Whether the row could be made of this: one found in LiteLLM (`adopted`) could not."""
         return bool(self.params)
+
+    def without_our_weight(self) -> Row:
+        """Give the row without the registrar's default weight; the owner's stays."""
+        if not self.our_weight:
+            return self
+        params = {key: value for key, value in self.params.items() if key != WEIGHT}
+        return replace(self, params=params, our_weight=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,40 +69,12 @@ class Stored:
         return owner if isinstance(owner, dict) else {}
 
 
-def row_id(cluster: str, namespace: str, pod_uid: str, model: str, generation: int = 0) -> str:
-    """Give the id of a row: the same for the same model of the same pod, whoever asks and whenever.
-
-    The parts are put together as a JSON list, so that no two lists of parts give the same text.
-    """
-    parts = json.dumps([cluster, namespace, pod_uid, model, generation], separators=(",", ":"))
-    return f"registrar-{hashlib.sha256(parts.encode()).hexdigest()[:32]}"
-
-
-def public_names(answer: Answer, settings: Settings, identity: PodIdentity) -> dict[str, str]:
-    """Give each served model its name in LiteLLM.
-
-    `model_name` renames the one base model there is; adapters (which have a parent) keep their own names, and
-    where there are several base models it renames none. A placeholder nobody knows stays as it is.
-    """
-    bases = [model.id for model in answer.models if model.parent is None]
-    renamed = {bases[0]: settings.model_name} if len(bases) == 1 and settings.model_name else {}
-    known = {"namespace": identity.namespace, "pod": identity.pod, "engine": answer.engine}
-
-    def name(model: Model) -> str:
-        values = {**known, "model": renamed.get(model.id, model.id)}
-        # In one pass: a model called "{pod}" keeps its name.
-        return _PLACEHOLDER.sub(lambda found: values.get(found[1], found[0]), settings.name_template)
-
-    return {model.id: name(model) or model.id for model in answer.models}
-
-
 def desired_rows(
     answer: Answer, base_url: str, settings: Settings, identity: PodIdentity, *, api_key: str | None
 ) -> tuple[Row, ...]:
-    """Give the rows an answering server shall have, in the order of its models."""
-    provider = settings.provider or _PROVIDERS.get(answer.engine, _DEFAULT_PROVIDER)
-    names = public_names(answer, settings, identity)
-    params = {
+    """Give the rows an answering server shall have: its models' own names in their order, then aliases."""
+    provider = settings.provider or _DEFAULT_PROVIDER
+    own_params = {
         "api_base": base_url if provider in _WITHOUT_V1 else f"{base_url}/v1",
         "api_key": api_key or NO_KEY,
         # With closed connections the open ones are exactly what is in flight, where the engine does not tell.
@@ -115,30 +90,35 @@ def desired_rows(
         "version": answer.version or "",
     }
 
-    def row(model: Model) -> Row:
-        key = row_id(settings.cluster, identity.namespace, identity.pod_uid, model.id)
-        known, unknown = _facts(model.facts)
-        owner = {**pod, "model": model.id, "owner": model.owner or "", "unknown": unknown}
-        own = {"model": f"{provider}/{model.id}", **params}
-        return Row(key, model.id, names[model.id], own, {"id": key, **known}, owner)
+    def row(named: Named) -> Row:
+        model = named.model
+        word = owners_word(model.id, settings)
+        facts = overridden(model.facts, word)
+        info, unknown = described(facts)
+        found = {"quantization": facts.quantization.value, "digest": model.digest, "alias": named.alias}
+        key = row_id(settings.cluster, identity.namespace, identity.pod_uid, model.id, alias=named.alias)
+        return Row(
+            id=key,
+            served=model.id,
+            name=named.name,
+            params={
+                WEIGHT: DEFAULT_WEIGHT,
+                **word.params,
+                "model": f"{provider}/{model.id}",
+                **own_params,
+            },
+            info={**info, **word.info, "id": key},
+            owner={
+                **pod,
+                "model": model.id,
+                "owner": model.owner or "",
+                **{name: value for name, value in found.items() if value is not None},
+                "unknown": sorted(set(unknown) - word.info.keys()),
+            },
+            our_weight=WEIGHT not in word.params,
+        )
 
-    return tuple(row(model) for model in answer.models)
-
-
-def _facts(facts: Facts) -> tuple[dict[str, Any], list[str]]:
-    """Give the keys of model_info that describe a model, and the names of those that are only a guess."""
-    known: dict[str, Any] = {"mode": facts.mode.value or Mode.CHAT}
-    unknown = [] if facts.mode.known else ["mode"]
-    for ability in Ability:
-        fact = facts.ability(ability)
-        known[f"supports_{ability}"] = fact.value is True
-        if not fact.known:
-            unknown.append(f"supports_{ability}")
-    if facts.context.known:
-        known |= {"max_tokens": facts.context.value, "max_input_tokens": facts.context.value}
-    else:
-        unknown.append("max_input_tokens")
-    return known, sorted(unknown)
+    return tuple(row(named) for named in naming(answer.models, answer.engine, settings, identity).named)
 
 
 def owner_block(row: Row, *, marked: bool) -> dict[str, Any]:
@@ -159,19 +139,28 @@ def body(row: Row, *, owner: Mapping[str, Any] | None, blocked: bool | None) -> 
 def drift(row: Row, stored: Stored) -> tuple[str, ...]:
     """Name the keys of ours that are stored differently.
 
-    LiteLLM never shows `api_key` and may leave out other parameters, so an absent parameter is no drift; it
-    adds keys of its own, which are none of our business. The mark of a block is no drift either.
+    LiteLLM never shows `api_key` and may leave out other parameters, so an absent parameter is no drift; keys
+    that it or others add are none of our business, also inside a value of ours. The mark of a block is no
+    drift either.
     """
     differing = ["model_name"] if stored.name != row.name else []
     differing += [
         f"litellm_params.{key}"
         for key, value in row.params.items()
-        if key != "api_key" and stored.params.get(key, value) != value
+        if key != "api_key" and not _holds(stored.params.get(key, value), value)
     ]
-    differing += [f"model_info.{key}" for key, value in row.info.items() if stored.info.get(key) != value]
+    differing += [
+        f"model_info.{key}" for key, value in row.info.items() if not _holds(stored.info.get(key), value)
+    ]
     if {key: value for key, value in stored.owner.items() if key != MARK} != row.owner:
         differing.append(f"model_info.{OWNER_KEY}")
     return tuple(differing)
+
+
+def _holds(found: object, wanted: object) -> bool:
+    if isinstance(found, dict) and isinstance(wanted, dict):
+        return all(key in found and _holds(found[key], value) for key, value in wanted.items())
+    return found == wanted
 
 
 def is_ours(stored: Stored, settings: Settings, identity: PodIdentity) -> bool:
@@ -183,5 +172,17 @@ def is_ours(stored: Stored, settings: Settings, identity: PodIdentity) -> bool:
 def adopted(stored: Stored) -> Row:
     """Take over a row this pod wrote in an earlier life; only its block and its end are in our hands."""
     owner = {key: value for key, value in stored.owner.items() if key != MARK}
-    served = str(owner.get("model", ""))
-    return Row(stored.id, served, stored.name, {}, {"id": stored.id}, owner)
+    return Row(stored.id, str(owner.get("model", "")), stored.name, {}, {"id": stored.id}, owner)
+
+
+def left_over(row: Row, settings: Settings, identity: PodIdentity) -> bool:
+    """Tell whether an adopted row has another id than it would get today."""
+    alias = row.owner.get("alias")
+    key = row_id(
+        settings.cluster,
+        identity.namespace,
+        identity.pod_uid,
+        row.served,
+        alias=alias if isinstance(alias, str) else None,
+    )
+    return key != row.id

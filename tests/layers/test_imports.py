@@ -16,6 +16,7 @@ CORE = (
     "annotations candidates container detect handlers inject patch pods ports quantity readiness reasons "
     "review values workload"
 )
+REGISTRARS_CORE = "contract description health naming reasons registration rows siblings telling"
 PURE = (
     *sorted((ROOT / "webhook" / "sources").glob("*.py")),
     *(ROOT / "webhook" / f"{name}.py" for name in CORE.split()),

@@ -5,7 +5,7 @@ import re
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from sidecar.registration import row_id
+from sidecar.naming import row_id
 
 PARTS = st.tuples(st.text(), st.text(), st.text(), st.text(), st.integers(0, 5))
 

@@ -65,7 +65,7 @@ class Table:
         body = json.loads(request.content) if request.content else {}
         name = _NAMES.get(request.url.path, "settle")
         if name == "read" and "modelId" not in request.url.params:
-            name = "table"
+            name = "named" if "model" in request.url.params else "table"
         self.calls[name] += 1
         self.bodies.append((name, body))
         if (broken := _trip(self.faults, request)) is not None:
@@ -122,7 +122,11 @@ class Table:
     def _info(self, query: dict[str, str]) -> httpx.Response:
         if not self.database:
             raise answers.database_unreachable()
-        rows = [_shown(row) for key, row in self.rows.items() if query.get("modelId", key) == key]
+        rows = [
+            _shown(row)
+            for key, row in self.rows.items()
+            if query.get("modelId", key) == key and query.get("model", row["model_name"]) == row["model_name"]
+        ]
         size, page = int(query["size"]), int(query.get("page", 1))
         shown = rows[(page - 1) * size : page * size]
         return httpx.Response(

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Awaitable, Callable, Collection
 
+from sidecar.servers.facts import Fact, Facts, Origin
 from sidecar.servers.shapes import Answer, Model, Observation, Refused
 from sidecar.sockets import SocketSample
 
@@ -12,11 +13,15 @@ REFUSED = Refused("/v1/models: connection refused")
 
 def serving(*models: str, engine: str = "vllm") -> Answer:
     """Give the answer of a server with these models."""
-    return Answer(engine, "0.32.0", tuple(Model(model, context=1024) for model in models), gauges=True)
+    facts = Facts(context=Fact(1024, Origin.ENGINE))
+    return Answer(engine, "0.32.0", tuple(Model(model, facts=facts) for model in models), gauges=True)
 
 
 class ScriptedServer:
-    """`seen` is what a look at it gives, `gauge` what its own gauges say."""
+    """`seen` is what a look at it gives, `gauge` what its own gauges say.
+
+    `lessons` is what it gives after each question that makes it compute; `forgotten` counts.
+    """
 
     base_url = "http://10.0.0.5:8000"
 
@@ -24,11 +29,24 @@ class ScriptedServer:
         self.seen = seen
         self.gauge = gauge
         self.looks = 0
+        self.forgotten = 0
+        self.lessons: list[Observation] = []
 
     async def observe(self) -> Observation:
         """Look once."""
         self.looks += 1
         return self.seen
+
+    def forget(self) -> None:
+        """Take note."""
+        self.forgotten += 1
+
+    async def explore(self, idle: Callable[[], Awaitable[bool]]) -> bool:
+        """Learn the next lesson if nothing is in flight."""
+        if not self.lessons or not await idle():
+            return False
+        self.seen = self.lessons.pop(0)
+        return True
 
     async def in_flight(self) -> int | None:
         """Give the gauges."""

@@ -16,9 +16,9 @@ from sidecar.ending import LAST_TRY_SECONDS, Ending
 from sidecar.keeper import CHECK_EVERY, CHECK_JITTER, Keeper
 from sidecar.litellm import LiteLLM
 from sidecar.log import Log
+from sidecar.naming import row_id
 from sidecar.problems import Problems
 from sidecar.reasons import Reason
-from sidecar.registration import row_id
 from sidecar.servers.shapes import Ambiguous
 from sidecar.sockets import SocketSample
 from sidecar.traffic import Traffic
@@ -159,8 +159,9 @@ async def test_a_ready_server_is_registered_without_delay(pod: Pod) -> None:
     assert pod.table.calls["create"] == 1
     assert pod.state() is State.SERVING
     assert pod.agent.ready()
-    assert pod.words() == ["WAITING", "FOUND", "REGISTERED", "SERVING"]
+    assert pod.words() == ["WAITING", "FOUND", "FOUND", "REGISTERED", "SERVING"]
     assert pod.said("engine=vllm version=0.32.0 models=m") == 1
+    assert pod.said("FOUND      A model is served. model=m context=1024(engine) unknown=mode,") == 1
     assert pod.said("1 of 1 models are routable") == 1
 
 
@@ -403,7 +404,7 @@ async def test_it_serves_again_when_only_the_server_was_restarted(pod: Pod) -> N
     await pod.serve()
     assert pod.names() == {"m"}
     assert pod.said("The pod lives on") == 1
-    assert "waited=0" in next(line for line in reversed(pod.lines) if " FOUND " in line)
+    assert "waited=0" in next(line for line in reversed(pod.lines) if "The server answers" in line)
 
 
 async def test_a_server_restarted_between_two_looks_serves_again(pod: Pod) -> None:
@@ -666,13 +667,13 @@ async def test_a_leftover_under_another_id_is_removed(cluster: Cluster) -> None:
 
 
 async def test_steady_state_is_one_small_call_a_minute(pod: Pod) -> None:
-    """An hour of serving one model: at most one GET a minute, nothing else."""
+    """An hour of serving one model: at most one GET a minute, by id or by name, nothing else."""
     await pod.serve()
     await pod.clock.advance(1)
     pod.table.calls.clear()
     await pod.clock.advance(3600)
-    assert set(pod.table.calls) == {"read"}
-    assert 3600 / (CHECK_EVERY + CHECK_JITTER) - 1 <= pod.table.calls["read"] <= 60
+    assert set(pod.table.calls) == {"read", "named"}
+    assert 3600 / (CHECK_EVERY + CHECK_JITTER) - 1 <= pod.table.calls.total() <= 60
 
 
 async def test_no_line_is_written_while_nothing_changes(pod: Pod) -> None:
@@ -704,6 +705,9 @@ async def test_status_tells_it_all(pod: Pod) -> None:
     await pod.clock.advance(3)
     await pod.serve()
     status = json.loads(json.dumps(pod.agent.status()))
+    facts = status["models"].pop("m")
+    assert facts["context"] == {"value": 1024, "origin": "engine"}
+    assert facts["supports_vision"] == {"value": None, "origin": None}
     assert status == {
         "state": "serving",
         "since": "2026-11-21T06:00:03.250Z",
@@ -711,7 +715,7 @@ async def test_status_tells_it_all(pod: Pod) -> None:
         "server": "http://10.0.0.5:8000",
         "engine": "vllm",
         "version": "0.32.0",
-        "models": ["m"],
+        "models": {},
         "rows": [
             {"id": row_id("c1", "team", "u1", "m"), "model_name": "m", "model": "m", "state": "registered"}
         ],

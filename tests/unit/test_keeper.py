@@ -11,8 +11,9 @@ import pytest
 from sidecar.keeper import AT_ONCE, BACKOFF_MOST, CHECK_EVERY, CHECK_JITTER, Keeper
 from sidecar.litellm import LiteLLM
 from sidecar.log import Log
+from sidecar.naming import row_id
 from sidecar.problems import Problems
-from sidecar.registration import Row, adopted, row_id
+from sidecar.registration import Row, adopted
 from sidecar.registration import Stored as StoredRow
 from tests.standins import litellm_answers as answers
 from tests.standins.clock import FakeClock, settle
@@ -70,10 +71,10 @@ async def bench() -> AsyncIterator[Bench]:
 
 
 async def test_a_row_is_made_with_one_call(bench: Bench) -> None:
-    """The fast way: POST, no delay, no look before or after."""
+    """The fast way: a look at the rows of its name, POST, no delay, no look after."""
     bench.keeper.want([row()])
     await settle()
-    assert bench.table.calls == {"create": 1}
+    assert bench.table.calls == {"named": 1, "create": 1}
     assert bench.stored["model_info"]["registrar"] == {**OWNER, "model": "m"}
     assert bench.said("REGISTERED") == 1
     assert bench.keeper.settled()
@@ -84,11 +85,11 @@ async def test_the_same_wish_again_costs_nothing(bench: Bench) -> None:
     for _ in range(50):
         bench.keeper.want([row()])
         await settle()
-    assert bench.table.calls == {"create": 1}
+    assert bench.table.calls == {"named": 1, "create": 1}
 
 
 async def test_a_restarted_registrar_finds_its_row(bench: Bench) -> None:
-    """A duplicate answers 500 like a database that is down; PATCH tells at once, and nobody is alarmed."""
+    """The look at its name's rows shows it: PATCH puts it right at once, and nobody is alarmed."""
     bench.table.rows[row().id] = {
         "model_name": "m",
         "litellm_params": dict(row().params),
@@ -97,7 +98,23 @@ async def test_a_restarted_registrar_finds_its_row(bench: Bench) -> None:
     }
     bench.keeper.want([row()])
     await settle()
-    assert bench.table.calls == {"create": 1, "settle": 1}
+    assert bench.table.calls == {"named": 1, "settle": 1}
+    assert len(bench.table.rows) == 1
+    assert not bench.said("PROBLEM")
+
+
+async def test_a_row_that_no_replica_remembers_is_found_all_the_same(bench: Bench) -> None:
+    """A duplicate answers 500 like a database that is down; PATCH tells at once, and nobody is alarmed."""
+    bench.table.rows[row().id] = {
+        "model_name": "m",
+        "litellm_params": dict(row().params),
+        "model_info": {**row().info, "registrar": row().owner},
+        "blocked": False,
+    }
+    bench.table.fail(1, httpx.Response(200, json={"data": [], "total_pages": 0}), "/v2/model/info")
+    bench.keeper.want([row()])
+    await settle()
+    assert bench.table.calls == {"named": 1, "create": 1, "settle": 1}
     assert len(bench.table.rows) == 1
     assert not bench.said("PROBLEM")
 
@@ -107,7 +124,7 @@ async def test_a_lost_answer_to_a_creation_is_settled(bench: Bench) -> None:
     bench.table.fail(1, CUT, "/model/new", after=True)
     bench.keeper.want([row()])
     await bench.clock.advance(1)
-    assert bench.table.calls == {"create": 1, "settle": 1}
+    assert bench.table.calls == {"named": 1, "create": 1, "settle": 1}
     assert len(bench.table.rows) == 1
     assert bench.said("litellm_no_answer") == 2  # said, and said to be over
     assert bench.said("REGISTERED") == 1
@@ -118,18 +135,18 @@ async def test_a_request_that_was_lost_is_made_again(bench: Bench) -> None:
     bench.table.fail(1, CUT, "/model/new")
     bench.keeper.want([row()])
     await bench.clock.advance(1)
-    assert bench.table.calls == {"create": 2, "settle": 1}
+    assert bench.table.calls == {"named": 1, "create": 2, "settle": 1}
     assert len(bench.table.rows) == 1
 
 
 async def test_a_litellm_that_is_not_there_is_asked_again(bench: Bench) -> None:
     """Refused connections: nothing was sent, so POST again, later and later, said once."""
-    bench.table.fail(5, REFUSED)
+    bench.table.fail(10, REFUSED)
     bench.keeper.want([row()])
     await bench.clock.advance(0.25 + 0.5 + 1 + 2)
-    assert bench.table.calls == {"create": 5}
+    assert bench.table.calls == {"named": 5, "create": 5}
     await bench.clock.advance(4)
-    assert bench.table.calls == {"create": 6}
+    assert bench.table.calls == {"named": 6, "create": 6}
     assert bench.said("PROBLEM") == 1
     assert bench.said("SOLVED") == 1
     assert len(bench.table.rows) == 1
@@ -183,10 +200,10 @@ async def test_a_database_that_is_down_while_registering(bench: Bench) -> None:
 async def test_a_row_that_is_saved_but_not_live_is_not_made_again(bench: Bench) -> None:
     """A named reason, no loop, and not counted as registered."""
     refused = answers.not_live("create", row().id)
-    bench.table.fail(1, httpx.Response(refused.status, json=refused.body), after=True)
+    bench.table.fail(1, httpx.Response(refused.status, json=refused.body), "/model/new", after=True)
     bench.keeper.want([row()])
     await bench.clock.advance(50)
-    assert bench.table.calls == {"create": 1}
+    assert bench.table.calls == {"named": 1, "create": 1}
     assert bench.said("litellm_not_live") == 1
     assert [(entry.registered, entry.state) for entry in bench.keeper.entries] == [(False, "not_live")]
 
@@ -206,21 +223,21 @@ async def test_a_row_that_litellm_does_not_accept_is_named(bench: Bench) -> None
 async def test_a_weak_key_is_named_until_a_write_succeeds(bench: Bench) -> None:
     """403: said once; only a successful write says that it is over."""
     refused = answers.role_not_allowed("internal_user")
-    bench.table.fail(3, httpx.Response(403, json=refused.body), "/model/")
+    bench.table.fail(3, httpx.Response(403, json=refused.body), "/model/new")
     bench.keeper.want([row()])
     await bench.clock.advance(30)
     assert bench.said("PROBLEM") == 1
     assert bench.said("SOLVED") == 1
-    assert bench.table.calls == {"create": 4}
+    assert bench.table.calls == {"named": 1, "create": 4}
 
 
 async def test_one_look_per_row_and_minute(bench: Bench) -> None:
-    """Steady state: a GET a minute at most, jittered, and nothing else."""
+    """Steady state: a GET a minute at most, jittered, each tenth by name, and nothing else."""
     bench.keeper.want([row(str(n)) for n in range(20)])
     await settle()
     bench.table.calls.clear()
     await bench.clock.advance(10 * (CHECK_EVERY + CHECK_JITTER))
-    assert bench.table.calls == {"read": 200}
+    assert bench.table.calls == {"read": 180, "named": 20}
 
 
 async def test_few_calls_at_a_time(bench: Bench) -> None:
@@ -240,7 +257,7 @@ async def test_few_calls_at_a_time(bench: Bench) -> None:
         api = LiteLLM(client, URL, KEY)
         keeper = Keeper(api, problems=bench.problems, log=log, clock=bench.clock, random=lambda: 0.5)
         keeper.want([row(str(n)) for n in range(20)])
-        await bench.clock.advance(20 / AT_ONCE)
+        await bench.clock.advance(2 * 20 / AT_ONCE)
         assert len(bench.table.rows) == 20
         assert most == AT_ONCE
         await keeper.stop()
@@ -295,7 +312,7 @@ async def test_a_replica_with_an_empty_router_proves_nothing(bench: Bench) -> No
     await settle()
     bench.table.fail(1, httpx.Response(200, json={"data": [], "total_pages": 0}), "/v2/model/info")
     await bench.clock.advance(CHECK_EVERY + CHECK_JITTER)
-    assert bench.table.calls == {"create": 1, "read": 1, "settle": 1}
+    assert bench.table.calls == {"named": 1, "create": 1, "read": 1, "settle": 1}
     assert not bench.said("REPAIRED")
     assert not bench.said("PROBLEM")
 
@@ -309,7 +326,7 @@ async def test_a_look_that_fails_is_said_and_harms_nothing(bench: Bench) -> None
     assert bench.said("PROBLEM") == 1
     await bench.clock.advance(CHECK_EVERY + CHECK_JITTER)
     assert bench.said("SOLVED") == 1
-    assert bench.table.calls == {"create": 1, "read": 3}
+    assert bench.table.calls == {"named": 1, "create": 1, "read": 3}
 
 
 async def test_block_and_unblock_carry_our_mark(bench: Bench) -> None:
@@ -324,7 +341,7 @@ async def test_block_and_unblock_carry_our_mark(bench: Bench) -> None:
     await settle()
     assert not bench.blocked()
     assert bench.stored["model_info"]["registrar"] == {**OWNER, "model": "m"}
-    assert bench.table.calls == {"create": 1, "settle": 3}
+    assert bench.table.calls == {"named": 1, "create": 1, "settle": 3}
 
 
 async def test_a_block_of_a_person_is_never_undone(bench: Bench) -> None:
@@ -417,7 +434,7 @@ async def test_a_changed_model_is_updated_in_one_call(bench: Bench) -> None:
     await settle()
     bench.keeper.want([row(max_tokens=20)])
     await settle()
-    assert bench.table.calls == {"create": 1, "settle": 1}
+    assert bench.table.calls == {"named": 1, "create": 1, "settle": 1}
     assert bench.stored["model_info"]["max_tokens"] == 20
     assert "blocked" not in bench.table.bodies[-1][1]
 
@@ -490,10 +507,10 @@ async def test_a_wish_that_changes_during_a_call_is_followed(bench: Bench) -> No
         assert keeper.had_rows(0)
         keeper.want([])
         await settle()
-        assert not bench.table.calls
+        assert bench.table.calls == {"named": 1}
         gate.set()
         await settle()
-        assert bench.table.calls == {"create": 1, "delete": 1}
+        assert bench.table.calls == {"named": 1, "create": 1, "delete": 1}
         assert not keeper.entries
         await keeper.stop()
 

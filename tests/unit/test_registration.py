@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from sidecar.contract import Engine, PodIdentity, Settings
+from sidecar.contract import Alias, Engine, Override, PodIdentity, Settings
+from sidecar.naming import row_id
 from sidecar.registration import (
-    CAPABILITIES,
     Row,
     Stored,
     adopted,
@@ -15,15 +15,21 @@ from sidecar.registration import (
     desired_rows,
     drift,
     is_ours,
+    left_over,
     owner_block,
-    public_names,
-    row_id,
 )
+from sidecar.servers.facts import Ability, Fact, Facts, Origin
 from sidecar.servers.shapes import Answer, Model
 
 SETTINGS = Settings(cluster="c1", engine=Engine.VLLM, port=8000, nonce="n")
 IDENTITY = PodIdentity(namespace="team", pod="qwen-0", pod_uid="u1", pod_ip="10.0.0.5", node="n1")
 URL = "http://10.0.0.5:8000"
+FLAGS = [f"supports_{ability}" for ability in Ability]
+
+
+def told(context: int) -> Facts:
+    """Give the facts of a model of which only the served context is known."""
+    return Facts(context=Fact(context, Origin.ENGINE))
 
 
 def answer(*models: Model, engine: str = "vllm", gauges: bool = True) -> Answer:
@@ -43,7 +49,7 @@ def stored(row: Row, *, blocked: bool = False, **info: Any) -> Stored:
 
 def test_a_row_of_vllm_is_whole() -> None:
     """Everything about a row is explicit; the golden row of a vLLM model with a known context length."""
-    (row,) = rows(answer(Model("qwen", context=4096, owner="vllm")), api_key="sk-server")
+    (row,) = rows(answer(Model("qwen", facts=told(4096), owner="vllm")), api_key="sk-server")
     assert row.id == row_id("c1", "team", "u1", "qwen")
     assert row.name == "qwen"
     assert row.params == {
@@ -51,13 +57,15 @@ def test_a_row_of_vllm_is_whole() -> None:
         "api_base": "http://10.0.0.5:8000/v1",
         "api_key": "sk-server",
         "extra_headers": {},
+        "weight": 1,
     }
     assert row.info == {
         "id": row.id,
         "mode": "chat",
         "max_tokens": 4096,
         "max_input_tokens": 4096,
-        **dict.fromkeys(CAPABILITIES, False),
+        "max_output_tokens": 4096,
+        **dict.fromkeys(FLAGS, False),
     }
     assert row.owner == {
         "cluster": "c1",
@@ -69,18 +77,17 @@ def test_a_row_of_vllm_is_whole() -> None:
         "version": "0.32.0",
         "model": "qwen",
         "owner": "vllm",
-        "unknown": sorted([*CAPABILITIES, "mode"]),
+        "unknown": sorted([*FLAGS, "mode"]),
     }
 
 
-def test_what_is_not_known_is_named() -> None:
-    """An unknown context length is not sent but named; a known mode is not named."""
-    (row,) = rows(answer(Model("e", mode="embedding")))
-    assert row.info["mode"] == "embedding"
-    assert "max_input_tokens" not in row.info
-    assert "max_tokens" not in row.info
-    assert "max_input_tokens" in row.owner["unknown"]
-    assert "mode" not in row.owner["unknown"]
+def test_what_is_found_beside_the_facts_stands_in_the_ownership_block() -> None:
+    """LiteLLM has no key for quantization and digest: they are told where the registrar tells its own."""
+    facts = Facts(quantization=Fact("Q4_K_M", Origin.ENGINE))
+    (row,) = rows(answer(Model("m", digest="sha256:12", facts=facts), engine="ollama"))
+    assert (row.owner["quantization"], row.owner["digest"]) == ("Q4_K_M", "sha256:12")
+    (other,) = rows(answer(Model("m")))
+    assert not {"quantization", "digest", "alias"} & other.owner.keys()
 
 
 @pytest.mark.parametrize(
@@ -89,14 +96,14 @@ def test_what_is_not_known_is_named() -> None:
         ("vllm", None, "hosted_vllm/m", f"{URL}/v1"),
         ("llama.cpp", None, "hosted_vllm/m", f"{URL}/v1"),
         ("openai", None, "hosted_vllm/m", f"{URL}/v1"),
-        ("ollama", None, "openai/m", f"{URL}/v1"),
+        ("ollama", None, "hosted_vllm/m", f"{URL}/v1"),
         ("ollama", "ollama_chat", "ollama_chat/m", URL),
         ("ollama", "ollama", "ollama/m", URL),
         ("vllm", "openai", "openai/m", f"{URL}/v1"),
     ],
 )
 def test_provider_prefix_and_address(engine: str, provider: str | None, model: str, base: str) -> None:
-    """The prefix follows the engine unless it is set; Ollama's own providers get the address without /v1."""
+    """The prefix is the same for every engine unless it is set; Ollama's own get the address without /v1."""
     (row,) = rows(answer(Model("m"), engine=engine), provider=provider)
     assert row.params["model"] == model
     assert row.params["api_base"] == base
@@ -114,29 +121,57 @@ def test_connections_are_closed_where_the_engine_has_no_gauges() -> None:
     assert row.params["extra_headers"] == {"Connection": "close"}
 
 
-def test_the_template_names_every_model() -> None:
-    """Placeholders are filled in for each model; one that nobody knows stays as it is."""
-    settings = replace(SETTINGS, name_template="{namespace}/{engine}/{model}@{pod}{who}")
-    names = public_names(answer(Model("a"), Model("b")), settings, IDENTITY)
-    assert names == {"a": "team/vllm/a@qwen-0{who}", "b": "team/vllm/b@qwen-0{who}"}
+def test_an_alias_is_a_row_of_its_own() -> None:
+    """It differs from the model's own row in id and name alone, and tells of which alias it is."""
+    own, alias = rows(answer(Model("qwen")), aliases=(Alias("fast", "qwen"),))
+    assert own.id == row_id("c1", "team", "u1", "qwen")
+    assert alias.id == row_id("c1", "team", "u1", "qwen", alias="fast")
+    assert (own.name, alias.name) == ("qwen", "fast")
+    assert alias.params == own.params
+    assert {**alias.info, "id": own.id} == own.info
+    assert alias.owner == {**own.owner, "alias": "fast"}
 
 
-def test_a_model_whose_name_looks_like_a_placeholder_keeps_it() -> None:
-    """What a placeholder is replaced by is not looked at again."""
-    assert public_names(answer(Model("{pod}")), SETTINGS, IDENTITY) == {"{pod}": "{pod}"}
+def test_the_owner_wins_key_by_key() -> None:
+    """Facts, then the settings, then each override that matches: in the row and in what counts as unknown."""
+    (row,) = rows(
+        answer(Model("qwen", facts=told(4096))),
+        mode="completion",
+        model_info={"supports_vision": True, "tier": "free", "mode": "embedding"},
+        litellm_params={"rpm": 5, "timeout": 30},
+        overrides=(
+            Override("^qwen", {"tier": "paid", "max_input_tokens": 1000}, {"rpm": 9}),
+            Override("llama", {"tier": "never"}),
+        ),
+    )
+    assert (row.info["mode"], row.info["supports_vision"], row.info["tier"]) == ("embedding", True, "paid")
+    assert (row.info["max_input_tokens"], row.info["max_tokens"]) == (1000, 1000)
+    assert (row.params["rpm"], row.params["timeout"]) == (9, 30)
+    assert not {"mode", "supports_vision", "max_input_tokens"} & set(row.owner["unknown"])
 
 
-def test_model_name_renames_the_one_base_model() -> None:
-    """`model_name` takes the place of the base model's name, inside the template; adapters keep theirs."""
-    settings = replace(SETTINGS, model_name="gpt", name_template="x-{model}")
-    seen = answer(Model("base"), Model("lora", parent="base"))
-    assert public_names(seen, settings, IDENTITY) == {"base": "x-gpt", "lora": "x-lora"}
+def test_the_registrars_own_keys_cannot_be_overwritten() -> None:
+    """Whatever got into the settings: id, ownership, address, model and keys are the registrar's."""
+    said: dict[str, Any] = {"id": "x", "registrar": {"cluster": "c2"}, "blocked": True, "db_model": False}
+    params = {
+        "model": "openai/gpt-4o",
+        "api_base": "http://x",
+        "api_key": "sk-x",
+        "extra_headers": {"a": "b"},
+    }
+    (plain,) = rows(answer(Model("m")))
+    everywhere = {"model_info": said, "litellm_params": params}
+    (row,) = rows(answer(Model("m")), **everywhere, overrides=(Override(".", said, params),))
+    assert row == plain
 
 
-def test_model_name_renames_nothing_where_there_are_several_base_models() -> None:
-    """Two models must not end up under one name because of a setting for one."""
-    settings = replace(SETTINGS, model_name="gpt")
-    assert public_names(answer(Model("a"), Model("b")), settings, IDENTITY) == {"a": "a", "b": "b"}
+def test_a_weight_is_the_owners_or_ours() -> None:
+    """Every row has a weight, so that no rpm or tpm starves another; only our own default may be left out."""
+    (ours,) = rows(answer(Model("m")))
+    (theirs,) = rows(answer(Model("m")), litellm_params={"weight": 3})
+    assert (ours.params["weight"], theirs.params["weight"]) == (1, 3)
+    assert "weight" not in ours.without_our_weight().params
+    assert theirs.without_our_weight() is theirs
 
 
 def test_two_served_names_are_two_rows() -> None:
@@ -144,12 +179,6 @@ def test_two_served_names_are_two_rows() -> None:
     first, second = rows(answer(Model("a", root="/m"), Model("b", root="/m")))
     assert first.id != second.id
     assert (first.name, second.name) == ("a", "b")
-
-
-def test_the_id_is_the_same_again() -> None:
-    """The id is a constant of its parts: a changed one would double every row of a running cluster."""
-    assert row_id("c1", "team", "u1", "qwen") == "registrar-3e9f1a44c79ac7b4ca4abde83e195320"
-    assert row_id("c1", "team", "u1", "qwen", 1) != row_id("c1", "team", "u1", "qwen")
 
 
 def test_secrets_are_not_in_the_repr() -> None:
@@ -173,7 +202,7 @@ def test_a_body_always_carries_the_id() -> None:
 
 def test_a_row_as_it_was_sent_has_no_drift() -> None:
     """Keys that LiteLLM adds or hides, and the mark of a block, are no drift."""
-    (row,) = rows(answer(Model("m", context=10)), api_key="sk-server")
+    (row,) = rows(answer(Model("m", facts=told(10))), api_key="sk-server")
     seen = stored(row, db_model=True, litellm_provider="hosted_vllm")
     shown = {key: value for key, value in row.params.items() if key in ("model", "use_in_pass_through")}
     assert drift(row, replace(seen, params=shown)) == ()
@@ -183,7 +212,7 @@ def test_a_row_as_it_was_sent_has_no_drift() -> None:
 
 def test_drift_names_the_keys() -> None:
     """Every key of ours that somebody changed is named."""
-    (row,) = rows(answer(Model("m", context=10)))
+    (row,) = rows(answer(Model("m", facts=told(10))))
     seen = stored(row, supports_vision=True, max_tokens=5)
     changed = replace(seen, name="other", params={**row.params, "api_base": "http://elsewhere"})
     assert set(drift(row, changed)) == {
@@ -214,6 +243,14 @@ def test_rows_of_others_are_not_ours(owner: Any) -> None:
     assert not is_ours(row, SETTINGS, IDENTITY)
 
 
+def test_what_others_add_inside_a_value_of_ours_is_no_drift() -> None:
+    """A key that somebody adds to a nested object of the owner's stays; a changed one is drift."""
+    (row,) = rows(answer(Model("m")), model_info={"policy": {"a": 1}, "access_groups": ["x"]})
+    assert drift(row, stored(row, policy={"a": 1, "b": 2})) == ()
+    assert drift(row, stored(row, policy={"a": 2})) == ("model_info.policy",)
+    assert drift(row, stored(row, access_groups=["x", "y"])) == ("model_info.access_groups",)
+
+
 def test_a_row_of_an_earlier_life_is_taken_over_but_never_made_anew() -> None:
     """What is adopted keeps its owner without the mark, and is not whole: it cannot be created again."""
     (row,) = rows(answer(Model("m")))
@@ -223,3 +260,12 @@ def test_a_row_of_an_earlier_life_is_taken_over_but_never_made_anew() -> None:
     assert (taken.id, taken.served, taken.owner) == (row.id, "m", row.owner)
     assert row.whole
     assert not taken.whole
+
+
+def test_only_a_row_under_the_id_of_today_is_kept() -> None:
+    """Rows of a model and of its aliases have the ids they would get now; any other is a left-over."""
+    own, alias = rows(answer(Model("m")), aliases=(Alias("fast"),))
+    for row in (own, alias):
+        taken = adopted(stored(row))
+        assert not left_over(taken, SETTINGS, IDENTITY)
+        assert left_over(replace(taken, id="registrar-old"), SETTINGS, IDENTITY)

@@ -1,0 +1,78 @@
+"""One row in the keeper's care: what is wanted of it, and what is known."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+
+from sidecar.registration import Row, Stored
+from sidecar.rows import Known, Presence, Step, Wish, next_step
+from sidecar.siblings import Disagreement, disagreement, wants_weight
+
+
+@dataclass(slots=True, eq=False)
+class Entry:
+    """One row in our care.
+
+    `begun` is when it was first wanted, `sent` whether a creation was sent that may have succeeded, `shown`
+    whether the log says that it is there, `differs` what a look at it found other than it should be, `looks`
+    how often it was looked at. `met`: the rows of its name were looked at, by which `weighted` says whether
+    our default weight is sent, and `odds` that some of them starve.
+    """
+
+    id: str
+    name: str
+    served: str
+    wish: Wish
+    begun: float
+    known: Known = field(default_factory=Known)
+    failures: int = 0
+    sent: bool = False
+    shown: bool = False
+    differs: tuple[str, ...] = ()
+    looks: int = 0
+    met: bool = False
+    weighted: bool = True
+    odds: Disagreement | None = None
+    wake: asyncio.Event = field(default_factory=asyncio.Event)
+
+    @property
+    def row(self) -> Row | None:
+        """The row as it is to be in LiteLLM, given its siblings; None: it is not to be there."""
+        row = self.wish.row
+        return row if row is None or self.weighted else row.without_our_weight()
+
+    @property
+    def registered(self) -> bool:
+        """Whether the row is wanted and was there when last heard of."""
+        return self.shown and self.wish.row is not None
+
+    @property
+    def state(self) -> str:
+        """Give one word for `/status`."""
+        if self.wish.row is None:
+            return "removing"
+        if self.known.presence is not Presence.THERE:
+            return "pending"
+        if not self.known.live:
+            return "not_live"
+        if self.known.foreign_block:
+            return "blocked_by_someone_else"
+        return "blocked" if self.known.blocked else "registered"
+
+    def step(self, *, can_block: bool) -> Step:
+        """Give the call that is needed now."""
+        return next_step(Wish(self.row, self.wish.blocked), self.known, can_block=can_block)
+
+    def meet(self, group: tuple[Stored, ...]) -> Stored | None:
+        """Take note of the rows of its name, and give this row itself if it is among them."""
+        self.met = True
+        own = next((stored for stored in group if stored.id == self.id), None)
+        others = [stored.params for stored in group if stored.id != self.id and not stored.blocked]
+        self.weighted = wants_weight(None if own is None else own.params, others)
+        if self.row is None or (own is not None and own.blocked):
+            self.odds = disagreement(others)
+        else:
+            stored_here = {} if own is None else own.params
+            self.odds = disagreement([{**stored_here, **self.row.params}, *others])
+        return own
