@@ -5,54 +5,93 @@ from __future__ import annotations
 from http import HTTPStatus
 from typing import Final
 
-from sidecar.servers.ask import Ask, NoAnswerError
-from sidecar.servers.engine import Probe, Profile
-from sidecar.servers.facts import UNKNOWN, Fact, Facts, Mode, Origin
+from sidecar.servers.active import embedding_size
+from sidecar.servers.ask import Ask, NoAnswerError, fault
+from sidecar.servers.engine import Profile
+from sidecar.servers.facts import HOSTED_ONLY, Facts, Mode, Origin, abilities
 from sidecar.servers.gauges import Gauges
-from sidecar.servers.listing import Card, text
+from sidecar.servers.listing import text
+from sidecar.servers.probe import Probe
+from sidecar.servers.vllm_probes import (
+    SENSES,
+    embeds_images,
+    mode,
+    prompt_caching,
+    reasoning,
+    sense,
+    system_messages,
+    tools,
+)
 
 _GAUGES: Final = ("vllm:num_requests_running", "vllm:num_requests_waiting")
+_CHAT: Final = frozenset({Mode.CHAT})
+_EMBEDDING: Final = frozenset({Mode.EMBEDDING})
 
 
-async def server_mode(ask: Ask) -> Mode | None:
-    """Tell the mode from the routes there are: vLLM registers only those its model can serve.
+async def _asleep(ask: Ask) -> bool | None:
+    """Ask whether the server sleeps; the route is only there with VLLM_SERVER_DEV_MODE=1, as /sleep is.
 
-    They all want POST: a GET is 405 where the route exists and 404 where not, and costs nothing. A server
-    that generates may lack a chat template and then only completes text, so its mode is not certain.
-    Embedding models have the rerank routes too.
+    It reads a flag of the engine and does not wake it (vllm/entrypoints/serve/dev/sleep/api_router.py).
     """
-    if await _exists(ask, "/v1/chat/completions") is not False:
+    path = "/is_sleeping"
+    reply = await ask.get(path)
+    if reply.status == HTTPStatus.NOT_FOUND:
         return None
-    if await _exists(ask, "/v1/embeddings"):
-        return Mode.EMBEDDING
-    if await _exists(ask, "/classify") and await _exists(ask, "/rerank"):
-        return Mode.RERANK
-    if await _exists(ask, "/v1/audio/transcriptions"):
-        return Mode.AUDIO_TRANSCRIPTION
-    return None
+    sleeps = (reply.json_object() or {}).get("is_sleeping")
+    if reply.status != HTTPStatus.OK or not isinstance(sleeps, bool):
+        raise NoAnswerError(fault(path, reply))
+    return sleeps
 
 
-async def _mode(ask: Ask, _card: Card) -> Facts:
-    try:
-        mode = await server_mode(ask)
-    except NoAnswerError:
-        return Facts()
-    return Facts(mode=UNKNOWN if mode is None else Fact(mode, Origin.ENGINE))
+def _probes(metrics: str) -> tuple[Probe, ...]:
+    """Give the free questions.
+
+    /tokenize and a chat of temperature -1 end before the engine: vllm:prompt_tokens_total and
+    vllm:generation_tokens_total stay as they are (measured on 0.32.0).
+    """
+    generating = frozenset({Mode.CHAT, Mode.COMPLETION})
+    return (
+        Probe(frozenset({"mode"}), mode),
+        Probe(frozenset({"function_calling", "tool_choice"}), tools, _CHAT),
+        *(Probe(frozenset({ability}), sense(ability), _CHAT) for ability in SENSES),
+        Probe(frozenset({"system_messages"}), system_messages, _CHAT),
+        Probe(frozenset({"prompt_caching"}), prompt_caching(metrics), generating),
+        Probe(frozenset({"embedding_image_input"}), embeds_images, _EMBEDDING),
+    )
 
 
-async def _exists(ask: Ask, path: str) -> bool | None:
-    known: dict[int, bool] = {HTTPStatus.METHOD_NOT_ALLOWED: True, HTTPStatus.NOT_FOUND: False}
-    return known.get((await ask.get(path)).status)
+_ACTIVE: Final = (
+    Probe(frozenset({"reasoning"}), reasoning, _CHAT),
+    Probe(frozenset({"embedding_size"}), embedding_size, _EMBEDDING),
+)
+_DEFAULTS: Final = Facts(
+    abilities={
+        **HOSTED_ONLY,
+        **abilities(
+            Origin.DEFAULT,
+            # `response_format` becomes a grammar, whatever the model (vllm/v1/structured_output).
+            response_schema=True,
+            # A message of the assistant at the end is closed and a new one begun, unless the request says
+            # otherwise in vLLM's own words (chat_completion/protocol.py, add_generation_prompt; measured).
+            assistant_prefill=False,
+            # No content part holds a document (renderers/chat_utils.py, MM_PARSER_MAP), and no answer sound.
+            pdf_input=False,
+            audio_output=False,
+        ),
+    }
+)
 
-
-_PROBES: Final = (Probe(frozenset({"mode"}), _mode),)
 
 VLLM: Final = Profile(
     name="vllm",
     health="/health",
     about="/version",
     gauges=Gauges("/metrics", _GAUGES),
-    probes=_PROBES,
+    probes=_probes("/metrics"),
+    active=_ACTIVE,
+    defaults=_DEFAULTS,
+    asleep=_asleep,
+    shared_root=True,
 )
 NIM: Final = Profile(
     name="nim",
@@ -60,5 +99,9 @@ NIM: Final = Profile(
     about="/v1/version",
     gauges=Gauges("/v1/metrics", _GAUGES),
     version=lambda about: text(about.get("release")),
-    probes=_PROBES,
+    probes=_probes("/v1/metrics"),
+    active=_ACTIVE,
+    defaults=_DEFAULTS,
+    asleep=_asleep,
+    shared_root=True,
 )
