@@ -16,14 +16,11 @@ CORE = (
     "annotations candidates container detect handlers inject patch pods ports quantity readiness reasons "
     "review values workload"
 )
-REGISTRARS_CORE = "contract description health naming reasons registration rows siblings telling"
+REGISTRARS_CORE = "contract description health naming patterns reasons registration rows siblings telling"
 PURE = (
     *sorted((ROOT / "webhook" / "sources").glob("*.py")),
     *(ROOT / "webhook" / f"{name}.py" for name in CORE.split()),
-    *(
-        ROOT / "sidecar" / f"{name}.py"
-        for name in ("contract", "health", "patterns", "reasons", "registration", "rows")
-    ),
+    *(ROOT / "sidecar" / f"{name}.py" for name in REGISTRARS_CORE.split()),
 )
 IMPURE = {
     *("asyncio", "datetime", "logging", "os", "random", "secrets"),
