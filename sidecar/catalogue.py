@@ -42,13 +42,11 @@ class Catalogue:
         self._roster = Roster({})
         self._answer: Answer | None = None
         self._told: dict[str, Model] = {}
-        # Rows of an earlier life whose models have not been seen in this one; they are among `_rows`.
-        self._adopted: tuple[Row, ...] = ()
         self._rows: tuple[Row, ...] = ()
 
     @property
     def answer(self) -> Answer | None:
-        """Give the last good answer, with the models that count as served."""
+        """Give the last good answer."""
         return self._answer
 
     @property
@@ -73,17 +71,16 @@ class Catalogue:
         self._roster = update(self._roster, answer)
         if answer is None:
             return
-        before, now = self._answer, self._merged(answer)
-        self._answer = now
-        names = naming(now.models, now.engine, self._settings, self._identity)
-        self._tell_server(before, now, names, waited)
-        self._tell_models(now)
-        self._tell_naming(now, names)
-        seen = {model.id for model in now.models}
-        left = (row for row in self._adopted if row.served in self._roster and row.served not in seen)
-        self._adopted = tuple(left)
-        wanted = desired_rows(now, self._base_url, self._settings, self._identity, api_key=self._api_key)
-        self._rows = (*wanted, *self._adopted)
+        before, self._answer = self._answer, answer
+        names = naming(answer.models, answer.engine, self._settings, self._identity)
+        self._tell_server(before, answer, names, waited)
+        self._tell_models(answer)
+        self._tell_naming(answer, names)
+        seen = {model.id for model in answer.models}
+        wanted = desired_rows(answer, self._base_url, self._settings, self._identity, api_key=self._api_key)
+        # Rows of models that this answer lacks stay as they are: missing ones, and those of an earlier life.
+        kept = (row for row in self._rows if row.served in self._roster and row.served not in seen)
+        self._rows = (*wanted, *kept)
 
     def adopt(self, stored: Stored) -> tuple[Row, bool]:
         """Take over a row of this pod found in LiteLLM; tells whether it is kept until more is known."""
@@ -91,7 +88,7 @@ class Catalogue:
         seen = () if self._answer is None else self._answer.models
         keep = not left_over(row, self._settings, self._identity) and all(m.id != row.served for m in seen)
         if keep:
-            self._adopted, self._rows = (*self._adopted, row), (*self._rows, row)
+            self._rows = (*self._rows, row)
             self._roster = Roster({**self._roster.missing, row.served: 0})
         return row, keep
 
@@ -100,15 +97,7 @@ class Catalogue:
         self._roster = Roster({})
         self._answer = None
         self._told.clear()
-        self._adopted = self._rows = ()
-
-    def _merged(self, answer: Answer) -> Answer:
-        """Add the models that this answer lacks and that still count as served."""
-        listed = {model.id for model in answer.models}
-        before = () if self._answer is None else self._answer.models
-        kept = (model for model in before if model.id not in listed and model.id in self._roster)
-        models = sorted((*answer.models, *kept), key=lambda model: model.id)
-        return replace(answer, models=tuple(models))
+        self._rows = ()
 
     def _tell_server(self, before: Answer | None, now: Answer, names: Naming, waited: float) -> None:
         if not now.models or _same(now, before):
@@ -126,7 +115,7 @@ class Catalogue:
 
     def _tell_models(self, now: Answer) -> None:
         """Say what is known of each model when it is first seen, and again when that changes."""
-        told = {}
+        told = {key: model for key, model in self._told.items() if key in self._roster}
         for served in now.models:
             facts = overridden(served.facts, owners_word(served.id, self._settings))
             model = told[served.id] = replace(served, facts=facts)

@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from sidecar.agent import Agent, State
-from sidecar.contract import Engine, PodIdentity, Settings
+from sidecar.contract import Alias, Engine, PodIdentity, Probing, Settings
 from sidecar.drain import Outcome, Stage
 from sidecar.ending import LAST_TRY_SECONDS, Ending
 from sidecar.keeper import CHECK_EVERY, CHECK_JITTER, Keeper
@@ -19,7 +19,8 @@ from sidecar.log import Log
 from sidecar.naming import row_id
 from sidecar.problems import Problems
 from sidecar.reasons import Reason
-from sidecar.servers.shapes import Ambiguous
+from sidecar.servers.facts import Facts, Origin, abilities
+from sidecar.servers.shapes import Ambiguous, Answer, Asleep, Model
 from sidecar.sockets import SocketSample
 from sidecar.traffic import Traffic
 from tests.standins.clock import FakeClock, settle
@@ -30,6 +31,7 @@ SETTINGS = Settings(cluster="c1", engine=Engine.VLLM, port=8000, nonce="n")
 IDENTITY = PodIdentity(namespace="team", pod="qwen-0", pod_uid="u1", pod_ip="10.0.0.5", node="n1")
 SLOW = Ambiguous(Reason.SERVER_TIMEOUT, "no answer within 5 s")
 LOADING = Ambiguous(Reason.SERVER_LOADING, "/v1/models: HTTP 503")
+ASLEEP = Asleep("vllm says that it sleeps")
 DOWN = httpx.ConnectError("All connection attempts failed")
 
 
@@ -198,6 +200,161 @@ async def test_a_model_that_comes_and_one_that_goes(pod: Pod) -> None:
     await pod.clock.advance(10)
     assert pod.names() == {"b", "c"}
     assert pod.state() is State.SERVING
+
+
+async def test_each_alias_is_a_row_of_its_own(cluster: Cluster) -> None:
+    """Alias and model come, go and are counted together."""
+    pod = cluster.start(ScriptedServer(serving("m")), replace(SETTINGS, aliases=(Alias("fast"),)))
+    await pod.clock.advance(1)
+    assert pod.names() == {"m", "fast"}
+    assert pod.said("2 of 2 models are routable through LiteLLM. names=m,fast") == 1
+    pod.server.seen = serving("n")
+    await pod.clock.advance(21)
+    assert {row["litellm_params"]["model"] for row in pod.table.rows.values()} == {"hosted_vllm/n"}
+    assert pod.names() == {"n", "fast"}
+
+
+async def test_an_alias_without_a_model_is_said_until_its_model_comes(cluster: Cluster) -> None:
+    """Once, not at each poll; an adapter that is loaded later ends it."""
+    pod = cluster.start(ScriptedServer(serving("m")), replace(SETTINGS, aliases=(Alias("fast", "lora"),)))
+    await pod.clock.advance(60)
+    assert pod.said("reason=alias_without_model alias=fast model=lora") == 1
+    assert pod.names() == {"m"}
+    pod.server.seen = serving("lora", "m")
+    await pod.clock.advance(6)
+    assert pod.names() == {"m", "lora", "fast"}
+    assert pod.said("SOLVED") == 1
+
+
+async def test_filters_that_leave_nothing_are_a_named_reason(cluster: Cluster) -> None:
+    """A typing error in `include` must not look like a server without models; it is polled in peace."""
+    pod = cluster.start(ScriptedServer(serving("m")), replace(SETTINGS, include="^qwen"))
+    await pod.clock.advance(60)
+    assert pod.said("reason=all_left_out models=m") == 1
+    assert pod.said("left_out=m") == 1
+    assert pod.state() is State.WAITING
+    assert pod.server.looks <= 14
+
+
+async def test_a_server_that_returns_with_another_model_keeps_its_names(cluster: Cluster) -> None:
+    """`model_name` and an alias of the one model go to the new one at once, not when the old one is gone."""
+    settings = replace(SETTINGS, model_name="gpt", aliases=(Alias("fast"),))
+    pod = cluster.start(ScriptedServer(serving("m")), settings)
+    await pod.clock.advance(1)
+    pod.server.seen = serving("n")
+    await pod.clock.advance(5)
+    assert pod.names() == {"gpt", "fast"}
+    assert len(pod.table.rows) == 4
+    await pod.clock.advance(15)
+    assert pod.names() == {"gpt", "fast"}
+    assert len(pod.table.rows) == 2
+    assert not pod.said("alias_ambiguous")
+
+
+async def test_a_changed_fact_is_one_patch_and_one_line(pod: Pod) -> None:
+    """What is found out later changes the row under its id; the log says it once, not at each poll."""
+    await pod.serve()
+    before = list(pod.table.rows)
+    able = Facts(abilities=abilities(Origin.PROBE, function_calling=True))
+    pod.server.seen = Answer("vllm", "0.32.0", (Model("m", facts=able, digest="d2"),), gauges=True)
+    await pod.clock.advance(60)
+    (row,) = pod.table.rows.values()
+    assert list(pod.table.rows) == before
+    assert row["model_info"]["supports_function_calling"] is True
+    assert row["model_info"]["registrar"]["digest"] == "d2"
+    assert (pod.table.calls["settle"], pod.table.calls["delete"]) == (1, 0)
+    assert pod.said("More, or other, is known of a model. model=m digest=d2 yes=function_calling(probe)") == 1
+
+
+async def test_a_sleeping_server_is_blocked_at_once_and_unblocked_awake(pod: Pod) -> None:
+    """It says itself that it sleeps: no thirty seconds of doubt, no model gone, and the reason is named."""
+    await pod.serve()
+    pod.server.seen = ASLEEP
+    await pod.clock.advance(5.1)
+    assert pod.blocked() == [True]
+    await pod.clock.advance(600)
+    assert pod.names() == {"m"}
+    assert pod.said("BLOCKED    The server sleeps; LiteLLM is told to send it nothing until it wakes") == 1
+    pod.server.seen = serving("m")
+    await pod.clock.advance(1.1)
+    assert pod.blocked() == [False]
+    assert pod.state() is State.SERVING
+
+
+async def test_a_server_asleep_from_the_start_is_waited_for(pod: Pod) -> None:
+    """Nothing is registered of it, and the log says why."""
+    pod.server.seen = ASLEEP
+    await pod.clock.advance(60)
+    assert (pod.state(), pod.names()) == (State.WAITING, set())
+    assert pod.said("WAITING    The server sleeps") == 1
+    await pod.serve()
+
+
+async def test_a_sleeping_server_is_drained_like_any_other(pod: Pod) -> None:
+    """It is there and may still be sent to: the drain takes its time and ends normally."""
+    await pod.serve()
+    pod.server.seen = ASLEEP
+    await pod.clock.advance(6)
+    draining = asyncio.ensure_future(pod.agent.drain("preStop"))
+    await pod.clock.advance(34)
+    assert not draining.done()
+    await pod.clock.advance(3)
+    assert draining.result().end is Stage.DONE
+    assert not pod.table.rows
+
+
+async def test_a_server_restarted_between_two_polls_is_asked_anew(pod: Pod) -> None:
+    """Nobody was refused, but another socket listens: what is kept of the old one is forgotten, once."""
+    await pod.serve()
+    await pod.clock.advance(60)
+    assert pod.server.forgotten == 0
+    pod.sockets.listeners = frozenset()
+    await pod.clock.advance(10)
+    pod.sockets.listeners = frozenset({2})
+    await pod.clock.advance(60)
+    assert pod.server.forgotten == 1
+    assert pod.said("was started anew") == 1
+    assert pod.blocked() == [False]
+
+
+async def test_a_worker_that_is_replaced_is_no_restart_of_the_server(pod: Pod) -> None:
+    """Of several listening sockets one after the other goes and comes: never all at once."""
+    for listeners in ({1, 2}, {2, 3}, {3, 4}):
+        pod.sockets.listeners = frozenset(listeners)
+        await pod.clock.advance(10)
+    assert pod.server.forgotten == 0
+
+
+async def test_questions_that_cost_are_put_one_by_one_when_nothing_is_in_flight(cluster: Cluster) -> None:
+    """With `probe: active`: one per poll interval, never beside a request; its answer is used at once."""
+    pod = cluster.start(ScriptedServer(serving("m"), gauge=1), replace(SETTINGS, probing=Probing.ACTIVE))
+    pod.server.lessons = [serving("m", "b"), serving("m", "b", "c")]
+    await pod.clock.advance(60)
+    assert pod.names() == {"m"}
+    pod.server.gauge = 0
+    await pod.clock.advance(5)
+    assert pod.names() == {"m", "b"}
+    await pod.clock.advance(5)
+    assert pod.names() == {"m", "b", "c"}
+
+
+async def test_by_default_nothing_is_asked_that_costs(pod: Pod) -> None:
+    """Without `probe: active` no such question is put."""
+    await pod.serve()
+    pod.server.lessons = [serving("m", "b")]
+    await pod.clock.advance(60)
+    assert pod.server.lessons
+
+
+async def test_no_question_is_put_during_a_drain(cluster: Cluster) -> None:
+    """A drain counts what is in flight; a question of ours would hold it."""
+    pod = cluster.start(ScriptedServer(serving("m")), replace(SETTINGS, probing=Probing.ACTIVE))
+    await pod.clock.advance(1)
+    draining = asyncio.ensure_future(pod.agent.drain("preStop"))
+    pod.server.lessons = [serving("m", "b")]
+    await pod.clock.advance(30)
+    assert pod.server.lessons
+    assert not draining.done()
 
 
 async def test_a_hiccup_deletes_and_blocks_nothing(pod: Pod) -> None:
@@ -584,6 +741,35 @@ async def test_a_restarted_registrar_takes_its_rows_over(cluster: Cluster) -> No
     assert json.dumps(cluster.table.rows, sort_keys=True) == before
     assert again.state() is State.SERVING
     assert not again.said("PROBLEM")
+
+
+async def test_a_restarted_registrar_takes_its_aliases_over(cluster: Cluster) -> None:
+    """While the server is away an alias is blocked like the model's own name, and comes back like it."""
+    settings = replace(SETTINGS, aliases=(Alias("fast"),))
+    pod = cluster.start(ScriptedServer(serving("m")), settings)
+    await cluster.clock.advance(1)
+    before = set(cluster.table.rows)
+    await cluster.kill()
+    again = cluster.start(settings=settings)
+    await cluster.clock.advance(5)
+    assert again.blocked() == [True, True]
+    again.server.seen = pod.server.seen
+    await cluster.clock.advance(5)
+    assert again.blocked() == [False, False]
+    assert set(cluster.table.rows) == before
+    assert again.names() == {"m", "fast"}
+
+
+async def test_an_alias_that_fits_no_more_goes(cluster: Cluster) -> None:
+    """It was for the one base model; after the registrar's restart there are two."""
+    settings = replace(SETTINGS, aliases=(Alias("fast"),))
+    cluster.start(ScriptedServer(serving("m")), settings)
+    await cluster.clock.advance(1)
+    await cluster.kill()
+    again = cluster.start(ScriptedServer(serving("m", "n")), settings)
+    await cluster.clock.advance(10)
+    assert again.names() == {"m", "n"}
+    assert again.said("reason=alias_ambiguous") == 1
 
 
 async def test_a_model_that_went_while_the_registrar_was_dead(cluster: Cluster) -> None:

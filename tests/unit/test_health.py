@@ -11,7 +11,7 @@ from sidecar.health import (
     update,
 )
 from sidecar.reasons import Reason
-from sidecar.servers.shapes import Ambiguous, Answer, Model, Observation, Refused
+from sidecar.servers.shapes import Ambiguous, Answer, Asleep, Model, Observation, Refused
 
 REFUSED = Refused("/v1/models: connection refused")
 SLOW = Ambiguous(Reason.SERVER_TIMEOUT, "no answer within 5 s")
@@ -79,6 +79,15 @@ def test_ill_stays_ill_until_a_good_answer() -> None:
     """A dead server that comes back loading is not better yet; the reason follows."""
     health = after((0, REFUSED), (1, REFUSED), (2, Ambiguous(Reason.SERVER_LOADING, "")))
     assert (health.condition, health.reason) == (Condition.ILL, Reason.SERVER_LOADING)
+
+
+def test_a_sleeping_server_is_ill_at_once_and_well_when_it_wakes() -> None:
+    """It says so itself: nothing to wait for; the first good answer ends it."""
+    asleep = Asleep("vllm says that it sleeps")
+    health = after((0, serving("m")), (5, asleep))
+    assert (health.condition, health.reason) == (Condition.ILL, Reason.SERVER_ASLEEP)
+    assert after((0, serving("m")), (5, asleep), (6, serving("m"))) == Health(Condition.WELL)
+    assert gone(None, None, None, None) == {"a", "b"}
 
 
 def test_an_empty_list_where_models_were_is_doubtful() -> None:

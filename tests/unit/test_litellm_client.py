@@ -65,7 +65,7 @@ EVERYWHERE = [
 ]
 
 
-@pytest.mark.parametrize("call", ["create", "settle", "delete", "read", "table"])
+@pytest.mark.parametrize("call", ["create", "settle", "delete", "read", "named", "table"])
 @pytest.mark.parametrize(("answer", "expected"), EVERYWHERE)
 async def test_what_can_go_wrong_anywhere(call: str, answer: Any, expected: Reason) -> None:
     """Transport, keys, roles and databases fail every call by the same names."""
@@ -75,6 +75,7 @@ async def test_what_can_go_wrong_anywhere(call: str, answer: Any, expected: Reas
         "settle": lambda: api.settle("registrar-1", BODY),
         "delete": lambda: api.delete("registrar-1"),
         "read": lambda: api.read("registrar-1"),
+        "named": lambda: api.named("m"),
         "table": lambda: api.table(lambda _: True),
     }
     assert reason(await calls[call]()) is expected
@@ -178,6 +179,23 @@ async def test_a_row_is_made_changed_read_and_removed() -> None:
     assert await api.delete("registrar-1") == Absent()
     assert await api.read("registrar-1") == Absent()
     assert table.calls == {"create": 1, "settle": 1, "read": 2, "table": 1, "delete": 1}
+
+
+async def test_the_rows_of_a_name_are_read_in_one_small_call() -> None:
+    """Every row of the name, blocked or not, and of no other; nobody asks for a thousand of them."""
+    table = Table()
+    for key, name in (("a", "m"), ("b", "m"), ("c", "other")):
+        info, params = {"id": key}, {"model": "openai/m", "weight": 2}
+        table.rows[key] = {
+            "model_name": name,
+            "litellm_params": params,
+            "model_info": info,
+            "blocked": key == "b",
+        }
+    rows = await LiteLLM(table.client(), URL, KEY).named("m")
+    assert not isinstance(rows, Failed)
+    assert [(row.id, row.params["weight"], row.blocked) for row in rows] == [("a", 2, None), ("b", 2, True)]
+    assert table.calls == {"named": 1}
 
 
 async def test_an_older_litellm_does_not_say_blocked() -> None:
