@@ -138,10 +138,11 @@ class ModelServer:
             self.answered += 1
             message = {"role": "assistant", "content": f"{self.name} on port {self.port}"}
             choice = {"index": 0, "message": message, "finish_reason": "stop"}
-            return web.json_response(
-                _completion("chat.completion", model, choice)
-                | {"usage": {"prompt_tokens": 10, "completion_tokens": 5, "total_tokens": 15}}
-            )
+            return web.json_response(_completion("chat.completion", model, choice) | {"usage": self.usage()})
+
+    def usage(self) -> dict[str, Any]:
+        """Give `usage` of a chat."""
+        return {"prompt_tokens": 10, "completion_tokens": 5, "total_tokens": 15}
 
     async def _stream(self, request: web.Request, model: str) -> web.StreamResponse:
         answer = web.StreamResponse(headers={"Content-Type": "text/event-stream; charset=utf-8"})

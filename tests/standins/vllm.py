@@ -11,6 +11,7 @@ import argparse
 import asyncio
 import contextlib
 import itertools
+import json
 import signal
 import time
 from collections.abc import Sequence
@@ -19,11 +20,11 @@ from typing import Any, Final
 from aiohttp import web
 
 from tests.standins.model_server import ModelServer, RefusedError
+from tests.standins.vllm_answers import ROUTES, Loaded, details, error, refused_chat, tokenize
 
 VERSION: Final = "0.32.0"
 GUARDED: Final = ("/v1", "/v2", "/inference", "/cohere")
 OPEN_ROUTES: Final = ("/health", "/ping", "/version", "/load", "/metrics", "/openapi.json")
-CHAT_ROUTES: Final = ("/v1/models", "/v1/chat/completions", "/v1/completions", "/v1/responses", "/tokenize")
 
 
 class VLLM(ModelServer):
@@ -31,7 +32,8 @@ class VLLM(ModelServer):
 
     `root` is what --model was, `max_model_len` the served context, `shutdown_timeout` --shutdown-timeout in
     seconds (0 aborts), `lora_updates` VLLM_ALLOW_RUNTIME_LORA_UPDATING, `dev_mode` VLLM_SERVER_DEV_MODE
-    (/sleep, /wake_up, /is_sleeping).
+    (/sleep, /wake_up, /is_sleeping), `loaded` what its model can do. `computed` counts the tokens that its
+    engine took and made.
     """
 
     owned_by = "vllm"
@@ -46,11 +48,14 @@ class VLLM(ModelServer):
         lora_updates: bool = False,
         dev_mode: bool = False,
         shutdown_timeout: float = 0.0,
+        loaded: Loaded | None = None,
         keepalive: float = 5.0,  # uvicorn's
         **common: Any,
     ) -> None:
         self.root = root
         self.max_model_len = max_model_len
+        self.loaded = loaded or Loaded(max_model_len=max_model_len)
+        self.computed = 0
         self.loras: dict[str, str] = {}
         self.healthy = True
         self.sleeping = False
@@ -63,8 +68,12 @@ class VLLM(ModelServer):
 
     def routes(self) -> list[web.RouteDef]:
         """Give the routes that this vLLM's flags register."""
+        mine = [r for r in super().routes() if r.path == "/v1/models" or r.path in ROUTES[self.loaded.task]]
+        stubs = [path for path in ROUTES[self.loaded.task] if path != "/v1/chat/completions"]
         routes = [
-            *super().routes(),
+            *mine,
+            *(web.post(path, self._embeddings if path == "/v1/embeddings" else self._stub) for path in stubs),
+            web.post("/tokenize", self._tokenize),
             *(web.get(path, self._health) for path in ("/health", "/ping")),
             web.get("/version", self._version),
             web.get("/load", self._load),
@@ -124,11 +133,41 @@ class VLLM(ModelServer):
     def check_model(self, model: str) -> None:
         """Refuse an unknown name, and everything new after SIGTERM with --shutdown-timeout."""
         if self._terminated:
-            raise _error(500, "cannot schedule new futures after shutdown", "InternalServerError")
+            raise error_of(500, "cannot schedule new futures after shutdown", "InternalServerError")
         if model not in self.models and model not in self.loras:
             aliases = ", ".join(self.models)
             words = f"The model `{model}` does not exist. Valid aliases: {aliases}."
-            raise _error(404, words, "NotFoundError", "model")
+            raise error_of(404, words, "NotFoundError", "model")
+
+    async def chat(self, request: web.Request) -> web.StreamResponse:
+        """POST /v1/chat/completions: what is refused is refused before the engine."""
+        body = json.loads(await request.text())
+        self.check_model(str(body.get("model", "")))
+        refused = refused_chat(self.loaded, body)
+        if refused is not None:
+            raise RefusedError(400, refused)
+        self.computed += 1
+        return await super().chat(request)
+
+    def usage(self) -> dict[str, Any]:
+        """Give `usage` of a chat."""
+        return super().usage() | {"completion_tokens_details": details(self.loaded)}
+
+    async def _tokenize(self, request: web.Request) -> web.Response:
+        body = json.loads(await request.text())
+        self.check_model(str(body["model"]))
+        status, answer = tokenize(self.loaded, body)
+        return web.json_response(answer, status=status)
+
+    async def _embeddings(self, request: web.Request) -> web.Response:
+        body = json.loads(await request.text())
+        self.check_model(str(body["model"]))
+        self.computed += 1
+        data = [{"index": 0, "object": "embedding", "embedding": [0.25] * 64}]
+        return web.json_response({"object": "list", "model": body["model"], "data": data})
+
+    async def _stub(self, _request: web.Request) -> web.Response:
+        raise error_of(501, "not played by this stand-in", "NotImplementedError")
 
     async def terminate(self) -> None:
         """Do what SIGTERM does, and return when the process would end.
@@ -176,12 +215,17 @@ class VLLM(ModelServer):
             "# HELP vllm:num_requests_waiting_by_reason Number of waiting requests by reason.\n"
             "# TYPE vllm:num_requests_waiting_by_reason gauge\n"
             f'vllm:num_requests_waiting_by_reason{{{labels},reason="capacity"}} 0.0\n'
-            f'vllm:num_requests_waiting_by_reason{{{labels},reason="deferred"}} 0.0\n' + "".join(states)
+            f'vllm:num_requests_waiting_by_reason{{{labels},reason="deferred"}} 0.0\n'
+            + "".join(states)
+            + 'vllm:cache_config_info{block_size="128",enable_prefix_caching="True",engine="0"} 1.0\n'
+            + f"vllm:prompt_tokens_total{{{labels}}} {float(self.computed)}\n"
+            + f"vllm:generation_tokens_total{{{labels}}} {float(self.computed)}\n"
         )
         return web.Response(text=text, headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"})
 
     async def _openapi(self, _request: web.Request) -> web.Response:
-        paths: dict[str, Any] = {path: {} for path in (*OPEN_ROUTES, *CHAT_ROUTES)}
+        served = ("/v1/models", "/tokenize", *ROUTES[self.loaded.task])
+        paths: dict[str, Any] = {path: {} for path in (*OPEN_ROUTES, *served)}
         return web.json_response({"openapi": "3.1.0", "info": {"title": "FastAPI"}, "paths": paths})
 
     async def _load_lora(self, request: web.Request) -> web.Response:
@@ -189,17 +233,17 @@ class VLLM(ModelServer):
         name, path = body["lora_name"], body["lora_path"]
         if name in self.models:
             words = f"The lora adapter '{name}' conflicts with a served base model."
-            raise _error(400, words, "InvalidUserInput")
+            raise error_of(400, words, "InvalidUserInput")
         if name in self.loras:
             words = f"The lora adapter '{name}' has already been loaded."
-            raise _error(400, words, "InvalidUserInput")
+            raise error_of(400, words, "InvalidUserInput")
         self.loras[name] = path
         return web.Response(text=f"Success: LoRA adapter '{name}' added successfully.")
 
     async def _unload_lora(self, request: web.Request) -> web.Response:
         name = (await request.json())["lora_name"]
         if self.loras.pop(name, None) is None:
-            raise _error(404, f"The lora adapter '{name}' cannot be found.", "NotFoundError")
+            raise error_of(404, f"The lora adapter '{name}' cannot be found.", "NotFoundError")
         return web.Response(text=f"Success: LoRA adapter '{name}' removed successfully.")
 
     async def _sleep(self, _request: web.Request) -> web.Response:
@@ -214,9 +258,9 @@ class VLLM(ModelServer):
         return web.json_response({"is_sleeping": self.sleeping})
 
 
-def _error(status: int, message: str, kind: str, param: str | None = None) -> RefusedError:
-    error = {"message": message, "type": kind, "param": param, "code": status}
-    return RefusedError(status, {"error": error})
+def error_of(status: int, message: str, kind: str, param: str | None = None) -> RefusedError:
+    """Give the refusal to raise."""
+    return RefusedError(status, error(status, message, kind, param))
 
 
 def parser() -> argparse.ArgumentParser:
@@ -229,6 +273,9 @@ def parser() -> argparse.ArgumentParser:
     flags.add_argument("--served-model-name", nargs="+")
     flags.add_argument("--max-model-len", type=int, default=1024)
     flags.add_argument("--api-key")
+    flags.add_argument("--enable-auto-tool-choice", action="store_true")
+    flags.add_argument("--tool-call-parser")
+    flags.add_argument("--reasoning-parser")
     flags.add_argument("--shutdown-timeout", type=float, default=0.0)
     flags.add_argument("--stand-in-load-seconds", type=float, default=0.0, help="refuse for so long")
     flags.add_argument("--stand-in-think-seconds", type=float, default=0.05, help="until the first token")
@@ -244,6 +291,11 @@ async def serve(argv: Sequence[str]) -> None:
         *(flags.served_model_name or [flags.model]),
         root=flags.model,
         max_model_len=flags.max_model_len,
+        loaded=Loaded(
+            tool_parser=flags.enable_auto_tool_choice and flags.tool_call_parser is not None,
+            reasoning_parser=flags.reasoning_parser is not None,
+            max_model_len=flags.max_model_len,
+        ),
         api_key=flags.api_key,
         shutdown_timeout=flags.shutdown_timeout,
         address=(flags.host, flags.port),
