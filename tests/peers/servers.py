@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import httpx
+
 from tests.peers.scripts import free_port, loopback_address, run, work_folder
 
 ANY = "0.0.0.0"  # noqa: S104 - what a server in a pod listens on
@@ -77,9 +79,15 @@ def _vllm(server: ModelServer) -> dict[str, Any]:
 
 def _own(server: ModelServer) -> list[str]:
     """Leave out the flags that only run.sh knows."""
-    return [flag for flag in server.flags if flag not in {"--slow", "--embed", "--tools", "--no-tools"}]
+    return [flag for flag in server.flags if flag not in _OF_RUN_SH]
 
 
+_OF_RUN_SH = frozenset(
+    {
+        *("--slow", "--vision", "--embed", "--rerank"),
+        *("--tools", "--no-tools", "--base", "--thinking", "--more"),
+    }
+)
 _CONTAINERS = {"llama-server": _llama_server, "ollama": _ollama, "vllm": _vllm}
 
 
@@ -90,3 +98,33 @@ def model_server(engine: str, *flags: str, logs: Path | None = None, **env: str)
         server = ModelServer(engine, work, flags, env)
         server.start()
         yield server
+
+
+# Counters of tokens that were read or written, as each engine calls them.
+_TOKENS = {
+    "vllm": ("vllm:prompt_tokens_total", "vllm:generation_tokens_total"),
+    "llama-server": ("llamacpp:prompt_tokens_total", "llamacpp:tokens_predicted_total"),
+}
+
+
+def computed(server: ModelServer) -> int:
+    """Give how many tokens a server read and wrote so far; of Ollama how many models it has loaded.
+
+    A llama-server must run with --metrics.
+    """
+    if server.engine == "ollama":
+        return len(_get(server, "/api/ps").json()["models"])
+    lines = (line.split() for line in _get(server, "/metrics").text.splitlines())
+    names = _TOKENS[server.engine]
+    found = [int(float(line[-1])) for line in lines if line and line[0].partition("{")[0] in names]
+    assert len(found) >= len(names), f"{server.url}/metrics has not {names}"
+    return sum(found)
+
+
+def _get(server: ModelServer, path: str) -> httpx.Response:
+    flags = list(server.flags)
+    key = flags[flags.index("--api-key") + 1] if "--api-key" in flags else "none"
+    headers = {"Authorization": f"Bearer {key}"}
+    answer = httpx.get(server.url + path, headers=headers, trust_env=False, timeout=10)
+    assert answer.status_code == 200, answer.text
+    return answer
