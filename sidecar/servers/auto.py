@@ -1,7 +1,8 @@
 """Which kind of server it is, told by routes that make it compute nothing.
 
 NIM is asked for first (its `owned_by` is vLLM's), then the list itself is looked at, then the routes only one
-engine has. SGLang answers Ollama's routes too, so its `owned_by` is looked at before them.
+engine has. SGLang answers Ollama's routes too, so its `owned_by` is looked at before them. Of a server that
+answers any route with 200 (LM Studio does, some fronts do) only routes count that it answers in another way.
 """
 
 from __future__ import annotations
@@ -15,7 +16,8 @@ from sidecar.servers.engine import Engine, OpenAi, Profile
 from sidecar.servers.listing import Listing
 from sidecar.servers.llama_cpp import LLAMA_CPP
 from sidecar.servers.ollama import Ollama
-from sidecar.servers.openai import GENERIC, INFINITY, LLAMA_CPP_PYTHON, LOCALAI, SGLANG, TGI
+from sidecar.servers.openai import GENERIC, INFINITY, LLAMA_CPP_PYTHON, LM_STUDIO, LOCALAI, TGI
+from sidecar.servers.sglang import SGLANG
 from sidecar.servers.vllm import NIM, VLLM
 
 _BY_OWNER: Final = {
@@ -31,7 +33,10 @@ _BY_ROUTE: Final = (
     (LLAMA_CPP, "/props", frozenset({"default_generation_settings"})),
     (TGI, "/info", frozenset({"model_id", "max_total_tokens"})),
     (LOCALAI, "/.well-known/localai.json", frozenset({"version"})),
+    (LM_STUDIO, "/api/v0/models", frozenset({"data"})),
 )
+# No server has this route; what is answered here is answered everywhere and tells nothing.
+_NO_ROUTE: Final = "/no/such/route"
 
 
 def told_by(listing: Listing) -> Profile | None:
@@ -44,6 +49,9 @@ def told_by(listing: Listing) -> Profile | None:
 
 async def identify(ask: Ask, listing: Listing, cloud_models: CloudModels = CloudModels.SKIP) -> Engine:
     """Find out which engine answers. Raises NoAnswerError."""
+    anywhere = await ask.get(_NO_ROUTE)
+    if anywhere.status == HTTPStatus.OK:
+        return OpenAi(ask, await _by_route(ask, frozenset(anywhere.json_object() or ())))
     if await ask.optional("/v1/health/ready") is not None:
         return OpenAi(ask, NIM)
     profile = told_by(listing)
@@ -51,10 +59,15 @@ async def identify(ask: Ask, listing: Listing, cloud_models: CloudModels = Cloud
         return OpenAi(ask, profile)
     if await _is_ollama(ask):
         return Ollama(ask, cloud_models)
+    return OpenAi(ask, await _by_route(ask, frozenset()))
+
+
+async def _by_route(ask: Ask, anywhere: frozenset[str]) -> Profile:
+    """Tell the engine by a route of its own; `anywhere` are the keys that an answer of any route has."""
     for candidate, path, keys in _BY_ROUTE:
-        if keys <= (await ask.optional(path) or {}).keys():
-            return OpenAi(ask, candidate)
-    return OpenAi(ask, GENERIC)
+        if keys <= (await ask.optional(path) or {}).keys() and not keys & anywhere:
+            return candidate
+    return GENERIC
 
 
 async def _is_ollama(ask: Ask) -> bool:
