@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
-from collections.abc import Mapping
-from typing import Any
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, Final
 
 import httpx
 
 from sidecar.contract import Credentials, Engine, PodIdentity, Settings
 from sidecar.servers.server import ModelServer
 
+HANGS: Final = object()
 POD = PodIdentity("team", "qwen-0", "uid-1", "10.0.0.5")
 
 
@@ -18,7 +21,7 @@ class Canned:
     """Gives each path (of a GET, or written `POST /path`) its answer; a path without one is 404.
 
     An answer is a JSON value, a text, an `httpx.Response`, an exception to raise, or a callable of the
-    request that gives one of these. `calls` lists what was asked, `requests` how.
+    request that gives one of these; `HANGS` is none at all. `calls` lists what was asked, `requests` how.
     """
 
     def __init__(self, routes: Mapping[str, Any]) -> None:
@@ -45,11 +48,25 @@ class Canned:
             return httpx.Response(200, text=answer)
         return httpx.Response(200, content=json.dumps(answer), headers={"Content-Type": "application/json"})
 
-    def watched(self, engine: Engine, *, key: str | None = None, **settings: Any) -> ModelServer:
+    async def reply(self, request: httpx.Request) -> httpx.Response:
+        """Answer, or never."""
+        if self.routes.get(_key(request)) is HANGS:
+            self.requests.append(request)
+            await asyncio.Event().wait()
+        return self(request)
+
+    def watched(
+        self,
+        engine: Engine,
+        *,
+        key: str | None = None,
+        now: Callable[[], float] = time.monotonic,
+        **settings: Any,
+    ) -> ModelServer:
         """Give the registrar's view of this server, at 10.0.0.5:8000 unless set."""
         full = Settings(**{"cluster": "c", "engine": engine, "port": 8000, "nonce": "n", **settings})
-        client = httpx.AsyncClient(transport=httpx.MockTransport(self))
-        return ModelServer(full, POD, Credentials(server_api_key=key), client)
+        client = httpx.AsyncClient(transport=httpx.MockTransport(self.reply))
+        return ModelServer(full, POD, Credentials(server_api_key=key), client, now)
 
 
 def _key(request: httpx.Request) -> str:
