@@ -15,6 +15,8 @@ from typing import Final
 import httpx
 
 TIMEOUT: Final = 60.0
+# LiteLLM's uvicorn closes a connection that was idle for 5 s; a request just sent on it would be lost here.
+IDLE_SECONDS: Final = 2.0
 
 
 @dataclass(slots=True)
@@ -51,7 +53,9 @@ class Load:
 
     async def run(self) -> Tally:
         """Send until `stopping` is set or the limit is reached, then wait for every answer."""
-        limits = httpx.Limits(max_connections=None, max_keepalive_connections=200)
+        limits = httpx.Limits(
+            max_connections=None, max_keepalive_connections=200, keepalive_expiry=IDLE_SECONDS
+        )
         async with (
             httpx.AsyncClient(timeout=TIMEOUT, limits=limits, trust_env=False) as client,
             asyncio.TaskGroup() as group,
