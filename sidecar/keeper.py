@@ -49,7 +49,9 @@ _OVER_BY_READING: Final = frozenset(
     }
 )
 _ALL: Final = ("row",)
-_OF_ONE_ROW: Final = frozenset({Reason.LITELLM_NOT_LIVE, Reason.LITELLM_REFUSED_ROW})
+_OF_ONE_ROW: Final = frozenset(
+    {Reason.LITELLM_NOT_LIVE, Reason.LITELLM_REFUSED_ROW, Reason.LITELLM_NOT_LICENSED}
+)
 
 
 class Keeper:

@@ -58,6 +58,7 @@ _TEXTS: Final = (
     ("only supported for DB-stored models", Reason.LITELLM_STORE_MODEL_OFF),
     ("not live", Reason.LITELLM_NOT_LIVE),
     ("Failed to add model to db", Reason.LITELLM_NOT_ADDED),
+    ("must be a LiteLLM Enterprise user", Reason.LITELLM_NOT_LICENSED),
 )
 _STATUSES: Final[Mapping[int, Reason]] = {
     HTTPStatus.UNAUTHORIZED: Reason.LITELLM_WRONG_KEY,

@@ -61,7 +61,7 @@ class Reason(StrEnum):
     )
     ALIAS_AMBIGUOUS = (
         "alias_ambiguous",
-        "An alias does not say which model it is for, and the server has several",
+        "An alias does not say which of the server's models it is for: write name=served-id",
     )
 
     # LiteLLM's admin API.
@@ -77,6 +77,10 @@ class Reason(StrEnum):
     LITELLM_KEY_MAY_NOT_WRITE = (
         "litellm_key_may_not_write",
         "LiteLLM's key may not write models: role proxy_admin, routes /model/* and /v2/model/info are needed",
+    )
+    LITELLM_NOT_LICENSED = (
+        "litellm_not_licensed",
+        "This row needs a paid feature of LiteLLM, and it has no licence: leave out team-id",
     )
     LITELLM_NO_DATABASE = "litellm_no_database", "LiteLLM runs without a database and cannot keep models"
     LITELLM_DATABASE_DOWN = "litellm_database_down", "LiteLLM cannot reach its database"

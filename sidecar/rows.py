@@ -82,6 +82,7 @@ _NO_WAY_IN: Final = frozenset(
         Reason.LITELLM_KEY_MAY_NOT_WRITE,
         Reason.LITELLM_NO_DATABASE,
         Reason.LITELLM_STORE_MODEL_OFF,
+        Reason.LITELLM_NOT_LICENSED,
     }
 )
 

@@ -31,7 +31,8 @@ def annotations() -> str:
 WORDS: Final[Mapping[Word, str]] = {
     Word.STARTED: "whose server the registrar watches, and where LiteLLM is",
     Word.WAITING: "for what it waits (the server to listen, to load, to pass its own readiness probe)",
-    Word.FOUND: "the server answers: engine, version, models",
+    Word.FOUND: "the server answers; and of each model, when it is new and when it changes, what is known "
+    "and by whom: the `engine`, a `probe` of ours, a `default` of all such servers, or you (`override`)",
     Word.REGISTERED: "a model has its row in LiteLLM: name, id, how long it took",
     Word.SERVING: "how many models are routable; also said when a block was lifted",
     Word.BLOCKED: "the server is ill: its rows stay, LiteLLM sends it nothing; with the reason",

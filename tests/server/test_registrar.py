@@ -114,7 +114,7 @@ async def test_a_whole_life() -> None:
             await running.line(lambda line: '"serving"' in line)
             assert (await running.get("/ready")).status_code == 200
             status = (await running.get("/status")).json()
-            assert (status["state"], status["models"]) == ("serving", ["qwen"])
+            assert (status["state"], list(status["models"])) == ("serving", ["qwen"])
             assert (await running.get("/drain")).status_code == 403
             drained = await running.get("/drain", **{NONCE_HEADER: NONCE})
             assert drained.json() == {"end": "done", "cut": 0, "rows_left": 0}

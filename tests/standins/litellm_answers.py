@@ -82,6 +82,16 @@ def role_not_allowed(role: str) -> RefusedError:
     return proxy_error(403, str(text), "auth_error")
 
 
+def team_without_licence() -> RefusedError:
+    """Refuse a row of a team on a LiteLLM without a licence."""
+    text = {
+        "error": "You must be a LiteLLM Enterprise user to use this feature. If you have a license please "
+        "set `LITELLM_LICENSE` in your env. Get a 7 day trial key here: "
+        "https://www.litellm.ai/enterprise#trial. \nPricing: https://www.litellm.ai/#pricing"
+    }
+    return proxy_error(403, str(text), "auth_error")
+
+
 def database_unreachable() -> RefusedError:
     """Refuse a call whose key, or whose answer, must be read from a database that is away."""
     return proxy_error(

@@ -93,6 +93,7 @@ async def test_what_can_go_wrong_anywhere(call: str, answer: Any, expected: Reas
         (httpx.Response(200, json={"model_info": "text"}), Reason.LITELLM_ERROR),
         (httpx.Response(200, json=["a list"]), Reason.LITELLM_ERROR),
         (httpx.Response(200, content=b"[" * 100_000), Reason.LITELLM_ERROR),
+        (answers.team_without_licence(), Reason.LITELLM_NOT_LICENSED),
     ],
 )
 async def test_a_creation_that_is_not_answered_with_the_row(answer: Any, expected: Reason) -> None:

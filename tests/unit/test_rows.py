@@ -146,6 +146,7 @@ def test_an_answer_is_what_is_known() -> None:
         (Reason.LITELLM_KEY_MAY_NOT_WRITE, Presence.NEW, False),
         (Reason.LITELLM_NO_SECRET, Presence.NEW, False),
         (Reason.LITELLM_STORE_MODEL_OFF, Presence.NEW, False),
+        (Reason.LITELLM_NOT_LICENSED, Presence.NEW, False),
     ],
 )
 def test_a_failed_creation(reason: Reason, presence: Presence, *, lost: bool) -> None:
