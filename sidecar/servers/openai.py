@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from sidecar.servers import active
 from sidecar.servers.engine import About, Profile
 from sidecar.servers.facts import HOSTED_ONLY, UNKNOWN, Ability, Fact, Facts, Mode, Origin, abilities
 from sidecar.servers.listing import Card, first_tokens, text
 
-GENERIC: Final = Profile(name="openai")
+GENERIC: Final = Profile(name="openai", active=active.QUESTIONS)
 
 _NO_SPEECH: Final = Facts(abilities={**HOSTED_ONLY, **abilities(Origin.DEFAULT, audio_output=False)})
 
@@ -32,6 +33,7 @@ def _infinity(card: Card, _about: About) -> Facts:
 INFINITY: Final = Profile(
     name="infinity",
     facts=_infinity,
+    active=active.QUESTIONS,
     defaults=Facts(
         abilities={
             ability: Fact(False, Origin.DEFAULT)
@@ -43,7 +45,7 @@ INFINITY: Final = Profile(
 
 # llama-cpp-python's server tells nothing, takes tools whatever the model, and pastes an image into the prompt
 # as text (0.3.36, measured).
-LLAMA_CPP_PYTHON: Final = Profile(name="llama-cpp-python", defaults=_NO_SPEECH)
+LLAMA_CPP_PYTHON: Final = Profile(name="llama-cpp-python", active=active.QUESTIONS, defaults=_NO_SPEECH)
 
 
 def _tgi(_card: Card, about: About) -> Facts:
@@ -52,9 +54,10 @@ def _tgi(_card: Card, about: About) -> Facts:
 
 
 # text-generation-inference, router/src/server.rs
-TGI: Final = Profile(name="tgi", about="/info", facts=_tgi, defaults=_NO_SPEECH)
+TGI: Final = Profile(name="tgi", about="/info", facts=_tgi, active=active.QUESTIONS, defaults=_NO_SPEECH)
 
-# LocalAI, /.well-known/localai.json. It loads a model when asked something; it has backends of all kinds.
+# LocalAI, /.well-known/localai.json. It loads a model when asked something, so nothing is
+# asked; it has backends of all kinds.
 LOCALAI: Final = Profile(name="localai", about="/.well-known/localai.json")
 
 
@@ -82,5 +85,5 @@ def _lm_studio(card: Card, about: About) -> Facts:
 
 
 # LM Studio, lmstudio.ai/docs/api/rest-api (/api/v0/models). `max_context_length` is the trained one; a model
-# is loaded when it is asked something.
+# is loaded when it is asked something, so nothing is asked.
 LM_STUDIO: Final = Profile(name="lm-studio", about="/api/v0/models", facts=_lm_studio, defaults=_NO_SPEECH)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from http import HTTPStatus
 from typing import Any, Final
 
+from sidecar.servers.active import embedding_size
 from sidecar.servers.ask import Ask
 from sidecar.servers.engine import About, Profile
 from sidecar.servers.facts import HOSTED_ONLY, UNKNOWN, Fact, Facts, Mode, Origin, abilities
@@ -23,15 +24,13 @@ def _facts(_card: Card, about: About) -> Facts:
     """Read an answer of /model_info (http_server.py, model_info); older ones lack what came later."""
     heads = about.get("architectures")
     names = [str(head) for head in heads] if isinstance(heads, list) else []
-    generates = about.get("is_generation")
-    mode: Fact[Mode] = UNKNOWN
     if any(name.startswith("Whisper") for name in names):
-        mode = Fact(Mode.AUDIO_TRANSCRIPTION, Origin.ENGINE)
-    # A classifier may rerank or not.
-    elif generates is False and not any("Classification" in name or "Reward" in name for name in names):
-        mode = Fact(Mode.EMBEDDING, Origin.ENGINE)
-    if generates is not True:
-        return Facts(mode=mode)
+        return Facts(mode=Fact(Mode.AUDIO_TRANSCRIPTION, Origin.ENGINE))
+    if about.get("is_generation") is not True:
+        # A classifier may rerank or not.
+        classifies = any("Classification" in name or "Reward" in name for name in names)
+        embeds = about.get("is_generation") is False and not classifies
+        return Facts(mode=Fact(Mode.EMBEDDING, Origin.ENGINE) if embeds else UNKNOWN)
     sees, hears = _flag(about, "has_image_understanding"), _flag(about, "has_audio_understanding")
     calls = _set(about, "tool_call_parser")
     told = abilities(
@@ -48,7 +47,7 @@ def _facts(_card: Card, about: About) -> Facts:
         # A model that takes text only refuses all media (_validate_media_content).
         video_input=False if sees is False and hears is False else None,
     )
-    return Facts(mode=mode, abilities=told)
+    return Facts(abilities=told)
 
 
 async def _template(ask: Ask, card: Card) -> Facts:
@@ -123,6 +122,7 @@ SGLANG: Final = Profile(
         Probe(frozenset({"system_messages"}), _system, modes=frozenset({Mode.CHAT})),
         Probe(frozenset({"response_schema", "prompt_caching"}), _settings, modes=_GENERATES),
     ),
+    active=(Probe(frozenset({"embedding_size"}), embedding_size, modes=frozenset({Mode.EMBEDDING})),),
     defaults=Facts(
         # Parts of a message are text, image_url, video_url and audio_url (protocol.py); there is no speech.
         abilities={**HOSTED_ONLY, **abilities(Origin.DEFAULT, audio_output=False, pdf_input=False)}

@@ -69,8 +69,6 @@ _DEFAULTS: Final = Facts(
         **HOSTED_ONLY,
         **abilities(
             Origin.DEFAULT,
-            # `response_format` becomes a grammar, whatever the model (vllm/v1/structured_output).
-            response_schema=True,
             # A message of the assistant at the end is closed and a new one begun, unless the request says
             # otherwise in vLLM's own words (chat_completion/protocol.py, add_generation_prompt; measured).
             assistant_prefill=False,

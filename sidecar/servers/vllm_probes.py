@@ -30,6 +30,7 @@ NAMED: Final = {"type": "function", "function": {"name": "probe"}}
 _NOT_MULTIMODAL: Final = "is not a multimodal model"
 _NONE_ALLOWED: Final = re.compile(r"At most 0 \w+\(s\) may be provided in one prompt")
 _NO_PARSER: Final = "--tool-call-parser to be set"
+_GENERATES: Final = frozenset({Mode.CHAT, Mode.COMPLETION})
 _NO_TEMPLATE: Final = "provide a chat template"
 _TEMPERATURE: Final = "temperature must be non-negative"
 _PREFIX_CACHING: Final = re.compile(
@@ -44,10 +45,14 @@ async def mode(ask: Ask, card: Card) -> Facts:
     """Tell the mode from the routes there are: vLLM registers only those its model can serve.
 
     They all want POST: a GET is 405 where the route exists and 404 where not. A model that generates and has
-    no chat template only completes text. Embedding models have the rerank routes too.
+    no chat template only completes text. Embedding models have the rerank routes too. With one that generates
+    `response_format` becomes a grammar, whatever the model (vllm/v1/structured_output).
     """
     found = await _mode(ask, card)
-    return NOTHING_KNOWN if found is None else Facts(mode=Fact(found, Origin.PROBE))
+    if found is None:
+        return NOTHING_KNOWN
+    held = abilities(Origin.DEFAULT, response_schema=True) if found in _GENERATES else {}
+    return Facts(mode=Fact(found, Origin.PROBE), abilities=held)
 
 
 async def _mode(ask: Ask, card: Card) -> Mode | None:

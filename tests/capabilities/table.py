@@ -35,6 +35,8 @@ FOLDER: Final = Path(__file__).parent
 PLAIN: Final = ("mode", "context", "embedding_size", "quantization")
 # A server is looked at so often: what was found at once must still be found later.
 POLLS: Final = 2
+# More than there are questions that make a server compute.
+QUESTIONS: Final = 16
 
 # What is known of a fact (None is "unknown"), by (served id, fact); `NO_MODEL` where there is no model.
 Truth = Mapping[tuple[str, str], Any]
@@ -65,8 +67,15 @@ def load() -> tuple[Row, ...]:
 async def found(row: Row) -> Truth:
     """Look at the row's server as the registrar does, and give what it found."""
     watched = _Server(row.answers).watched(row.label, probing=row.probing)
-    seen = [await watched.observe() for _ in range(POLLS)]
-    return _flat(seen[-1])
+    for _ in range(POLLS):
+        await watched.observe()
+        for _ in range(QUESTIONS):
+            await watched.explore(_idle)
+    return _flat(await watched.observe())
+
+
+async def _idle() -> bool:
+    return True
 
 
 def _flat(seen: Observation) -> Truth:

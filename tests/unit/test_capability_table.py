@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from sidecar.contract import Engine, Probing
 from tests.capabilities.table import Row, found, load
 
 ROWS = load()
@@ -18,7 +19,10 @@ async def test_truth(row: Row) -> None:
 
 
 def test_the_table_is_sound() -> None:
-    """No two rows have one name, and each names its source."""
+    """There are at least 60 rows, no two of one name, of every label, source and kind of probing."""
     names = [row.name for row in ROWS]
-    assert len(names) == len(set(names))
+    assert len(names) == len(set(names)) >= 60
+    assert {row.label for row in ROWS} == set(Engine)
+    assert {row.recorded for row in ROWS} == {True, False}
+    assert {row.probing for row in ROWS} == set(Probing)
     assert all(row.source for row in ROWS)
