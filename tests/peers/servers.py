@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
+import signal
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -128,3 +131,22 @@ def _get(server: ModelServer, path: str) -> httpx.Response:
     answer = httpx.get(server.url + path, headers=headers, trust_env=False, timeout=10)
     assert answer.status_code == 200, answer.text
     return answer
+
+
+@contextmanager
+def held(file: Path) -> Iterator[None]:
+    """Make whoever opens a file wait until this ends, at most 45 s: a server then stays at loading it.
+
+    By a lease (fcntl(2), F_SETLEASE), for which nobody may have the file open yet.
+    """
+    descriptor = os.open(file, os.O_RDWR)
+    try:
+        # In place of SIGIO, which would end this process when the file is opened.
+        fcntl.fcntl(descriptor, _F_SETSIG, signal.SIGURG)
+        fcntl.fcntl(descriptor, fcntl.F_SETLEASE, fcntl.F_WRLCK)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+_F_SETSIG = 10  # Linux, asm-generic/fcntl.h; Python has no name for it

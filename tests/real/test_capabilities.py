@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,24 +17,28 @@ from tests.peers.require import require
 from tests.peers.scripts import HOW_TO_GET, not_installed
 from tests.peers.servers import ModelServer, computed, model_server
 from tests.real.admission import Admission
-from tests.real.conftest import Pods
+from tests.real.conftest import QUICK_ANNOTATIONS, Pods
 from tests.real.foreign import Foreign
 from tests.real.pods import Pod, litellm_secret
-from tests.real.truth import FLAGS, GROUPS, KEY, Served
+from tests.real.truth import FLAGS, GROUPS, KEY, Served, Truth, wrong
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(300)]
 
 # Of polls, one a second.
 POLLED_SECONDS: Final = 6.0
-Wrong = dict[tuple[str, ...], tuple[Any, Any]]
+POLL_SECONDS: Final = 1.0
+# Of a question, by the issue.
+MOST_TOKENS: Final = 64
+ORIGINS: Final = frozenset({"engine", "probe", "default"})
 
 
 @dataclass(frozen=True, slots=True)
 class Registered:
-    """A running server with its pod, registered since `at` (seconds of the monotonic clock)."""
+    """A running server, registered since `at` (seconds of the monotonic clock); `serve` registers it anew."""
 
     served: Served
     server: ModelServer
+    serve: Callable[[Mapping[str, str]], Pod]
     pod: Pod
     rows: Mapping[str, Mapping[str, Any]]
     at: float
@@ -46,23 +51,32 @@ def keyed(server: ModelServer) -> dict[str, Any]:
     return {"args": args, "env": [{"name": "API_KEY", **reference}]}
 
 
+def registered(
+    pods: Pods, proxy: LiteLLM, served: Served, server: ModelServer, annotations: Mapping[str, str]
+) -> Pod:
+    """Have a pod with this server admitted and wait until its registrar serves."""
+    secrets = {**litellm_secret(proxy), "server-key": {"token": KEY}}
+    own = keyed(server) if served.key else {}
+    pod = pods.admit(server, served.label, secrets, {**QUICK_ANNOTATIONS, **annotations}, **own)
+    pod.start_registrar()
+    pod.wait_for_state("serving")
+    return pod
+
+
 @pytest.fixture(scope="module", params=GROUPS)
 def group(
     request: pytest.FixtureRequest, quick: LiteLLM, foreign: Foreign, admitting: Admission, logs: Path
 ) -> Iterator[list[Registered]]:
     """Give the servers of one group, all of them registered; each is started once."""
     require(HOW_TO_GET, not_installed(*{served.engine for served in GROUPS[request.param]}))
-    secrets = {**litellm_secret(quick), "server-key": {"token": KEY}}
     pods, group = Pods(admitting, logs), []
     with ExitStack() as stack:
         for served in GROUPS[request.param]:
             one = model_server(served.engine, *served.flags, logs=logs, **served.env)
-            server = stack.enter_context(one)
-            pod = pods.admit(server, served.label, secrets, **(keyed(server) if served.key else {}))
-            stack.callback(pod.kill_registrar)
-            pod.start_registrar()
-            pod.wait_for_state("serving")
-            group.append(Registered(served, server, pod, pod.rows(quick), time.monotonic()))
+            serve = partial(registered, pods, quick, served, stack.enter_context(one))
+            pod = serve({})
+            group.append(Registered(served, pod.server, serve, pod, pod.rows(quick), time.monotonic()))
+        stack.callback(pods.end)
         yield group
     quick.remove_own_rows()
     foreign.check()
@@ -70,17 +84,9 @@ def group(
 
 def test_every_key_of_a_row_is_true(group: list[Registered]) -> None:
     """Each model has a row, each key of ours is true, and what no server tells is named as unknown."""
-    wrong: Wrong = {}
     for one in group:
         assert one.rows.keys() == one.served.models.keys()
-        for model, truth in one.served.models.items():
-            info = one.rows[model]["model_info"]
-            owner = info["registrar"]
-            said = {key: info.get(key) for key in truth.info()}
-            said |= {"unknown": owner["unknown"], "quantization": owner.get("quantization")}
-            true = {**truth.info(), "unknown": truth.unknown(), "quantization": truth.quantization}
-            wrong |= {(model, key): (said[key], true[key]) for key in true if said[key] != true[key]}
-    assert wrong == {}, "(said, true)"
+        assert wrong(one.served.models, one.rows) == {}, "key: (said, true)"
 
 
 def test_nothing_else_is_claimed(group: list[Registered]) -> None:
@@ -114,22 +120,42 @@ def test_the_log_tells_each_capability_with_its_origin(group: list[Registered]) 
             assert sorted(named) == sorted(FLAGS), line
             assert words["mode"].startswith(f"{truth.mode}("), line
             for key in ("yes", "no"):
-                assert all(entry.partition("(")[2] in ORIGINS for entry in told[key] if entry), line
+                assert all(entry.partition("(")[2].rstrip(")") in ORIGINS for entry in told[key] if entry), (
+                    line
+                )
 
 
 def test_the_status_tells_each_capability_with_its_origin(group: list[Registered]) -> None:
     """`/status` has every capability of every model with value and origin, as the row has it."""
-    wrong: Wrong = {}
+    false: dict[tuple[str, str], tuple[Any, Any]] = {}
     for one in group:
         models = one.pod.status()["models"]
         assert models.keys() == one.served.models.keys()
         for model, truth in one.served.models.items():
             for key, true in truth.told().items():
                 told = models[model][key]
-                origin_fits = told["origin"] is None if true is None else f"{told['origin']})" in ORIGINS
+                origin_fits = told["origin"] is None if true is None else told["origin"] in ORIGINS
                 if told["value"] != true or not origin_fits:
-                    wrong[model, key] = (told, true)
-    assert wrong == {}, "(said, true)"
+                    false[model, key] = (told, true)
+    assert false == {}, "(said, true)"
 
 
-ORIGINS: Final = frozenset({"engine)", "probe)", "default)"})
+def test_active_probing_tells_what_only_answers_tell(group: list[Registered], quick: LiteLLM) -> None:
+    """With `probe: active` the row has what was unknown, for at most 64 tokens a question; nothing is loaded.
+
+    Where no question can tell more, none is put.
+    """
+    for one in group:
+        one.pod.kill_registrar()
+        before = computed(one.server)
+        pod = one.serve({"probe": "active"})
+        truths = {model: truth.when_asked() for model, truth in one.served.models.items()}
+
+        def all_true(pod: Pod = pod, truths: Mapping[str, Truth] = truths) -> bool:
+            rows = pod.rows(quick)
+            return rows.keys() == truths.keys() and not wrong(truths, rows)
+
+        pod.wait_for("rows that know it", all_true)
+        time.sleep(2 * POLL_SECONDS)
+        questions = sum(len(truth.asked) for truth in one.served.models.values())
+        assert computed(one.server) - before <= questions * MOST_TOKENS

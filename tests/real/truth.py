@@ -10,7 +10,7 @@ longer by its 16 tokens on the three that see. Ollama has no tool_choice. All th
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from tests.peers.scripts import CACHE
@@ -45,13 +45,25 @@ class Truth:
     vector: int | None = None
     quantization: str | None = None
 
+    def when_asked(self) -> Truth:
+        """Give what is told where active probing is allowed."""
+        return replace(self, untold=self.untold - self.asked, asked=frozenset())
+
     def info(self) -> dict[str, Any]:
-        """Give the keys of `model_info` that LiteLLM must show without active probing."""
+        """Give the keys of `model_info` that LiteLLM must show."""
         flags = {f"supports_{flag}": flag in self.can - self.untold for flag in FLAGS}
         output = 0 if self.mode in {"embedding", "rerank"} else self.context
         sizes = {"max_tokens": self.context, "max_input_tokens": self.context, "max_output_tokens": output}
         vector = {} if self.vector is None or "vector" in self.untold else {"output_vector_size": self.vector}
         return {"mode": self.mode, **flags, **sizes, **vector}
+
+    def wrong(self, row: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
+        """Give what a row of LiteLLM says otherwise, as (said, true) by its key."""
+        info, owner = row["model_info"], row["model_info"]["registrar"]
+        true = {**self.info(), "unknown": self.unknown(), "quantization": self.quantization}
+        own = {"unknown": owner["unknown"], "quantization": owner.get("quantization")}
+        said = {**{key: info.get(key) for key in true}, **own}
+        return {key: (said[key], true[key]) for key in true if said[key] != true[key]}
 
     def all(self) -> dict[str, Any]:
         """Give what is true, by the names that `/status` has."""
@@ -60,12 +72,12 @@ class Truth:
         return {"mode": self.mode, **plain, **flags}
 
     def told(self) -> dict[str, Any]:
-        """Give what `/status` must tell without active probing, None for what is unknown."""
+        """Give what `/status` must tell, None for what is unknown."""
         untold = {"embedding_size" if word == "vector" else f"supports_{word}" for word in self.untold}
         return {key: None if key in untold else value for key, value in self.all().items()}
 
     def unknown(self) -> list[str]:
-        """Give `model_info.registrar.unknown` as it must be without active probing."""
+        """Give `model_info.registrar.unknown` as it must be."""
         names = {"vector": "output_vector_size"}
         return sorted(names.get(word, f"supports_{word}") for word in self.untold)
 
@@ -151,6 +163,8 @@ _GUARDED: Final = Truth(
     untold=_SEVERAL | _ONLY_ASKED,
     asked=_ONLY_ASKED,
 )
+# The one that the session's tests share (conftest.py): --tools --slow.
+VLLM_SHARED: Final = Truth("chat", 8192, _OF_CHAT | _CALLS, untold=_SEVERAL | _ONLY_ASKED)
 VLLM_PLAIN: Final = _vllm(
     "vllm-plain", {"vllm-plain": Truth("chat", 1024, _OF_CHAT, untold=_ONLY_ASKED, asked=_ONLY_ASKED)}
 )
@@ -176,3 +190,8 @@ GROUPS: Final[Mapping[str, tuple[Served, ...]]] = {
     "llama-servers": LLAMA_SERVERS,
     **{one.name: (one,) for one in (OLLAMA, VLLM_PLAIN, VLLM_GUARDED, VLLM_BASE, VLLM_EMBED, VLLM_RERANK)},
 }
+
+
+def wrong(truths: Mapping[str, Truth], rows: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """Give what rows say otherwise than is true, by model; nothing when all is well."""
+    return {model: found for model, truth in truths.items() if (found := truth.wrong(rows[model]))}
