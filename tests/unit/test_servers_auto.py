@@ -43,6 +43,7 @@ def by(owner: str | None) -> dict[str, Any]:
         ({**by(None), "/props": {"default_generation_settings": {}}}, "llama.cpp"),
         ({**by(None), "/info": {"model_id": "m", "max_total_tokens": 4096}}, "tgi"),
         ({**by(None), "/.well-known/localai.json": {"version": "4.9"}}, "localai"),
+        ({**by(None), "/api/v0/models": {"object": "list", "data": []}}, "lm-studio"),
         (by("acme"), "openai"),
         ({**by("acme"), "/v1/health/ready": "<html>"}, "openai"),
     ],
@@ -52,6 +53,34 @@ async def test_fingerprints(routes: dict[str, Any], engine: str) -> None:
     seen = await Canned(routes).watched(Engine.AUTO).observe()
     assert isinstance(seen, Answer), seen
     assert seen.engine == engine
+
+
+class Everywhere(Canned):
+    """Answers every route with 200."""
+
+    def __call__(self, request: httpx.Request) -> httpx.Response:
+        """Answer from the table, and all else with the same object."""
+        anything = httpx.Response(200, json=self.routes["anything"])
+        return super().__call__(request) if request.url.path in self.routes else anything
+
+
+@pytest.mark.parametrize("owner", ["vllm", "sglang", "llamacpp", "library"])
+@pytest.mark.parametrize("anything", [{}, {"version": "1", "message": "ready"}, by("vllm")["/v1/models"]])
+async def test_a_server_that_answers_every_route_is_no_engine(owner: str, anything: dict[str, Any]) -> None:
+    """Neither its owner nor any fingerprint counts of a server for which every route exists."""
+    seen = await Everywhere({**by(owner), "anything": anything}).watched(Engine.AUTO).observe()
+    assert isinstance(seen, Answer)
+    assert seen.engine == "openai"
+
+
+async def test_what_it_answers_in_another_way_counts() -> None:
+    """LM Studio answers unknown routes with 200 and an error; its own route it answers otherwise."""
+    own = {"/api/v0/models": {"object": "list", "data": [{"id": "m", "type": "llm"}]}}
+    server = Everywhere({**by("acme"), **own, "anything": {"error": "Unexpected endpoint or method"}})
+    seen = await server.watched(Engine.AUTO).observe()
+    assert isinstance(seen, Answer)
+    assert seen.engine == "lm-studio"
+    assert seen.models[0].facts.mode.value == "chat"
 
 
 async def test_llama_server_by_its_header() -> None:
