@@ -18,11 +18,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sidecar.contract import Credentials, Engine, PodIdentity, ReadyCheck, Settings
+from sidecar.contract import Credentials, Engine, PodIdentity, Probing, ReadyCheck, Settings
 from sidecar.reasons import Reason
 from sidecar.servers import server as server_module
 from sidecar.servers.server import ModelServer
-from sidecar.servers.shapes import Ambiguous, Answer, Observation, Refused
+from sidecar.servers.shapes import Ambiguous, Answer, Asleep, Observation, Refused
 from tests.certificates import make_ca, make_leaf
 from tests.standins.canned import Canned
 
@@ -47,6 +47,17 @@ KEYS: Final = [
     "architectures",
     "default_generation_settings",
     "model_id",
+    "count",
+    "token_strs",
+    "error",
+    "message",
+    "choices",
+    "usage",
+    "prompt_tokens",
+    "completion_tokens_details",
+    "tool_calls",
+    "embedding",
+    "is_sleeping",
 ]
 ROUTES: Final = [
     "/v1/health/ready",
@@ -60,6 +71,11 @@ ROUTES: Final = [
     "/health",
     "/version",
     "/metrics",
+    "/is_sleeping",
+    "/v1/chat/completions",
+    "POST /tokenize",
+    "POST /v1/chat/completions",
+    "POST /v1/embeddings",
 ]
 LIST = b'{"object": "list", "data": [{"id": "m"}]}'
 
@@ -269,12 +285,22 @@ ANYTHING: Final = st.recursive(
 )
 @hypothesis.settings(max_examples=60, deadline=None)
 def test_any_json(engine: Engine, listed: list[Any], routes: dict[str, Any], lines: str) -> None:
-    """Whatever JSON a server answers with, looking at it gives an observation that can be written."""
+    """Whatever JSON a server answers with, a look and a question give something that can be written."""
     cards = [{"id": "m", **card} for card in listed]
     show = {"parameters": f"num_ctx {'9' * 5000}\n{lines}", "capabilities": [cards], "model_info": routes}
     server = Canned({"/v1/models": {"data": cards}, "POST /api/show": show, **routes})
-    seen = asyncio.run(server.watched(engine).observe())
-    assert isinstance(seen, Answer | Ambiguous)
+
+    async def idle() -> bool:
+        return True
+
+    async def look() -> Observation:
+        watched = server.watched(engine, probing=Probing.ACTIVE)
+        await watched.observe()
+        await watched.explore(idle)
+        return await watched.observe()
+
+    seen = asyncio.run(look())
+    assert isinstance(seen, Answer | Ambiguous | Asleep)
     json.dumps(asdict(seen), ensure_ascii=False).encode()
 
 
