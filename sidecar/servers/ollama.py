@@ -18,6 +18,8 @@ from sidecar.servers.shapes import Answer, Model
 LOADED_EVERY: Final = 12
 # What may be spent on /api/show in one poll; the rest is shown in the next one (seconds).
 SHOW_SECONDS: Final = 2.0
+# A change this long ago (seconds) cannot be followed by another one of the same `created`.
+SETTLED_SECONDS: Final = 2.0
 
 Key = tuple[str, str | None]
 
@@ -30,6 +32,7 @@ class Ollama:
         self._cloud_models = cloud_models
         self._version: str | None = None
         self._listed: tuple[tuple[str, object], ...] | None = None
+        self._unsettled: float | None = None
         self._tags: dict[str, Tag] = {}
         self._shown: dict[Key, Shown] = {}
         self._loaded: dict[Key, int] = {}
@@ -48,12 +51,7 @@ class Ollama:
         self._polls += 1
         if self._version is None:
             self._version = text((await self._ask.wanted("/api/version")).get("version"))
-        # `created` is when the model's files were changed; the list stays the same while nothing is pulled.
-        listed = tuple((card["id"], card.get("created")) for card in listing.cards)
-        changed = listed != self._listed
-        if changed and listing.cards:
-            self._tags = tags(await self._ask.wanted("/api/tags"))
-        self._listed = listed
+        changed = await self._read_tags(listing)
         self._forget({self._key(card) for card in listing.cards})
         await self._show([self._key(card) for card in listing.cards])
         await self._look_for_loaded(changed=changed)
@@ -63,6 +61,23 @@ class Ollama:
     async def in_flight(self) -> int | None:
         """Ollama does not tell."""
         return None
+
+    async def _read_tags(self, listing: Listing) -> bool:
+        """Read the digests when the list has changed; tell whether it has.
+
+        `created` in the list is when the model's files were changed, in whole seconds. So once more when that
+        second is over: the name may have been made anew in it.
+        """
+        listed, now = tuple((card["id"], card.get("created")) for card in listing.cards), self._ask.now()
+        changed = listed != self._listed
+        if listing.cards and (changed or self._unsettled is not None):
+            self._tags = tags(await self._ask.wanted("/api/tags"))
+        if changed:
+            self._unsettled = now
+        elif self._unsettled is not None and now - self._unsettled > SETTLED_SECONDS:
+            self._unsettled = None
+        self._listed = listed
+        return changed
 
     def _key(self, card: Card) -> Key:
         return card["id"], self._tags.get(card["id"], Tag()).digest

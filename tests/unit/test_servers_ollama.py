@@ -12,7 +12,7 @@ from sidecar.contract import CloudModels, Engine
 from sidecar.reasons import Reason
 from sidecar.servers.facts import Ability, Mode
 from sidecar.servers.ollama import LOADED_EVERY
-from sidecar.servers.shapes import Ambiguous, Answer, Model
+from sidecar.servers.shapes import Ambiguous, Answer, Model, Observation
 from tests.standins.canned import Canned
 
 TINY, PLAIN, EMBED = "tiny:latest", "tiny-plain:latest", "tiny-embed:latest"
@@ -75,7 +75,8 @@ class Hub:
                 "POST /api/show": self._show,
             }
         )
-        self.watched = self.server.watched(Engine.OLLAMA, **settings)
+        self.time = 0.0
+        self.watched = self.server.watched(Engine.OLLAMA, now=lambda: self.time, **settings)
 
     def _cards(self) -> list[dict[str, Any]] | None:
         self.order = -self.order
@@ -88,9 +89,14 @@ class Hub:
         missing = httpx.Response(404, json={"error": f"model '{name}' not found"})
         return self.models[name][1] if name in self.models else missing
 
+    async def look(self) -> Observation:
+        """Observe once, 5 s after the last time."""
+        self.time += 5.0
+        return await self.watched.observe()
+
     async def models_seen(self) -> dict[str, Model]:
-        """Observe once; the server must be well."""
-        seen = await self.watched.observe()
+        """Observe once, 5 s after the last time; the server must be well."""
+        seen = await self.look()
         assert isinstance(seen, Answer), seen
         return {model.id: model for model in seen.models}
 
@@ -98,7 +104,7 @@ class Hub:
 async def test_what_is_pulled_is_served() -> None:
     """Models come with digest, mode and served context, sorted; in flight is not told."""
     hub = Hub({TINY: ("d1", show("completion", "tools", num_ctx=1024)), EMBED: ("d2", show("embedding"))})
-    seen = await hub.watched.observe()
+    seen = await hub.look()
     assert isinstance(seen, Answer)
     assert (seen.engine, seen.version, seen.gauges) == ("ollama", "0.17.4", False)
     embed, tiny = seen.models
@@ -110,20 +116,24 @@ async def test_what_is_pulled_is_served() -> None:
 
 
 async def test_steady_state_asks_one_thing() -> None:
-    """While nothing is pulled a poll is one list, whatever its order, and the answer stays the same."""
+    """While nothing is pulled a poll is one list, whatever its order, and the answer stays the same.
+
+    After a change the digests are read once more, see below.
+    """
     hub = Hub(
         {TINY: ("d1", show("completion", num_ctx=1024)), PLAIN: ("d2", show("completion", num_ctx=512))}
     )
-    first = await hub.watched.observe()
+    first = await hub.look()
+    assert await hub.look() == first
     del hub.server.requests[:]
-    assert [await hub.watched.observe() for _ in range(3)] == [first] * 3
+    assert [await hub.look() for _ in range(3)] == [first] * 3
     assert hub.server.calls == ["/v1/models"] * 3
 
 
 async def test_nothing_loads_a_model() -> None:
     """Only routes that load nothing are asked."""
     hub = Hub({TINY: ("d1", show("completion"))})
-    await hub.watched.observe()
+    await hub.look()
     free = {"/v1/models", "/api/version", "/api/tags", "/api/ps", "POST /api/show"}
     assert set(hub.server.calls) <= free
 
@@ -131,7 +141,7 @@ async def test_nothing_loads_a_model() -> None:
 async def test_pulled_and_removed_at_run_time() -> None:
     """A model pulled later is shown once, the others are not again; a removed one is gone."""
     hub = Hub({TINY: ("d1", show("completion", num_ctx=1024))})
-    await hub.watched.observe()
+    await hub.look()
     del hub.server.requests[:]
     hub.models[PLAIN] = ("d2", show("completion", num_ctx=256))
     assert set(await hub.models_seen()) == {TINY, PLAIN}
@@ -143,7 +153,7 @@ async def test_pulled_and_removed_at_run_time() -> None:
 async def test_another_model_of_the_same_name() -> None:
     """A name whose digest changed is shown anew."""
     hub = Hub({TINY: ("d1", show("completion", "tools", num_ctx=1024))})
-    await hub.watched.observe()
+    await hub.look()
     hub.models[TINY] = ("d9", show("embedding", num_ctx=512))
     hub.server.routes["/v1/models"] = {"data": [card(TINY, created=1795240000)]}
     model = (await hub.models_seen())[TINY]
@@ -213,7 +223,17 @@ async def test_deleted_between_two_questions() -> None:
 
 async def test_no_models() -> None:
     """An Ollama without models is well."""
-    assert await Hub({}).watched.observe() == Answer("ollama", "0.17.4", (), gauges=False)
+    assert await Hub({}).look() == Answer("ollama", "0.17.4", (), gauges=False)
+
+
+async def test_a_name_made_twice_in_one_second() -> None:
+    """Another digest with the same `created` is seen at the next poll."""
+    hub = Hub({TINY: ("d1", show("completion", num_ctx=1024))})
+    await hub.models_seen()
+    hub.models[TINY] = ("d9", show("embedding", num_ctx=512))
+    model = (await hub.models_seen())[TINY]
+    assert model.digest == "d9"
+    assert plain(model)[:2] == (Mode.EMBEDDING, 512)
 
 
 async def test_a_failing_show_costs_the_others_nothing() -> None:
