@@ -16,7 +16,7 @@ from typing import Any, Final, Self, TypeVar
 
 from sidecar import patterns
 
-CONTRACT_VERSION: Final = 1
+CONTRACT_VERSION: Final = 2
 
 DOMAIN: Final = "litellm-registrar.io"
 LABEL_SERVER: Final = f"{DOMAIN}/server"
@@ -110,7 +110,7 @@ class WhenAsleep(StrEnum):
     ROUTE = "route"  # a request wakes it
 
 
-_compact: Final = json.JSONEncoder(separators=(",", ":")).encode
+_compact: Final = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
 _JSON_NAMES: Final[Mapping[type, str]] = {dict: "object", list: "list", str: "text"}
 T = TypeVar("T")
 
@@ -291,7 +291,7 @@ class Settings:
         return {
             env: write(value)
             for name, env, write, unsaid in _WRITTEN
-            if (value := getattr(self, name)) is not unsaid and value != unsaid
+            if (value := getattr(self, name)) is not unsaid and (unsaid is MISSING or value != unsaid)
         }
 
     @classmethod

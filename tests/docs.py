@@ -13,7 +13,7 @@ from typing import Final
 
 from sidecar.log import Word
 from sidecar.reasons import Reason
-from webhook.annotations import PREFIX, TABLE
+from webhook.layer import PREFIX, TABLE
 
 README: Final = Path(__file__).parents[1] / "README.md"
 

@@ -7,11 +7,13 @@ import secrets
 import time
 import traceback
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import PurePath
 from typing import Final
 
 from aiohttp import web
 
+from webhook.defaults import Defaults
 from webhook.handlers import Verdict, Word, denied, mutate, validate, warned
 from webhook.inject import Injection
 from webhook.log import Log
@@ -49,6 +51,10 @@ class Admission:
         self._new_nonce = new_nonce
         self._new_reference = new_reference
         self._clock = clock
+
+    def use(self, defaults: Defaults) -> None:
+        """Take other defaults for the reviews to come."""
+        self._config = replace(self._config, defaults=defaults)
 
     def answer(self, path: str, body: bytes) -> bytes:
         """Answer a review that came to this path. Raises BodyError, and nothing else."""

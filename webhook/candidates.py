@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from sidecar.contract import CONTAINER_NAME, Engine
 from webhook import ports
-from webhook.annotations import PREFIX, Wishes
+from webhook.layer import PREFIX
 from webhook.pods import objects
 from webhook.reasons import Problem, Reason, shown
 from webhook.sources import programs
@@ -17,6 +17,7 @@ from webhook.sources.argv import ENTRYPOINT, argv, commands, environment, is_scr
 from webhook.sources.options import Serving
 from webhook.sources.programs import Program
 from webhook.sources.shell import UnreadableError
+from webhook.wishes import Wishes
 
 # Containers that other injectors add.
 _SIDECARS: Final = frozenset(

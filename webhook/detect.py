@@ -8,14 +8,15 @@ from typing import Any, Final
 
 from sidecar.contract import Engine
 from webhook import ports
-from webhook.annotations import PREFIX, Wishes
 from webhook.candidates import Candidate, choose
+from webhook.layer import PREFIX
 from webhook.pods import labels_of, mapping, objects
 from webhook.reasons import Problem, Reason
 from webhook.sources import programs
 from webhook.sources.options import Serving
 from webhook.sources.programs import Program
 from webhook.sources.text import is_known, readable, variable_of
+from webhook.wishes import Wishes
 
 # On every pod of a LeaderWorkerSet; the leader has index 0 from its template, a worker gets its index
 # from a webhook that may run after ours (sigs.k8s.io/lws, pkg/webhooks/pod_webhook.go).

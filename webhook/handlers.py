@@ -86,7 +86,7 @@ def warned(problems: Sequence[Problem]) -> Verdict:
 
 
 def _inject(review: Review, config: Injection, new_nonce: Callable[[], str]) -> Verdict:
-    decision = inject(review.object, config, new_nonce())
+    decision = inject(review.object, config, new_nonce(), review.namespace)
     return _decided(decision, Word.INJECTED, "The pod gets its registrar")
 
 

@@ -13,19 +13,19 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from operator import attrgetter
 from typing import Any, Final, NamedTuple
 
 from sidecar import contract
 from sidecar.contract import Settings
 from webhook import container, quantity
-from webhook.annotations import InjectMode, PreStop, Wishes
 from webhook.container import Installed
+from webhook.defaults import NO_DEFAULTS, Defaults
 from webhook.detect import Server, detect
 from webhook.patch import Op, pointer
 from webhook.pods import Opted, mapping, objects, opted
 from webhook.readiness import ready_check
 from webhook.reasons import Problem, Reason
+from webhook.wishes import InjectMode, PreStop, Wishes
 
 _PORTS: Final = range(contract.DEFAULT_PORT, contract.DEFAULT_PORT + 31)
 # With hostNetwork all pods of a node share the ports: each pod begins at one of its own. Below the NodePorts
@@ -35,18 +35,8 @@ _NOTE: Final = pointer("metadata", "annotations", contract.ANNOTATION_INJECTED)
 _GRACE: Final = "terminationGracePeriodSeconds"
 _DEFAULT_GRACE: Final = 30  # SetDefaults_PodSpec in pkg/apis/core/v1/defaults.go
 _DEFAULTS: Final[Mapping[str, Any]] = {item.name: item.default for item in fields(Settings)}
-# Fields of Settings that the annotations may set and that keep their default otherwise.
-_WISHED: Final = (
-    "model_name",
-    "name_template",
-    "provider",
-    "poll_interval",
-    "propagation",
-    "drain_timeout",
-    "ready_timeout",
-    "log_format",
-)
-_wished: Final = attrgetter(*_WISHED)
+# Fields of Settings that annotations and defaults may set, and that keep their default otherwise.
+_WISHED: Final = frozenset(_DEFAULTS) & frozenset(Wishes._fields) - {"port", "scheme", "host", "path"}
 _compact: Final = json.JSONEncoder(separators=(",", ":")).encode
 
 # A container, the list of the pod spec it stands in, and its place there.
@@ -65,6 +55,7 @@ class Injection:
     memory_request: str = "64Mi"
     cpu_limit: str = "250m"
     memory_limit: str = "128Mi"
+    defaults: Defaults = NO_DEFAULTS
 
     def __post_init__(self) -> None:
         for name in ("cpu", "memory"):
@@ -87,13 +78,13 @@ class Decision(NamedTuple):
     reason: Reason | None = None
 
 
-def inject(pod: Mapping[str, Any], config: Injection, nonce: str) -> Decision:
-    """Decide what is changed in a pod that is being created.
+def inject(pod: Mapping[str, Any], config: Injection, nonce: str, namespace: str = "") -> Decision:
+    """Decide what is changed in a pod that is being created in `namespace`.
 
     `nonce` (letters and digits) is for a pod that has no registrar yet. A pod that asks for one and cannot
     have it is left as it is, and `problems` says why.
     """
-    wanted = opted(pod)
+    wanted = opted(pod, defaults=config.defaults.of(namespace))
     if wanted is None:
         return Decision()
     spec = mapping(pod.get("spec"))
@@ -195,7 +186,13 @@ def _ends(pod: Mapping[str, Any], spec: Mapping[str, Any]) -> bool:
 def _settings(
     spec: Mapping[str, Any], server: Server, wishes: Wishes, cluster: str, placed: Installed
 ) -> Settings:
-    said = {name: value for name, value in zip(_WISHED, _wished(wishes), strict=True) if value is not None}
+    said = {
+        name: value
+        for name, value in zip(Wishes._fields, wishes, strict=True)
+        if value is not None and name in _WISHED
+    }
+    if "model_info" in said:
+        said["mode"] = said["model_info"].get("mode")
     return Settings(
         cluster=cluster,
         engine=server.engine,

@@ -9,8 +9,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final, NamedTuple
 
 from sidecar.contract import LABEL_CARRIED, LABEL_INJECT, LABEL_SERVER, Engine
-from webhook.annotations import Wishes, read
+from webhook.annotations import read
 from webhook.reasons import Problem, Reason, shown
+from webhook.wishes import NOTHING, Wishes
 
 _ENGINES: Final = frozenset(Engine)
 # Where each kind keeps the template of its pods, best first.
@@ -72,15 +73,18 @@ def opted_out(obj: Mapping[str, Any]) -> bool:
     return isinstance(value, str) and value.lower() == "false"
 
 
-def opted(pod: Mapping[str, Any], path: str = "") -> Opted | None:
-    """Read what a pod, or the template at `path`, asks for; None if it is none of ours."""
+def opted(pod: Mapping[str, Any], path: str = "", defaults: Wishes = NOTHING) -> Opted | None:
+    """Read what a pod, or the template at `path`, asks for; None if it is none of ours.
+
+    Where its annotations say nothing, `defaults` count.
+    """
     found = labels_of(pod)
     label = LABEL_SERVER if LABEL_SERVER in found else LABEL_CARRIED
     if label not in found or opted_out(pod):
         return None
     prefix = f"{path}.metadata" if path else "metadata"
     engine = engine_of(found[label])
-    wishes, problems = read(annotations_of(pod), f"{prefix}.annotations")
+    wishes, problems = read(annotations_of(pod), f"{prefix}.annotations", defaults)
     if engine is None:
         problems = (bad_label(found[label], f"{prefix}.labels[{label}]"), *problems)
     return Opted(engine, wishes, problems)

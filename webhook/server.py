@@ -13,6 +13,8 @@ from typing import Final
 from aiohttp import web
 
 from webhook.app import Admission, App
+from webhook.defaults import DefaultsError
+from webhook.defaults_file import DefaultsFile
 from webhook.log import Log
 from webhook.settings import Settings, SettingsError
 
@@ -45,7 +47,10 @@ class Server:
     def __init__(self, settings: Settings, log: Log) -> None:
         self._settings = settings
         self._log = log
-        self._app = App(Admission(settings.injection, log, settings.on_error), log)
+        admission = Admission(settings.injection, log, settings.on_error)
+        self._app = App(admission, log)
+        self._defaults = DefaultsFile(settings.defaults, log, admission.use)
+        self._follow: asyncio.Task[None] | None = None
         self._reviews = _runner(self._app.reviews())
         self._health = _runner(self._app.health())
 
@@ -65,15 +70,25 @@ class Server:
         return self._app.in_hand
 
     async def start(self) -> None:
-        """Listen on both ports. Raises SettingsError (bad certificate), OSError (port not to be had)."""
+        """Listen on both ports.
+
+        Raises SettingsError (bad certificate, bad defaults), OSError (port not to be had).
+        """
         settings = self._settings
         context = tls_context(settings.tls_cert, settings.tls_key)
+        try:
+            self._defaults.load()
+        except DefaultsError as error:
+            raise SettingsError(
+                [f"--defaults {settings.defaults!r}: {text}" for text in error.problems]
+            ) from None
         try:
             await self._listen(self._reviews, "--port", settings.port, context)
             await self._listen(self._health, "--health-port", settings.health_port)
         except OSError:
             await self.close()
             raise
+        self._follow = asyncio.create_task(self._defaults.follow(), name="defaults")
         self._log.say(
             "STARTED",
             "Admission reviews are answered",
@@ -96,6 +111,9 @@ class Server:
 
     async def close(self) -> None:
         """Close both ports at once; what is in hand has a second to be written."""
+        if self._follow is not None:
+            self._follow.cancel()
+            await asyncio.wait([self._follow])
         await self._reviews.cleanup()
         await self._health.cleanup()
 

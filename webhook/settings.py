@@ -14,8 +14,9 @@ from typing import Any, Final, Self
 
 from sidecar.contract import DEFAULT_LITELLM_SECRET, LogFormat
 from webhook import quantity
-from webhook.annotations import TABLE, InjectMode
 from webhook.inject import Injection
+from webhook.layer import TABLE
+from webhook.wishes import InjectMode
 
 ENV_PREFIX: Final = "WEBHOOK_"
 
@@ -125,6 +126,13 @@ class Settings:
     registrar_cpu_limit: str = field(default="250m", metadata=_flag("CPU limit of the registrar", *_QUANTITY))
     registrar_memory_limit: str = field(
         default="128Mi", metadata=_flag("memory limit of the registrar", *_QUANTITY)
+    )
+    defaults: str = field(
+        default="",
+        metadata=_flag(
+            "YAML file with the cluster's and the namespaces' defaults of annotations; read again when it "
+            "changes"
+        ),
     )
     listen_address: str = field(default="", metadata=_flag("address of both ports; empty is every interface"))
     port: int = field(default=8443, metadata=_flag("port of /mutate and /validate, TLS", *_PORT))

@@ -92,9 +92,14 @@ def path(text: str) -> str:
     return text.rstrip("/")
 
 
+def is_name(text: str) -> bool:
+    """Tell whether this can be a model's name: printable, no blanks around it."""
+    return 0 < len(text) <= _MAX_NAME and text.isprintable() and text == text.strip()
+
+
 def model_name(text: str) -> str:
-    """Read a name for a model: printable, no blanks around it."""
-    if not text or len(text) > _MAX_NAME or not text.isprintable() or text != text.strip():
+    """Read a name for a model."""
+    if not is_name(text):
         raise ValueError
     return text
 

@@ -14,10 +14,11 @@ from hypothesis import strategies as st
 
 from sidecar import contract
 from tests.restricted import violations
-from webhook.annotations import InjectMode
+from webhook.defaults import NO_DEFAULTS, Defaults
 from webhook.inject import Injection, inject
 from webhook.patch import Op, apply, pointer
 from webhook.reasons import Reason
+from webhook.wishes import InjectMode, PreStop, Wishes
 from webhook.workload import carry, check
 
 CONFIG = Injection(cluster="c", image="registry.example.com/sidecar:1")
@@ -79,6 +80,17 @@ WISHES = [
     {"inject-mode": "container"},
     {"pre-stop": "replace", "drain-timeout": "1h"},
     {"injected": "spoofed", "propagation": "0"},
+    {"include": "a$", "aliases": "x,y=z", "rpm": "5", "litellm-params": "{rpm: 6, tpm: 1}", "mode": "chat"},
+    {
+        "overrides": "[{match: ^a, model_info: {b: [1, {c: ~}]}}]",
+        "model-info": "&a [*a]",
+        "carried-settings": "{}",
+    },
+]
+DEFAULTS = [
+    NO_DEFAULTS,
+    Defaults(Wishes(drain_timeout=600.0, pre_stop=PreStop.REPLACE, overrides=(contract.Override("a"),))),
+    Defaults(namespaces={"team": Wishes(model_info={"owner": "team"}, inject_mode=InjectMode.CONTAINER)}),
 ]
 ANNOTATIONS = [
     {f"{contract.DOMAIN}/{key}": value for key, value in wish.items()} if isinstance(wish, dict) else wish
@@ -193,14 +205,15 @@ def test_only_adds(pod: dict[str, Any], mode: InjectMode) -> None:
 
 
 @settings(MANY, max_examples=500)
-@given(pods(), st.sampled_from(InjectMode), st.sampled_from(InjectMode))
-def test_idempotent(pod: dict[str, Any], first: InjectMode, second: InjectMode) -> None:
+@given(pods(), st.sampled_from(InjectMode), st.sampled_from(InjectMode), st.sampled_from(DEFAULTS))
+def test_idempotent(pod: dict[str, Any], first: InjectMode, second: InjectMode, defaults: Defaults) -> None:
     """A second call has nothing to do, whatever its nonce, and even if the mode changed in between."""
-    decision = inject(pod, replace(CONFIG, mode=first), "n0")
+    config = replace(CONFIG, mode=first, defaults=defaults)
+    decision = inject(pod, config, "n0", "team")
     assume(decision.reason is Reason.INJECTED)
     injected = apply(pod, decision.ops)
     assert len(registrars(injected)) == 1
-    again = inject(injected, replace(CONFIG, mode=second), "n1")
+    again = inject(injected, replace(config, mode=second), "n1", "team")
     assert (again.ops, again.reason) == ((), Reason.ALREADY_INJECTED)
 
 

@@ -4,13 +4,28 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from sidecar.contract import ANNOTATION_CARRIED_SETTINGS, ANNOTATION_INJECTED, DOMAIN, LogFormat
+from sidecar.contract import (
+    ANNOTATION_CARRIED_SETTINGS,
+    ANNOTATION_INJECTED,
+    DOMAIN,
+    Alias,
+    CloudModels,
+    LogFormat,
+    Override,
+    Probing,
+    ServedNames,
+    WhenAsleep,
+)
 from tests import docs
-from webhook.annotations import TABLE, InjectMode, PreStop, Wishes, carried, read
+from webhook.annotations import carried, read
+from webhook.kinds import MODES
+from webhook.layer import TABLE
+from webhook.litellm_keys import PARAMS, REFUSED_INFO, REFUSED_PARAMS
 from webhook.reasons import Problem, Reason
+from webhook.wishes import InjectMode, PreStop, Wishes
 
 WHERE = "metadata.annotations"
 IMAGE = f"registry.example.com:5000/a/b:1@sha256:{'0' * 64}"
@@ -23,7 +38,8 @@ def one(name: str, value: Any) -> tuple[Wishes, tuple[Problem, ...]]:
 
 def test_the_table_fills_every_wish() -> None:
     """Each annotation has its field, each field its annotation."""
-    assert [key.field for key in TABLE] == list(Wishes._fields)
+    assert {key.field for key in TABLE} == set(Wishes._fields)
+    assert len({key.name for key in TABLE}) == len(TABLE)
 
 
 def test_nothing_of_ours_is_nothing_wished() -> None:
@@ -60,15 +76,81 @@ def test_nothing_of_ours_is_nothing_wished() -> None:
         ("litellm-secret", "litellm.prod", "litellm.prod"),
         ("log-format", "json", LogFormat.JSON),
         ("inject-mode", "container", InjectMode.CONTAINER),
+        ("include", "^qwen|llama", "^qwen|llama"),
+        ("exclude", "-(awq|gptq)$", "-(awq|gptq)$"),
+        ("aliases", "fast, smart=smollm2:135m", (Alias("fast"), Alias("smart", "smollm2:135m"))),
+        ("served-names", "first", ServedNames.FIRST),
+        ("cloud-models", "register", CloudModels.REGISTER),
+        ("when-asleep", "route", WhenAsleep.ROUTE),
+        ("probe", "active", Probing.ACTIVE),
+        (
+            "overrides",
+            "- {match: awq, model_info: {mode: chat}}\n- match: ^e\n  litellm_params: {rpm: 1}\n",
+            (Override("awq", {"mode": "chat"}), Override("^e", {}, {"rpm": 1})),
+        ),
+        (
+            "model-info",
+            '{"supports_vision": true, "owner": {"team": "a"}}',
+            {"supports_vision": True, "owner": {"team": "a"}},
+        ),
+        ("litellm-params", "rpm: 60\ntags: [a, b]\n", {"rpm": 60, "tags": ["a", "b"]}),
     ],
 )
 def test_a_value_is_read_with_its_type(name: str, text: str, value: object) -> None:
     """What is allowed arrives typed: numbers as numbers, durations in seconds, choices as members."""
     wishes, problems = one(name, text)
-    found = getattr(wishes, name.replace("-", "_"))
+    found = getattr(wishes, next(key.field for key in TABLE if key.name == name))
     assert problems == ()
     assert found == value
     assert type(found) is type(value)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "held"),
+    [
+        ("mode", "embedding", {"mode": "embedding"}),
+        ("rpm", "60", {"rpm": 60}),
+        ("tpm", "100000", {"tpm": 100_000}),
+        ("input-cost-per-token", "5e-7", {"input_cost_per_token": 5e-7}),
+        ("output-cost-per-token", "0.000002", {"output_cost_per_token": 2e-6}),
+        ("weight", "2", {"weight": 2}),
+        ("order", "1", {"order": 1}),
+        ("timeout", "10m", {"timeout": 600.0}),
+        ("stream-timeout", "500ms", {"stream_timeout": 0.5}),
+        ("max-parallel-requests", "8", {"max_parallel_requests": 8}),
+        ("tags", "batch, eu", {"tags": ["batch", "eu"]}),
+        ("access-groups", "team-a", {"access_groups": ["team-a"]}),
+        ("team-id", "team-a", {"team_id": "team-a"}),
+        ("display-name", "Qwen 3 8B", {"display_name": "Qwen 3 8B"}),
+        ("description", "For everybody.", {"description": "For everybody."}),
+        ("category", "general", {"category": "general"}),
+        ("max-tokens", "4096", {"max_tokens": 4096, "max_output_tokens": 4096}),
+    ],
+)
+def test_a_single_key_of_a_row_lands_in_its_object(name: str, text: str, held: dict[str, Any]) -> None:
+    """Limits and prices are of litellm_params, what describes a model is of model_info."""
+    wishes, problems = one(name, text)
+    key = next(key for key in TABLE if key.name == name)
+    assert problems == ()
+    assert {field: value for field, value in wishes._asdict().items() if value is not None} == {
+        key.fills: held
+    }
+    assert key.fills == ("litellm_params" if set(held) <= set(PARAMS) else "model_info")
+
+
+def test_every_annotation_has_a_valid_and_an_invalid_case() -> None:
+    """The tables of this module leave none out; what is wrong within objects has a table of its own."""
+
+    def names(test: Any) -> set[str]:
+        (mark,) = test.pytestmark
+        return {case[0] for case in mark.args[1]}
+
+    everything = {key.name for key in TABLE}
+    objects = {"model-info", "litellm-params", "overrides"}
+    valid = names(test_a_value_is_read_with_its_type)
+    assert valid | names(test_a_single_key_of_a_row_lands_in_its_object) == everything
+    assert names(test_a_bad_value_is_reported_and_ignored) == everything - objects
+    assert names(test_each_mistake_in_an_object_is_told_with_its_place) == objects
 
 
 @pytest.mark.parametrize(
@@ -115,6 +197,40 @@ def test_a_value_is_read_with_its_type(name: str, text: str, value: object) -> N
         ("litellm-secret", "Litellm"),
         ("log-format", "yaml"),
         ("inject-mode", "Native"),
+        ("include", "(a+)+$"),
+        ("exclude", "("),
+        ("aliases", "a,,b"),
+        ("aliases", "a="),
+        ("aliases", "=b"),
+        ("aliases", "a,a=b"),
+        ("aliases", ",".join(f"a{n}" for n in range(21))),
+        ("served-names", "last"),
+        ("cloud-models", "true"),
+        ("when-asleep", "Block"),
+        ("probe", "always"),
+        ("mode", "image_generation"),
+        ("rpm", "0"),
+        ("rpm", "1e3"),
+        ("rpm", "99999999999999999"),
+        ("tpm", "1.5"),
+        ("input-cost-per-token", "-1"),
+        ("input-cost-per-token", "1e999"),
+        ("output-cost-per-token", "$1"),
+        ("weight", "heavy"),
+        ("order", "-1"),
+        ("timeout", "0"),
+        ("timeout", "25h"),
+        ("stream-timeout", "soon"),
+        ("max-parallel-requests", ""),
+        ("tags", "a,,b"),
+        ("tags", "os.environ/LITELLM_MASTER_KEY"),
+        ("tags", ",".join("abcdefghijklmnopqrstuvwxyz0123456789")),
+        ("access-groups", ""),
+        ("team-id", " "),
+        ("display-name", "a\nb"),
+        ("description", "x" * 1025),
+        ("category", "x" * 254),
+        ("max-tokens", "many"),
         ("port", 8000),
         ("port", None),
         ("port", {"a": []}),
@@ -143,6 +259,109 @@ def test_a_template_is_told_what_is_wrong_with_it(text: str, told: str) -> None:
     _, (problem,) = one("name-template", text)
     assert told in problem.message
     assert "{model}, and {namespace}, {pod}, {engine} if wanted" in problem.message
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "told"),
+    [
+        (
+            "overrides",
+            "[{match: a, model_info: {}}, {match: 'a(b', model_info: {}}]",
+            ["overrides[1].match: a bracket ( that is not closed at position 1"],
+        ),
+        (
+            "overrides",
+            "[{match: a, modelinfo: {}}]",
+            [
+                "overrides[0].modelinfo: unknown, did you mean model_info?",
+                "overrides[0]: says nothing: model_info, litellm_params or both are needed",
+            ],
+        ),
+        ("overrides", "{match: a}", ["overrides: found a JSON object, allowed is a list of up to 50"]),
+        (
+            "overrides",
+            "[" + "{match: a, model_info: {}}," * 51 + "]",
+            ["overrides: found a list, allowed is a list of up to 50"],
+        ),
+        (
+            "model-info",
+            "{id: x, supports_vison: true, mode: talk}",
+            [
+                f"model-info.id: {REFUSED_INFO['id']}",
+                "model-info.supports_vison: did you mean supports_vision?",
+                f"model-info.mode: found 'talk', allowed is {' or '.join(MODES)}",
+            ],
+        ),
+        (
+            "litellm-params",
+            "api_key: sk-1\ntemperature: 0\n",
+            [
+                f"litellm-params.api_key: {REFUSED_PARAMS['api_key']}",
+                "litellm-params.temperature: LiteLLM would send it to the model server with every request",
+            ],
+        ),
+        (
+            "litellm-params",
+            "a: &x [1]\nb: [*x, *x]",
+            ["litellm-params: line 1, column 4: an anchor, &x, is not taken"],
+        ),
+        ("model-info", "x" * 8193, ["model-info: found 8193 bytes, allowed are up to 8192"]),
+    ],
+)
+def test_each_mistake_in_an_object_is_told_with_its_place(name: str, text: str, told: list[str]) -> None:
+    """Every one by itself, and the annotation as a whole is ignored."""
+    wishes, problems = one(name, text)
+    assert wishes == Wishes()
+    assert [problem.message for problem in problems] == told
+    assert {problem.path for problem in problems} == {f"{WHERE}[{DOMAIN}/{name}]"}
+
+
+def test_a_single_annotation_and_the_object_are_put_together() -> None:
+    """What only one of them says counts, and so does what both say alike."""
+    both = {
+        f"{DOMAIN}/litellm-params": "{weight: 2, tpm: 5}",
+        f"{DOMAIN}/rpm": "60",
+        f"{DOMAIN}/weight": "2",
+    }
+    expected = Wishes(litellm_params={"weight": 2, "tpm": 5, "rpm": 60})
+    assert read(both, WHERE) == read(dict(reversed(both.items())), WHERE) == (expected, ())
+
+
+def test_two_things_said_at_once_are_a_mistake() -> None:
+    """Where it is only warned of, the single annotation counts."""
+    wishes, (problem,) = read({f"{DOMAIN}/litellm-params": "{rpm: 5}", f"{DOMAIN}/rpm": "60"}, WHERE)
+    assert wishes == Wishes(litellm_params={"rpm": 60})
+    assert problem.path == f"{WHERE}[{DOMAIN}/rpm]"
+    assert problem.message == "found 60, but litellm-params says rpm: 5; say it once"
+
+
+def test_nearer_objects_go_over_farther_ones_key_by_key_and_overrides_behind() -> None:
+    """The pod's own, over what is carried, over the defaults; the nearest override is applied last."""
+    base = Wishes(
+        poll_interval=9.0,
+        model_info={"category": "a", "owner": "base"},
+        litellm_params={"rpm": 1, "tpm": 1},
+        overrides=(Override("base", {"a": 1}),),
+    )
+    carried_text = carried(
+        {
+            f"{DOMAIN}/rpm": "2",
+            f"{DOMAIN}/model-info": "{owner: carried}",
+            f"{DOMAIN}/overrides": "[{match: carried, model_info: {}}]",
+        }
+    )
+    own = {
+        f"{DOMAIN}/litellm-params": "{tpm: 3}",
+        f"{DOMAIN}/overrides": "[{match: own, model_info: {}}]",
+    }
+    wishes, problems = read({ANNOTATION_CARRIED_SETTINGS: carried_text, **own}, WHERE, base)
+    assert problems == ()
+    assert wishes == Wishes(
+        poll_interval=9.0,
+        model_info={"category": "a", "owner": "carried"},
+        litellm_params={"rpm": 2, "tpm": 3},
+        overrides=(Override("base", {"a": 1}), Override("carried"), Override("own")),
+    )
 
 
 @pytest.mark.parametrize(
@@ -220,6 +439,7 @@ def test_what_is_carried_is_the_same_text_for_the_same_settings() -> None:
     )
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.dictionaries(st.sampled_from([f"{DOMAIN}/{key.name}" for key in TABLE]), st.text()))
 def test_what_is_carried_reads_as_what_stands_there(annotations: dict[str, str]) -> None:
     """Carried settings mean what the annotations themselves mean."""

@@ -8,9 +8,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from sidecar.contract import CONTAINER_NAME, DOMAIN, Engine
-from webhook.annotations import Wishes
 from webhook.detect import Server, detect
 from webhook.reasons import Problem, Reason
+from webhook.wishes import Wishes
 
 SECRET = {"secretKeyRef": {"name": "s", "key": "k"}}
 VLLM_IMAGE = "vllm/vllm-openai:v0.11.0"

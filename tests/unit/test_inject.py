@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import itertools
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from sidecar import contract
 from sidecar.contract import Settings
-from webhook import container
-from webhook.annotations import InjectMode
+from webhook import container, layer
+from webhook.defaults import Defaults
 from webhook.inject import Decision, Injection, inject
 from webhook.patch import Op, apply
 from webhook.reasons import Reason
+from webhook.wishes import InjectMode, PreStop, Wishes
 
 CONFIG = Injection(cluster="c", image="registry.example.com/sidecar:1")
 HOOK = "/spec/containers/0/lifecycle/preStop"
@@ -52,7 +54,8 @@ def added(decision: Decision) -> dict[str, Any]:
 
 def settings_of(decision: Decision) -> Settings:
     """Read back the settings of the container that a decision adds."""
-    return Settings.from_env({e["name"]: e["value"] for e in added(decision)["env"] if "value" in e})
+    written = {e["name"]: e["value"] for e in added(decision)["env"] if "value" in e}
+    return Settings.from_env({name: text.replace("$$", "$") for name, text in written.items()})
 
 
 def reasons(decision: Decision) -> list[Reason]:
@@ -140,6 +143,91 @@ def test_annotations_become_settings() -> None:
     assert settings_of(inject(pod(), CONFIG, "n0")) == Settings(
         cluster="c", engine=contract.Engine.VLLM, port=8000, nonce="n0"
     )
+
+
+def test_what_the_owner_says_of_models_becomes_settings() -> None:
+    """The registrar reads back exactly what the annotations say, whatever characters are in it."""
+    wishes = {
+        "include": "^(qwen|llama)",
+        "exclude": "-(awq|gptq)$",
+        "aliases": "fast, smart=smollm2:135m",
+        "served-names": "first",
+        "cloud-models": "register",
+        "when-asleep": "route",
+        "probe": "active",
+        "mode": "embedding",
+        "rpm": "60",
+        "max-tokens": "512",
+        "model-info": "{owner: 'Zo\u00eb $(HOME)', supports_vision: false}",
+        "overrides": "[{match: '^a$', litellm_params: {weight: 2}}]",
+    }
+    assert settings_of(inject(pod(wishes=wishes), CONFIG, "n0")) == Settings(
+        cluster="c",
+        engine=contract.Engine.VLLM,
+        port=8000,
+        nonce="n0",
+        include="^(qwen|llama)",
+        exclude="-(awq|gptq)$",
+        aliases=(contract.Alias("fast"), contract.Alias("smart", "smollm2:135m")),
+        served_names=contract.ServedNames.FIRST,
+        cloud_models=contract.CloudModels.REGISTER,
+        when_asleep=contract.WhenAsleep.ROUTE,
+        probing=contract.Probing.ACTIVE,
+        mode="embedding",
+        model_info={
+            "mode": "embedding",
+            "max_tokens": 512,
+            "max_output_tokens": 512,
+            "owner": "Zo\u00eb $(HOME)",
+            "supports_vision": False,
+        },
+        litellm_params={"rpm": 60},
+        overrides=(contract.Override("^a$", {}, {"weight": 2}),),
+    )
+
+
+def test_a_mode_among_the_keys_of_model_info_is_the_mode() -> None:
+    """It may be said in either way, also for some keys by a default and for others by the pod."""
+    said = {"model-info": "{mode: rerank}"}
+    assert settings_of(inject(pod(wishes=said), CONFIG, "n")).mode == "rerank"
+
+
+def test_defaults_count_where_the_pod_says_nothing() -> None:
+    """Those of its namespace, else the cluster's; they reach grace period, mode and hook like annotations."""
+    defaults = Defaults(
+        Wishes(drain_timeout=300.0, model_info={"category": "a"}),
+        {"team-a": Wishes(pre_stop=PreStop.REPLACE, model_info={"mode": "rerank", "owner": "b"})},
+    )
+    config = replace(CONFIG, defaults=defaults)
+    elsewhere = inject(pod(), config, "n", "team-b")
+    assert op(elsewhere, GRACE).value == 345
+    assert settings_of(elsewhere).model_info == {"category": "a"}
+    hooked = pod(containers=[server(lifecycle={"preStop": OWN_HOOK})], wishes={"model-info": "{owner: c}"})
+    there = inject(hooked, config, "n", "team-a")
+    assert op(there, HOOK).op == "replace"
+    assert settings_of(there).model_info == {"mode": "rerank", "owner": "c"}
+    assert settings_of(there).mode == "rerank"
+
+
+@pytest.mark.parametrize("wishes", [None, {"rpm": "many"}])
+def test_a_pod_without_the_label_gets_no_defaults(wishes: dict[str, str] | None) -> None:
+    """Defaults ask for nothing by themselves."""
+    config = replace(CONFIG, defaults=Defaults(Wishes(drain_timeout=300.0)))
+    assert inject(pod(labels={}, wishes=wishes), config, "n", "team-a") == Decision()
+
+
+def test_the_largest_settings_fit_into_an_environment() -> None:
+    """Four layers of the longest overrides stay under what Linux takes for one variable (128 KiB)."""
+    item = "{match: a, model_info: {k: " + "\u00e9" * 4030 + "}}"
+    (override,) = Wishes(overrides=layer.read({"overrides": f"[{item}]"})[0]["overrides"]).overrides or ()
+    config = replace(CONFIG, defaults=Defaults(Wishes(overrides=(override, override))))
+    text = json.dumps({"overrides": f"[{item}]"})
+    wishes = {"overrides": f"[{item}]", "carried-settings": text}
+    written = {
+        e["name"]: e["value"] for e in added(inject(pod(wishes=wishes), config, "n"))["env"] if "value" in e
+    }
+    assert written["REGISTRAR_OVERRIDES"].count("match") == 4
+    assert len(written["REGISTRAR_OVERRIDES"].encode()) < 128 * 1024
 
 
 def test_image_and_secret() -> None:

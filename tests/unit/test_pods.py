@@ -14,9 +14,9 @@ from sidecar.contract import (
     LABEL_SERVER,
     Engine,
 )
-from webhook.annotations import Wishes
 from webhook.pods import Opted, Template, annotations_of, labels_of, opted, opted_out, template
 from webhook.reasons import Problem, Reason
+from webhook.wishes import Wishes
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(),

@@ -6,9 +6,9 @@ import pytest
 
 from sidecar.contract import LogFormat
 from webhook import cli
-from webhook.annotations import InjectMode
 from webhook.inject import Injection
 from webhook.settings import OnError, Settings, SettingsError, flag, variable
+from webhook.wishes import InjectMode
 
 REQUIRED: dict[str, str | None] = {
     "tls_cert": "tls.crt",
