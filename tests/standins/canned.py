@@ -45,7 +45,7 @@ class Canned:
             # One that was read once cannot be streamed again.
             return httpx.Response(answer.status_code, headers=answer.headers, content=answer.content)
         if isinstance(answer, str):
-            return httpx.Response(200, text=answer)
+            return httpx.Response(200, content=answer.encode(errors="surrogatepass"))
         return httpx.Response(200, content=json.dumps(answer), headers={"Content-Type": "application/json"})
 
     async def reply(self, request: httpx.Request) -> httpx.Response:
