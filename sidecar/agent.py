@@ -215,11 +215,12 @@ class Agent:
         while True:
             await self._clock.sleep(self._settings.poll_interval)
             well = self._health.condition is Condition.WELL
-            if well and self._state not in _ENDING and await self._server.explore(self._idle):
+            if well and await self._server.explore(self._idle):
                 self._look_now.set()
 
     async def _idle(self) -> bool:
-        return self._state not in _ENDING and (await self._traffic.look()).in_flight == 0
+        seen = await self._traffic.look()
+        return seen.in_flight == 0 and self._state not in _ENDING
 
     def _until_next_look(self) -> float:
         if self._state is State.DRAINED:

@@ -85,8 +85,7 @@ class Catalogue:
     def adopt(self, stored: Stored) -> tuple[Row, bool]:
         """Take over a row of this pod found in LiteLLM; tells whether it is kept until more is known."""
         row = adopted(stored)
-        seen = () if self._answer is None else self._answer.models
-        keep = not left_over(row, self._settings, self._identity) and all(m.id != row.served for m in seen)
+        keep = not left_over(row, self._settings, self._identity)
         if keep:
             self._rows = (*self._rows, row)
             self._roster = Roster({**self._roster.missing, row.served: 0})

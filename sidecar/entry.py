@@ -70,9 +70,10 @@ class Entry:
         own = next((stored for stored in group if stored.id == self.id), None)
         others = [stored.params for stored in group if stored.id != self.id and not stored.blocked]
         self.weighted = wants_weight(None if own is None else own.params, others)
-        if self.row is None or (own is not None and own.blocked):
+        blocked = self.wish.blocked if own is None else own.blocked
+        if self.row is None or blocked:
             self.odds = disagreement(others)
         else:
-            stored_here = {} if own is None else own.params
-            self.odds = disagreement([{**stored_here, **self.row.params}, *others])
+            stored = {} if own is None else own.params
+            self.odds = disagreement([{**stored, **self.row.params}, *others])
         return own

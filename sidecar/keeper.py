@@ -242,7 +242,7 @@ class Keeper:
             if not entry.met and entry.row is not None and entry.row.whole:
                 seen = await self._look_around(entry)
                 # What cannot be looked at must not keep a model out of LiteLLM.
-                if isinstance(seen, Stored) and entry.known.presence is Presence.NEW:
+                if isinstance(seen, Stored):
                     entry.known = replace(entry.known, presence=Presence.UNSURE)
             step, row = entry.step(can_block=self._can_block), entry.row
             if step is Step.NONE:

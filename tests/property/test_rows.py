@@ -5,6 +5,7 @@ from dataclasses import replace
 from random import Random
 
 from hypothesis import given
+from hypothesis import settings as examples
 from hypothesis import strategies as st
 
 from sidecar.contract import Alias, Engine, Override, PodIdentity, ServedNames, Settings
@@ -18,6 +19,9 @@ BASE = Settings(cluster="c1", engine=Engine.VLLM, port=8000, nonce="n")
 URL = "http://10.0.0.5:8000"
 NAMES = st.sampled_from(["a", "b", "c", "a-b", "{pod}", "é"])
 FLAGS = [f"supports_{ability}" for ability in Ability]
+
+# How long an example takes on a busy machine says nothing.
+UNHURRIED = examples(deadline=None)
 
 values = st.none() | st.booleans() | st.integers(-5, 5) | st.text(max_size=3)
 keys = st.sampled_from(
@@ -66,6 +70,7 @@ def rows(found: list[Model], says: Settings) -> tuple[Row, ...]:
     return desired_rows(Answer("vllm", "1", tuple(found), gauges=True), URL, says, IDENTITY, api_key="sk-1")
 
 
+@UNHURRIED
 @given(models, settings)
 def test_no_two_rows_are_the_same_row(found: list[Model], says: Settings) -> None:
     """Ids differ, and no model has the same name twice."""
@@ -74,6 +79,7 @@ def test_no_two_rows_are_the_same_row(found: list[Model], says: Settings) -> Non
     assert len({(row.served, row.name) for row in made}) == len(made)
 
 
+@UNHURRIED
 @given(models, settings, st.randoms(use_true_random=False))
 def test_the_order_of_the_answer_changes_no_row(found: list[Model], says: Settings, random: Random) -> None:
     """The rows are the same whatever order the models come in, as long as each keeps its place."""
@@ -83,6 +89,7 @@ def test_the_order_of_the_answer_changes_no_row(found: list[Model], says: Settin
     assert one == other
 
 
+@UNHURRIED
 @given(models, settings)
 def test_every_row_is_explicit(found: list[Model], says: Settings) -> None:
     """Mode and every ability are in every row, no key is null, and what is unknown is false unless said."""
@@ -94,6 +101,7 @@ def test_every_row_is_explicit(found: list[Model], says: Settings) -> None:
             assert row.info.get(name) in (None, False, "chat")
 
 
+@UNHURRIED
 @given(models, settings)
 def test_our_own_keys_are_ours(found: list[Model], says: Settings) -> None:
     """Whatever the settings hold, these keys are what they are without them."""
@@ -104,6 +112,7 @@ def test_our_own_keys_are_ours(found: list[Model], says: Settings) -> None:
         assert row.info.keys() & OWN_INFO == {"id"}
 
 
+@UNHURRIED
 @given(NAMES, settings)
 def test_the_last_that_says_something_wins(served: str, says: Settings) -> None:
     """For each key the last matching override that names it counts, then the settings; null says nothing."""
@@ -117,6 +126,7 @@ def test_the_last_that_says_something_wins(served: str, says: Settings) -> None:
             assert merged.get(key) == last
 
 
+@UNHURRIED
 @given(models, settings)
 def test_a_row_as_it_was_sent_never_drifts(found: list[Model], says: Settings) -> None:
     """What is stored as it was sent is right, with our mark and without."""

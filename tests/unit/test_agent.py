@@ -20,7 +20,7 @@ from sidecar.naming import row_id
 from sidecar.problems import Problems
 from sidecar.reasons import Reason
 from sidecar.servers.facts import Facts, Origin, abilities
-from sidecar.servers.shapes import Ambiguous, Answer, Asleep, Model
+from sidecar.servers.shapes import Ambiguous, Answer, Asleep, Model, Observation
 from sidecar.sockets import SocketSample
 from sidecar.traffic import Traffic
 from tests.standins.clock import FakeClock, settle
@@ -234,6 +234,10 @@ async def test_filters_that_leave_nothing_are_a_named_reason(cluster: Cluster) -
     assert pod.said("left_out=m") == 1
     assert pod.state() is State.WAITING
     assert pod.server.looks <= 14
+    pod.server.seen = serving("m", "qwen3")
+    await pod.clock.advance(5)
+    assert pod.names() == {"qwen3"}
+    assert pod.said("SOLVED") == 1
 
 
 async def test_a_server_that_returns_with_another_model_keeps_its_names(cluster: Cluster) -> None:
@@ -760,14 +764,17 @@ async def test_a_restarted_registrar_takes_its_aliases_over(cluster: Cluster) ->
     assert again.names() == {"m", "fast"}
 
 
-async def test_an_alias_that_fits_no_more_goes(cluster: Cluster) -> None:
-    """It was for the one base model; after the registrar's restart there are two."""
+@pytest.mark.parametrize("first", [REFUSED, serving("m", "n")])
+async def test_an_alias_that_fits_no_more_goes(cluster: Cluster, first: Observation) -> None:
+    """It was for the one base model; after the registrar's restart there are two, at once or later."""
     settings = replace(SETTINGS, aliases=(Alias("fast"),))
     cluster.start(ScriptedServer(serving("m")), settings)
     await cluster.clock.advance(1)
     await cluster.kill()
-    again = cluster.start(ScriptedServer(serving("m", "n")), settings)
-    await cluster.clock.advance(10)
+    again = cluster.start(ScriptedServer(first), settings)
+    await cluster.clock.advance(5)
+    again.server.seen = serving("m", "n")
+    await cluster.clock.advance(6)
     assert again.names() == {"m", "n"}
     assert again.said("reason=alias_ambiguous") == 1
 

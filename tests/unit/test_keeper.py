@@ -374,6 +374,26 @@ async def test_a_weight_of_the_owners_is_sent_and_what_it_does_is_said(bench: Be
     assert bench.said("SOLVED") == 1
 
 
+async def test_a_row_that_is_blocked_starves_nobody(bench: Bench) -> None:
+    """A weight on a row of a server in ill health: LiteLLM shares out among the others."""
+    bench.table.rows |= sibling("a")
+    bench.keeper.want([replace(WEIGHTED, our_weight=False)], blocked=True)
+    await bench.clock.advance(10 * (CHECK_EVERY + CHECK_JITTER))
+    assert bench.table.calls["named"] == 2
+    assert not bench.said("siblings_disagree")
+
+
+async def test_a_row_that_went_has_nothing_against_its_siblings(bench: Bench) -> None:
+    """What was said of it is no problem of the pod any more."""
+    bench.table.rows |= sibling("a")
+    bench.keeper.want([replace(WEIGHTED, our_weight=False)])
+    await settle()
+    assert bench.problems.current()
+    bench.keeper.want([])
+    await settle()
+    assert not bench.problems.current()
+
+
 async def test_a_row_that_others_starve_gets_our_weight(bench: Bench) -> None:
     """Made without, among rows without; then one of them gets a weight: ours follows within ten looks."""
     bench.table.rows |= sibling("a")
