@@ -9,6 +9,7 @@ import pytest
 from tests.standins.model_server import ModelServer
 from tests.standins.ollama import Ollama, Pulled
 from tests.standins.vllm import VLLM
+from tests.standins.vllm_answers import Loaded
 
 CHAT = {"model": "m", "messages": []}
 
@@ -133,6 +134,39 @@ async def test_vllm_tells_who_it_is_and_what_is_not_there(web: httpx.AsyncClient
         assert (await web.get(f"{server.url}/health")).status_code == 503
         await web.post(f"{server.url}/sleep")
         assert (await web.get(f"{server.url}/is_sleeping")).json() == {"is_sleeping": True}
+
+
+async def test_vllm_refuses_before_its_engine(web: httpx.AsyncClient) -> None:
+    """Tokens are counted and chats refused for their temperature without anything computed."""
+    async with VLLM("m", loaded=Loaded(tool_parser=True, senses=frozenset({"image"}))) as server:
+        await server.load()
+        user = {"role": "user", "content": "a"}
+        counted = await web.post(f"{server.url}/tokenize", json={"model": "m", "messages": [user]})
+        assert counted.json()["count"] == 9
+        cold = {"model": "m", "messages": [user], "tools": [{}], "temperature": -1}
+        refused = await web.post(f"{server.url}/v1/chat/completions", json=cold)
+        assert (refused.status_code, refused.json()["error"]["param"]) == (400, "temperature")
+        assert server.computed == 0
+        page = (await web.get(f"{server.url}/metrics")).text
+        assert 'vllm:prompt_tokens_total{engine="0",model_name="m"} 0.0\n' in page
+
+
+@pytest.mark.parametrize(
+    ("task", "there", "absent"),
+    [
+        ("generate", "/v1/chat/completions", "/v1/embeddings"),
+        ("embed", "/v1/embeddings", "/v1/chat/completions"),
+        ("classify", "/classify", "/v1/embeddings"),
+    ],
+)
+async def test_vllm_has_the_routes_of_its_model(
+    web: httpx.AsyncClient, task: str, there: str, absent: str
+) -> None:
+    """A route that wants POST is 405 to a GET where it exists, and 404 where not."""
+    async with VLLM("m", loaded=Loaded(task=task)) as server:
+        await server.load()
+        statuses = [(await web.get(server.url + path)).status_code for path in (there, absent)]
+        assert statuses == [405, 404]
 
 
 async def test_ollama_without_models_says_null(web: httpx.AsyncClient) -> None:
