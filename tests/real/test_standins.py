@@ -59,6 +59,8 @@ CALLS: Final[tuple[Call, ...]] = (
     ("GET", f"/model/info?litellm_model_id={ID}", None),
     ("GET", f"/v2/model/info?modelId={ID}", None),
     ("GET", "/v1/models", None),
+    ("GET", f"/v2/model/info?model={NAME}&size=50", None),
+    ("GET", "/v2/model/info?model=nobody&size=50", None),
     ("PATCH", PATCH, {"litellm_params": {"rpm": 6}, "model_info": {"id": ID, "registrar": {"pod": "b"}}}),
     ("GET", f"/v2/model/info?modelId={ID}", None),
     ("PATCH", PATCH, {"blocked": True, "model_info": {"id": ID, "mark": "x"}}),

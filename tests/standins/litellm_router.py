@@ -8,7 +8,7 @@ import json
 import random
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 import aiohttp
@@ -83,7 +83,7 @@ class Router:
         free = [m for m in found if not m["model_info"].get("blocked")]
         if not free:
             raise answers.all_blocked()
-        return self._random.choice(free)
+        return self._random.choices(free, weights=shares(free))[0]
 
     def _read_through(self, name: str) -> list[Model]:
         now = time.monotonic()
@@ -148,6 +148,15 @@ def model_of(row: Row, *, has_blocked: bool = True) -> Model:
         info["blocked"] = row.blocked
     info["id"] = row.model_id
     return {"model_name": row.model_name, "litellm_params": dict(row.litellm_params), "model_info": info}
+
+
+def shares(models: Sequence[Model]) -> list[float]:
+    """Give each deployment its share: the first of these keys that any has decides (simple_shuffle)."""
+    for key in ("weight", "rpm", "tpm"):
+        found = [float(model["litellm_params"].get(key) or 0) for model in models]
+        if any(share > 0 for share in found):
+            return found
+    return [1.0] * len(models)
 
 
 def _headers(params: Mapping[str, Any]) -> dict[str, str]:

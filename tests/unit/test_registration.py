@@ -160,8 +160,8 @@ def test_the_registrars_own_keys_cannot_be_overwritten() -> None:
         "extra_headers": {"a": "b"},
     }
     (plain,) = rows(answer(Model("m")))
-    everywhere = {"model_info": said, "litellm_params": params}
-    (row,) = rows(answer(Model("m")), **everywhere, overrides=(Override(".", said, params),))
+    everywhere = {"model_info": said, "litellm_params": params, "overrides": (Override(".", said, params),)}
+    (row,) = rows(answer(Model("m")), None, **everywhere)
     assert row == plain
 
 

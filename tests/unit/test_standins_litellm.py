@@ -278,6 +278,40 @@ async def test_an_older_litellm_ignores_blocked(lite: LiteLLM, r0: httpx.AsyncCl
     assert lite.database.rows["a"].blocked is False
 
 
+async def test_rows_without_the_key_that_others_have_get_nothing(
+    lite: LiteLLM, r0: httpx.AsyncClient
+) -> None:
+    """One row with rpm and one without: 40 to 0; with a weight on both the rpm decides nothing."""
+    async with ModelServer("m") as server:
+        await server.load()
+        for key, params in (("a", {"rpm": 5}), ("b", {})):
+            body = row(key, "m", f"{server.url}/v1")
+            body["litellm_params"] |= params
+            assert (await r0.post("/model/new", json=body)).is_success
+        for _ in range(40):
+            assert (await chat(r0, "m")).is_success
+        assert lite.replicas[0].router.served == {"a": 40}
+        for key in ("a", "b"):
+            body = {"litellm_params": {"weight": 1}, "model_info": {"id": key}}
+            assert (await r0.patch(f"/model/{key}/update", json=body)).is_success
+        for _ in range(40):
+            assert (await chat(r0, "m")).is_success
+        assert lite.replicas[0].router.served["b"] > 0
+
+
+async def test_the_rows_of_a_name_are_listed(r0: httpx.AsyncClient) -> None:
+    """By name: every row of it and of no other, also one of an id that is asked for as a name."""
+    for key, name in (("a", "m"), ("b", "m"), ("c", "other")):
+        assert (await r0.post("/model/new", json=row(key, name))).is_success
+
+    async def listed(name: str) -> list[str]:
+        answer = await r0.get("/v2/model/info", params={"model": name, "size": 50})
+        return [found["model_info"]["id"] for found in answer.json()["data"]]
+
+    assert await listed("m") == ["a", "b"]
+    assert await listed("a") == await listed("nobody") == []
+
+
 async def test_config_models_are_served_and_cannot_be_written() -> None:
     """A deployment of the config file is in memory only."""
     async with (
