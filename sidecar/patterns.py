@@ -76,8 +76,23 @@ def steps(text: str) -> int:
     return _Reader(text).steps()
 
 
-@functools.lru_cache(maxsize=64)
 def _compiled(text: str) -> re.Pattern[str]:
+    judged = _judged(text)
+    if isinstance(judged, str):
+        raise ValueError(judged)
+    return judged
+
+
+@functools.lru_cache(maxsize=256)
+def _judged(text: str) -> re.Pattern[str] | str:
+    """Give the compiled pattern, or what is wrong with it; both are asked for again and again."""
+    try:
+        return _read(text)
+    except ValueError as error:
+        return str(error)
+
+
+def _read(text: str) -> re.Pattern[str]:
     if len(text) > MAX_PATTERN:
         raise ValueError(f"longer than {MAX_PATTERN} characters")
     reader = _Reader(text)

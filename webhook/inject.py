@@ -186,7 +186,7 @@ def _ends(pod: Mapping[str, Any], spec: Mapping[str, Any]) -> bool:
 def _settings(
     spec: Mapping[str, Any], server: Server, wishes: Wishes, cluster: str, placed: Installed
 ) -> Settings:
-    said = {
+    said: dict[str, Any] = {
         name: value
         for name, value in zip(Wishes._fields, wishes, strict=True)
         if value is not None and name in _WISHED

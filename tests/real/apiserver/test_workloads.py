@@ -190,6 +190,39 @@ def test_unknown_annotation_is_refused_with_the_nearest_known(cluster: Cluster, 
     assert "gopher" in answer.err, answer.err
 
 
+def test_what_the_owner_says_of_models_reaches_the_registrar(cluster: Cluster, namespace: str) -> None:
+    """YAML beside the label is taken, carried, and read back by the registrar as it was meant."""
+    deployment = workload("Deployment", namespace, LABELLED)
+    deployment["metadata"]["annotations"] = {
+        "litellm-registrar.io/exclude": "-draft$",
+        "litellm-registrar.io/rpm": "600",
+        "litellm-registrar.io/overrides": "- match: ^lora-\n  model_info: {category: adapter}\n",
+    }
+    cluster.apply(deployment)
+    (pod,) = pods(cluster, namespace, 1, 1)
+    env = {entry["name"]: entry.get("value") for entry in registrars(pod)[0]["env"]}
+    assert env["REGISTRAR_EXCLUDE"] == "-draft$$"
+    assert json.loads(env["REGISTRAR_LITELLM_PARAMS"]) == {"rpm": 600}
+    assert json.loads(env["REGISTRAR_OVERRIDES"]) == [
+        {"match": "^lora-", "model_info": {"category": "adapter"}, "litellm_params": {}}
+    ]
+
+
+def test_what_the_owner_may_not_say_is_refused_with_its_place(cluster: Cluster, namespace: str) -> None:
+    """`kubectl apply` tells which key, at which place, for which reason: every one of them at once."""
+    deployment = workload("Deployment", namespace, LABELLED)
+    deployment["metadata"]["annotations"] = {
+        "litellm-registrar.io/include": "(a+)+$",
+        "litellm-registrar.io/litellm-params": "api_base: http://example.com",
+        "litellm-registrar.io/overrides": "[{match: a, modelinfo: {}}]",
+    }
+    answer = cluster.apply(deployment, check=False)
+    assert answer.code != 0
+    assert "a repeat of what can match in several ways at position 4" in answer.err, answer.err
+    assert "litellm-params.api_base: the registrar writes it" in answer.err, answer.err
+    assert "overrides[0].modelinfo: unknown, did you mean model_info?" in answer.err, answer.err
+
+
 def test_what_cannot_be_read_is_refused_with_what_settles_it(cluster: Cluster, namespace: str) -> None:
     """A workload whose port only a shell knows is refused; with the annotation that is named, it is taken."""
     deployment = workload("Deployment", namespace, LABELLED)
