@@ -174,6 +174,44 @@ def test_how_litellm_shares_out(
     assert set(got) == (set(ids) if fair else {ids[0]}), got
 
 
+def test_pods_with_and_without_rpm_share_the_load(proxy: LiteLLM, own_server: Start, pods: Pods) -> None:
+    """While pods are rolled from no rpm to one, both kinds get requests: every row has a weight."""
+    kinds: tuple[dict[str, str], ...] = ({}, {"rpm": "100000"})
+    both = [pods.serve(own_server(ALIAS="rolled"), "openai", proxy, QUICK_ANNOTATIONS | own) for own in kinds]
+    rows = [pod.rows(proxy)["rolled"] for pod in both]
+    assert [row["litellm_params"].get("rpm") for row in rows] == [None, 100_000]
+    ids = {model_id(row) for row in rows}
+    for replica in REPLICAS:
+        wait_until("both rows", 10, lambda n=replica: len(proxy.rows("rolled", n)) == 2)  # type: ignore[misc]
+        got = routed(proxy, "rolled", 40, replica)
+        assert set(got) == ids
+        assert min(got.values()) > 5, got
+    assert not any("siblings_disagree" in pod.log() for pod in both)
+
+
+def test_a_row_is_not_starved_by_ours_nor_ours_by_it(
+    proxy: LiteLLM, shared_server: Callable[[str], ModelServer], own_server: Start, pods: Pods
+) -> None:
+    """Beside somebody else's row without a weight ours has none, and both get requests."""
+    params = {"model": "hosted_vllm/x", "api_base": f"{shared_server('llama-server').url}/v1", "api_key": "x"}
+    proxy.create("joined", params, {"id": "was-there"})
+    pod = pods.serve(own_server(ALIAS="joined"), "openai", proxy)
+    ids = {"was-there", model_id(pod.rows(proxy)["joined"])}
+    assert set(routed(proxy, "joined", 40)) == ids
+
+
+def test_rows_that_starve_are_said(
+    proxy: LiteLLM, shared_server: Callable[[str], ModelServer], own_server: Start, pods: Pods
+) -> None:
+    """The owner's weight starves somebody else's row without one: the registrar says so, with the key."""
+    params = {"model": "hosted_vllm/x", "api_base": f"{shared_server('llama-server').url}/v1", "api_key": "x"}
+    proxy.create("starving", params, {"id": "starves"})
+    annotations = QUICK_ANNOTATIONS | {"weight": "2"}
+    pod = pods.serve(own_server(ALIAS="starving"), "openai", proxy, annotations)
+    pod.wait_for_log("siblings_disagree")
+    assert "key=weight" in pod.log()
+
+
 def test_an_ollama_row_takes_what_clients_send(
     proxy: LiteLLM, shared_server: Callable[[str], ModelServer], pods: Pods
 ) -> None:
