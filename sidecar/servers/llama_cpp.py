@@ -81,8 +81,9 @@ async def _mode(ask: Ask, card: Card) -> Facts:
     return Facts(
         mode=Fact(Mode.EMBEDDING, Origin.PROBE),
         embedding_size=UNKNOWN if size is None else Fact(size, Origin.ENGINE),
-        # Parts that are images are taken where the model sees (server-context.cpp, handle_embeddings_impl).
-        abilities=abilities(Origin.ENGINE, embedding_image_input=sees),
+        # With an encoder, images are let through (handle_embeddings_impl). That proves nothing: a server whose
+        # model was not made for it ended with an assertion (measured).
+        abilities=abilities(Origin.ENGINE, embedding_image_input=False if sees is False else None),
     )
 
 
@@ -92,11 +93,11 @@ async def _able(ask: Ask, card: Card) -> Facts:
     if known is None:
         return NOTHING_KNOWN
     query, props = known
-    return Facts(abilities=_abilities(props, takes_tools=await _takes_tools(ask, card, query)))
+    return Facts(abilities=_abilities(props, jinja=await _jinja(ask, card, query)))
 
 
-async def _takes_tools(ask: Ask, card: Card, query: str) -> bool | None:
-    """Tell whether the server was started without --no-jinja, with which it refuses all tools."""
+async def _jinja(ask: Ask, card: Card, query: str) -> bool | None:
+    """Tell whether the server uses the chat template; with --no-jinja it refuses all tools."""
     reply = await ask.post(f"/v1/chat/completions{query}", {"model": card["id"], "tools": [_TOOL]})
     if reply.status == HTTPStatus.BAD_REQUEST and b"'messages' is required" in reply.body:
         return True
@@ -105,7 +106,7 @@ async def _takes_tools(ask: Ask, card: Card, query: str) -> bool | None:
     return None
 
 
-def _abilities(props: Mapping[str, Any], *, takes_tools: bool | None) -> dict[Ability, Fact[bool]]:
+def _abilities(props: Mapping[str, Any], *, jinja: bool | None) -> dict[Ability, Fact[bool]]:
     """Read an answer of /props.
 
     `supports_tools` only says that the template writes the tools into the prompt. Calls are read out of an
@@ -113,7 +114,7 @@ def _abilities(props: Mapping[str, Any], *, takes_tools: bool | None) -> dict[Ab
     chat-auto-parser-generator.cpp). Both are needed.
     """
     caps, senses = under(props, "chat_template_caps"), under(props, "modalities")
-    calls = _both(_flag(caps, "supports_tools"), _both(_flag(caps, "supports_tool_calls"), takes_tools))
+    calls = _both(_flag(caps, "supports_tools"), _both(_flag(caps, "supports_tool_calls"), jinja))
     told = abilities(
         Origin.ENGINE,
         function_calling=calls,
@@ -124,7 +125,8 @@ def _abilities(props: Mapping[str, Any], *, takes_tools: bool | None) -> dict[Ab
         vision=_flag(senses, "vision"),
         audio_input=_flag(senses, "audio"),
         video_input=_flag(senses, "video"),
-        reasoning=_reasons(caps, text(props.get("chat_template"))),
+        # Without the template thoughts stay in the text (chat.cpp, common_chat_templates_apply_legacy).
+        reasoning=False if jinja is False else _reasons(caps, text(props.get("chat_template"))),
     )
     # A JSON schema becomes a grammar, whatever the model (tools/server/README.md, response_format).
     return {**told, **abilities(Origin.DEFAULT, response_schema=True)}
