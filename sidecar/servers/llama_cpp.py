@@ -81,7 +81,7 @@ async def _mode(ask: Ask, card: Card) -> Facts:
     return Facts(
         mode=Fact(Mode.EMBEDDING, Origin.PROBE),
         embedding_size=UNKNOWN if size is None else Fact(size, Origin.ENGINE),
-        # With an encoder, images are let through (handle_embeddings_impl). That proves nothing: a server whose
+        # With an encoder, images are let through (handle_embeddings_impl); that proves nothing: one whose
         # model was not made for it ended with an assertion (measured).
         abilities=abilities(Origin.ENGINE, embedding_image_input=False if sees is False else None),
     )
