@@ -58,7 +58,8 @@ class VLLM(ModelServer):
         self.computed = 0
         self.loras: dict[str, str] = {}
         self.healthy = True
-        self.sleeping = False
+        self._awake = asyncio.Event()
+        self._awake.set()
         self._lora_updates = lora_updates
         self._dev_mode = dev_mode
         self._shutdown_timeout = shutdown_timeout
@@ -139,6 +140,11 @@ class VLLM(ModelServer):
             words = f"The model `{model}` does not exist. Valid aliases: {aliases}."
             raise error_of(404, words, "NotFoundError", "model")
 
+    @property
+    def sleeping(self) -> bool:
+        """Whether it was sent to sleep."""
+        return not self._awake.is_set()
+
     async def chat(self, request: web.Request) -> web.StreamResponse:
         """POST /v1/chat/completions: what is refused is refused before the engine."""
         body = json.loads(await request.text())
@@ -146,6 +152,7 @@ class VLLM(ModelServer):
         refused = refused_chat(self.loaded, body)
         if refused is not None:
             raise RefusedError(400, refused)
+        await self._awake.wait()  # nothing but /wake_up wakes it
         self.computed += 1
         return await super().chat(request)
 
@@ -247,12 +254,12 @@ class VLLM(ModelServer):
         return web.Response(text=f"Success: LoRA adapter '{name}' removed successfully.")
 
     async def _sleep(self, _request: web.Request) -> web.Response:
-        self.sleeping = True
-        return web.Response()
+        self._awake.clear()
+        return web.json_response({"status": "sleeping", "level": 1})
 
     async def _wake_up(self, _request: web.Request) -> web.Response:
-        self.sleeping = False
-        return web.Response()
+        self._awake.set()
+        return web.json_response({"status": "awake", "tags": None})
 
     async def _is_sleeping(self, _request: web.Request) -> web.Response:
         return web.json_response({"is_sleeping": self.sleeping})

@@ -132,7 +132,8 @@ async def test_vllm_tells_who_it_is_and_what_is_not_there(web: httpx.AsyncClient
         assert (await web.get(f"{server.url}/v1/models/m")).json() == {"detail": "Not Found"}
         server.healthy = False
         assert (await web.get(f"{server.url}/health")).status_code == 503
-        await web.post(f"{server.url}/sleep")
+        asleep = await web.post(f"{server.url}/sleep")
+        assert asleep.json() == {"status": "sleeping", "level": 1}
         assert (await web.get(f"{server.url}/is_sleeping")).json() == {"is_sleeping": True}
 
 
