@@ -10,19 +10,20 @@ from sidecar.servers.server import ModelServer as Watched
 from sidecar.servers.shapes import Answer
 from tests.bench.figures import Figure
 from tests.capabilities import table
-from tests.peers.servers import ModelServer, model_server
+from tests.peers.servers import ModelServer, computed, model_server
 from tests.real.truth import GROUPS, Served
 
 # A fact by (where it was seen, served id, name), with what is said, what is true, and whether a free question
 # to the server tells it; None is "unknown".
 Said = dict[tuple[str, str, str], tuple[Any, Any, bool]]
 _SHOWN: Final = 5
+_POLLS: Final = 3
 
 
 async def measure() -> list[Figure]:
-    """Give capability_truth and capability_unknowns."""
+    """Give capability_truth, capability_unknowns and probe_tokens."""
     recorded = await _of_recorded()
-    real = await _of_real()
+    real, tokens = await _of_real()
     said = recorded | real
     wrong = [key for key, (found, true, _) in said.items() if found is not None and found != true]
     missing = [key for key, (found, _, told) in said.items() if told and found is None]
@@ -40,6 +41,13 @@ async def measure() -> list[Figure]:
             "= 0",
             f"of {told} facts that a server's API tells" + _named(missing),
         ),
+        Figure(
+            "probe_tokens",
+            tokens,
+            "tokens",
+            "= 0",
+            f"of real servers with {len(models)} models; a model that Ollama loads would count as one",
+        ),
     ]
 
 
@@ -55,14 +63,18 @@ async def _of_recorded() -> Said:
     return said
 
 
-async def _of_real() -> Said:
+async def _of_real() -> tuple[Said, int]:
+    """Give what is found out about the real servers, and what it cost them, in tokens."""
     said: Said = {}
+    tokens = 0
     for servers in GROUPS.values():
         with ExitStack() as stack:
             for served in servers:
                 one = model_server(served.engine, *served.flags, logs=None, **served.env)
-                said |= await look(served, stack.enter_context(one))
-    return said
+                server = stack.enter_context(one)
+                said |= await look(served, server)
+                tokens += computed(server)
+    return said, tokens
 
 
 async def look(served: Served, server: ModelServer) -> Said:
@@ -71,7 +83,8 @@ async def look(served: Served, server: ModelServer) -> Said:
     pod = PodIdentity("bench", served.name, "uid", server.host)
     async with httpx.AsyncClient(trust_env=False) as client:
         watched = Watched(settings, pod, Credentials(server_api_key=served.key), client)
-        seen = await watched.observe()
+        for _ in range(_POLLS):
+            seen = await watched.observe()
     if not isinstance(seen, Answer) or {model.id for model in seen.models} != served.models.keys():
         raise RuntimeError(f"{served.name}: {seen}")
     said: Said = {}

@@ -4,7 +4,7 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Final
 
-from tests.bench import mutate, registering, rolling, steady
+from tests.bench import capabilities, mutate, probing, registering, rolling, steady
 from tests.bench.figures import Figure
 
 
@@ -24,11 +24,14 @@ BENCHES: Final = (
     Bench(("drain_overrun",), 4, rolling.measure_overrun),
     Bench(("rolling_restart", "rolling_restart_control"), 12, rolling.measure),
     Bench(("registrar_memory", "steady_calls"), 11, steady.measure),
+    Bench(("capability_truth", "capability_unknowns", "probe_tokens"), 3, capabilities.measure),
+    Bench(("probe_time",), 3, probing.measure),
 )
 NAMES: Final = (
     *("ready_to_routable", "own_share", "rolling_restart", "rolling_restart_control", "drain_overrun"),
     *("mutate_small", "mutate_small_p99", "mutate_large", "mutate_large_p99"),
     *("registrar_memory", "registrar_start", "steady_calls"),
+    *("capability_truth", "capability_unknowns", "probe_tokens", "probe_time"),
 )
 DESCRIPTIONS: Final = """\
 - **ready_to_routable**: a server is ready → first successful chat by a new name on the LiteLLM replica
@@ -51,4 +54,12 @@ DESCRIPTIONS: Final = """\
   httpx loop.
 - **registrar_start**: process start → first poll of the server.
 - **steady_calls**: calls to LiteLLM per row and minute at rest, the higher one of 1 and 20 models.
+- **capability_truth**: facts that are said otherwise than they are (yes for no, no for yes, a wrong number),
+  over the recorded answers in `tests/capabilities` and the real servers of `tests/real/truth.py`:
+  llama-server seven ways, Ollama with six models, vLLM five ways.
+- **capability_unknowns**: of the same, facts called unknown though the server's API tells them.
+- **probe_tokens**: tokens that the real vLLMs and llama-servers read and wrote meanwhile, by their own
+  counters, and models that Ollama loaded.
+- **probe_time**: start of the registrar → all rows written with what a ready real vLLM tells, less the same
+  for a registrar that puts no questions; p90 with them against the median without.
 """

@@ -1,25 +1,29 @@
-"""A proxy before one LiteLLM replica that counts the registrar's calls and notes when rows were created."""
+"""A proxy before one LiteLLM replica that counts the registrar's calls and notes when rows were written."""
 
+import json
 import time
 from collections import Counter
 from types import TracebackType
-from typing import Final, Self
+from typing import Any, Final, Self
 
 import httpx
 from aiohttp import web
 
+_WRITES: Final = {"POST", "PATCH"}
 _OWN: Final = {"host", "content-length", "transfer-encoding", "connection"}
 
 
 class CountingProxy:
     """An async context manager.
 
-    `calls` counts by method and path, `created` maps a model name to the times (asked, answered).
+    `calls` counts by method and path, `created` maps a model name to the times (asked, answered), `written`
+    are the rows created and changed, each with the time it was answered.
     """
 
     def __init__(self, target: str) -> None:
         self.calls: Counter[str] = Counter()
         self.created: dict[str, tuple[float, float]] = {}
+        self.written: list[tuple[float, dict[str, Any]]] = []
         self._target = target
         self._client = httpx.AsyncClient(trust_env=False, timeout=90)
         app = web.Application()
@@ -52,6 +56,8 @@ class CountingProxy:
         )
         if request.path == "/model/new" and answer.status_code == 200:
             self.created[answer.json()["model_name"]] = (asked, time.monotonic())
+        if request.method in _WRITES and answer.status_code == 200 and b"model_info" in body:
+            self.written.append((time.monotonic(), json.loads(body)))
         return web.Response(
             status=answer.status_code,
             body=answer.content,

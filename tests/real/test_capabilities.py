@@ -20,7 +20,7 @@ from tests.real.admission import Admission
 from tests.real.conftest import QUICK_ANNOTATIONS, Pods
 from tests.real.foreign import Foreign
 from tests.real.pods import Pod, litellm_secret
-from tests.real.truth import FLAGS, GROUPS, KEY, Served, Truth, wrong
+from tests.real.truth import FLAGS, GROUPS, Served, Truth, wrong
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(300)]
 
@@ -44,20 +44,14 @@ class Registered:
     at: float
 
 
-def keyed(server: ModelServer) -> dict[str, Any]:
-    """Give the keys of a container whose API key comes from a Secret."""
-    args = [arg.replace(KEY, "$(API_KEY)") for arg in server.container()["args"]]
-    reference = {"valueFrom": {"secretKeyRef": {"name": "server-key", "key": "token"}}}
-    return {"args": args, "env": [{"name": "API_KEY", **reference}]}
-
-
 def registered(
     pods: Pods, proxy: LiteLLM, served: Served, server: ModelServer, annotations: Mapping[str, str]
 ) -> Pod:
     """Have a pod with this server admitted and wait until its registrar serves."""
-    secrets = {**litellm_secret(proxy), "server-key": {"token": KEY}}
-    own = keyed(server) if served.key else {}
-    pod = pods.admit(server, served.label, secrets, {**QUICK_ANNOTATIONS, **annotations}, **own)
+    secrets = {**litellm_secret(proxy), **served.secrets()}
+    pod = pods.admit(
+        server, served.label, secrets, {**QUICK_ANNOTATIONS, **annotations}, **served.container(server)
+    )
     pod.start_registrar()
     pod.wait_for_state("serving")
     return pod

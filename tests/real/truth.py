@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from tests.peers.scripts import CACHE
+from tests.peers.servers import ModelServer
 
 # LiteLLM's flags about models, without `supports_` (litellm/types/utils.py, ProviderSpecificModelInfo).
 FLAGS: Final = frozenset(
@@ -25,6 +26,7 @@ FLAGS: Final = frozenset(
     }
 )
 KEY: Final = "sk-of-the-model-server"
+_SECRET: Final = "server-key"
 LORA: Final = CACHE / "model-servers" / "models" / "tiny-lora"
 
 
@@ -97,6 +99,18 @@ class Served:
     def key(self) -> str | None:
         """The API key it wants."""
         return KEY if KEY in self.flags else None
+
+    def secrets(self) -> dict[str, dict[str, str]]:
+        """Give the Secret that its container takes the key from, if there is one."""
+        return {_SECRET: {"token": KEY}} if self.key else {}
+
+    def container(self, server: ModelServer) -> dict[str, Any]:
+        """Give the keys of its container that name this Secret in place of the key."""
+        if self.key is None:
+            return {}
+        args = [arg.replace(self.key, "$(API_KEY)") for arg in server.container()["args"]]
+        reference = {"valueFrom": {"secretKeyRef": {"name": _SECRET, "key": "token"}}}
+        return {"args": args, "env": [{"name": "API_KEY", **reference}]}
 
 
 _OF_TEXT: Final = frozenset({"response_schema", "prompt_caching"})
