@@ -36,6 +36,8 @@ class Ollama(ModelServer):
 
     def __init__(self, *models: str, keepalive: float = 3600.0, **common: Any) -> None:
         self.pulled: dict[str, Pulled] = {}
+        self.created: dict[str, int] = {}
+        self._pulls = 0
         self.loaded: set[str] = set()
         self._random = random.Random(0)  # noqa: S311 - the order of a list
         super().__init__(keepalive=keepalive, **common)
@@ -43,12 +45,14 @@ class Ollama(ModelServer):
             self.pull(model)
 
     def pull(self, model: str, about: Pulled | None = None) -> None:
-        """Have a model; a name without a tag gets `:latest`."""
+        """Have a model, made a second after the last one; a name without a tag gets `:latest`."""
         self.pulled[_tagged(model)] = about or Pulled()
+        self.created[_tagged(model)] = CREATED + self._pulls
+        self._pulls += 1
 
     def remove(self, model: str) -> None:
         """Have it no longer."""
-        del self.pulled[_tagged(model)]
+        del self.pulled[_tagged(model)], self.created[_tagged(model)]
 
     def routes(self) -> list[web.RouteDef]:
         """Give the routes; all but chat read only what is on the disk."""
@@ -64,7 +68,7 @@ class Ollama(ModelServer):
 
     def cards(self) -> list[dict[str, Any]] | None:
         """Give the cards in a new order each time, or None (JSON null) when there are no models."""
-        return [_card(name, name) for name in self._shuffled()] or None
+        return [_card(name, name, self.created[name]) for name in self._shuffled()] or None
 
     def check_key(self, request: web.Request) -> None:
         """Ollama knows no keys."""
@@ -100,14 +104,14 @@ class Ollama(ModelServer):
         return web.json_response({"version": VERSION})
 
     async def _tags(self, _request: web.Request) -> web.Response:
-        return web.json_response({"models": [_entry(name) for name in self._shuffled()]})
+        return web.json_response({"models": [_entry(name, self.pulled[name]) for name in self._shuffled()]})
 
     async def _ps(self, _request: web.Request) -> web.Response:
         running = []
         for name in sorted(self.loaded):
             about = self.pulled[name]
             context = min(about.num_ctx or 4096, about.trained_context)
-            entry = _entry(name) | {"expires_at": MODIFIED, "size_vram": 0, "context_length": context}
+            entry = _entry(name, about) | {"expires_at": MODIFIED, "size_vram": 0, "context_length": context}
             del entry["modified_at"]
             running.append(entry)
         return web.json_response({"models": running})
@@ -121,7 +125,7 @@ class Ollama(ModelServer):
         shown: dict[str, Any] = {
             "modelfile": "",
             "template": "{{ .Prompt }}",
-            "details": _entry(name)["details"],
+            "details": _entry(name, about)["details"],
             "model_info": {
                 "general.architecture": "llama",
                 "llama.context_length": about.trained_context,
@@ -139,19 +143,19 @@ class Ollama(ModelServer):
         name = self._known(asked)
         if name is None:
             raise _error(404, f"model '{asked}' not found")
-        return web.json_response(_card(asked, name))
+        return web.json_response(_card(asked, name, self.created[name]))
 
 
 def _tagged(model: str) -> str:
     return model if ":" in model else f"{model}:latest"
 
 
-def _card(shown: str, name: str) -> dict[str, Any]:
+def _card(shown: str, name: str, created: int) -> dict[str, Any]:
     owner = name.rpartition("/")[0] or "library"
-    return {"id": shown, "object": "model", "created": CREATED, "owned_by": owner}
+    return {"id": shown, "object": "model", "created": created, "owned_by": owner}
 
 
-def _entry(name: str) -> dict[str, Any]:
+def _entry(name: str, about: Pulled) -> dict[str, Any]:
     details = {
         "parent_model": "",
         "format": "gguf",
@@ -160,7 +164,8 @@ def _entry(name: str) -> dict[str, Any]:
         "parameter_size": "116K",
         "quantization_level": "unknown",
     }
-    digest = hashlib.sha256(name.encode()).hexdigest()
+    # Of what is in the model, not of its name: a copy has the same one.
+    digest = hashlib.sha256(repr(about).encode()).hexdigest()
     return {
         "name": name,
         "model": name,

@@ -215,6 +215,25 @@ async def test_ollama_show_does_not_load_and_chat_does(web: httpx.AsyncClient) -
         assert [(m["name"], m["context_length"]) for m in loaded] == [("n:latest", 1024)]
 
 
+async def test_ollama_pulled_anew_has_another_digest(web: httpx.AsyncClient) -> None:
+    """The same name with something else in it is newer and has another digest; a copy has the same one."""
+    async with Ollama("m", "copy") as server:
+        await server.load()
+
+        async def look() -> tuple[dict[str, str], dict[str, int]]:
+            tags = (await web.get(f"{server.url}/api/tags")).json()["models"]
+            cards = (await web.get(f"{server.url}/v1/models")).json()["data"]
+            return {t["name"]: t["digest"] for t in tags}, {c["id"]: c["created"] for c in cards}
+
+        digests, created = await look()
+        assert digests["m:latest"] == digests["copy:latest"]
+        server.pull("m", Pulled(("embedding",)))
+        again, newer = await look()
+        assert again["m:latest"] != digests["m:latest"]
+        assert again["copy:latest"] == digests["copy:latest"]
+        assert newer["m:latest"] > created["m:latest"]
+
+
 async def test_a_plain_server_answers_with_its_name_and_guards_everything(web: httpx.AsyncClient) -> None:
     """Chat tells which port answered; without the key nothing is told."""
     async with ModelServer("m", api_key="k") as server:
