@@ -69,11 +69,10 @@ class Entry:
         self.met = True
         own = next((stored for stored in group if stored.id == self.id), None)
         others = [stored.params for stored in group if stored.id != self.id and not stored.blocked]
-        self.weighted = wants_weight(None if own is None else own.params, others)
+        last = None if self.known.content is None else self.known.content.params
+        params = last if own is None else own.params
+        self.weighted = wants_weight(params, others)
         blocked = self.wish.blocked if own is None else own.blocked
-        if self.row is None or blocked:
-            self.odds = disagreement(others)
-        else:
-            stored = {} if own is None else own.params
-            self.odds = disagreement([{**stored, **self.row.params}, *others])
+        ours = [] if self.row is None or blocked else [{**(params or {}), **self.row.params}]
+        self.odds = disagreement([*ours, *others])
         return own

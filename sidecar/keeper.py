@@ -160,7 +160,8 @@ class Keeper:
         if entry.wish == wish or (entry.wish.row is None and wish.row is None):
             return
         entry.wish = wish
-        entry.name = wish.row.name if wish.row is not None else entry.name
+        if wish.row is not None and wish.row.name != entry.name:
+            entry.name, entry.met = wish.row.name, False
         entry.failures = 0
         entry.wake.set()
 

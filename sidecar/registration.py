@@ -140,8 +140,8 @@ def drift(row: Row, stored: Stored) -> tuple[str, ...]:
     """Name the keys of ours that are stored differently.
 
     LiteLLM never shows `api_key` and may leave out other parameters, so an absent parameter is no drift; keys
-    that it or others add are none of our business, also inside a value of ours. The mark of a block is no
-    drift either.
+    that it or others add are none of our business. Inside an object of ours they are no drift either, but the
+    next write replaces it: PATCH takes an object as one value. The mark of a block is no drift.
     """
     differing = ["model_name"] if stored.name != row.name else []
     differing += [

@@ -428,6 +428,18 @@ async def test_a_restarted_registrar_takes_no_weight_for_granted(bench: Bench) -
     assert not bench.said("REPAIRED")
 
 
+async def test_a_row_under_another_name_meets_other_siblings(bench: Bench) -> None:
+    """Its weight was right where it was and cannot be taken back; under the new name it starves one: said."""
+    bench.table.rows |= sibling("a", name="new")
+    bench.keeper.want([WEIGHTED])
+    await settle()
+    bench.keeper.want([replace(WEIGHTED, name="new")])
+    await settle()
+    assert bench.table.rows[row().id]["model_name"] == "new"
+    assert bench.table.calls == {"named": 2, "create": 1, "settle": 1}
+    assert bench.said("reason=siblings_disagree name=new key=weight lacking=1 rows=2") == 1
+
+
 async def test_a_large_group_does_not_hide_our_row(bench: Bench) -> None:
     """The page by name shows other rows only: ours is looked up by its id, and not taken for lost."""
     for number in range(60):
