@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any, Final, NamedTuple
@@ -120,13 +121,19 @@ def _environment(
         for name, value in settings.to_env().items()
     ]
     env += _FIXED_ENV
-    env += [
-        {"name": name, "valueFrom": {"secretKeyRef": {"name": secret, "key": key, "optional": True}}}
-        for name, key in contract.SECRET_FIELDS.items()
-    ]
+    env += _from_secret(secret)
     if api_key is not None:
         env.append({"name": contract.ENV_SERVER_API_KEY, **_copied(api_key)})
     return env
+
+
+@functools.lru_cache(maxsize=16)
+def _from_secret(secret: str) -> tuple[Mapping[str, Any], ...]:
+    """Give the entries that come from LiteLLM's Secret; nearly all pods name the same one."""
+    return tuple(
+        {"name": name, "valueFrom": {"secretKeyRef": {"name": secret, "key": key, "optional": True}}}
+        for name, key in contract.SECRET_FIELDS.items()
+    )
 
 
 def _copied(body: Mapping[str, Any]) -> Mapping[str, Any]:
