@@ -122,7 +122,8 @@ async def _calls(ask: Ask, card: Card) -> bool | None:
     """Tell whether calls are read out of an answer, of a server that complains of no missing parser.
 
     gpt-oss and Mistral's own tokenizer need none to get past the check: of these it is not known. Mistral's
-    refuses a last message that is the assistant's (tokenizers/mistral.py).
+    refuses a last message that is the assistant's (tokenizers/mistral.py). That two tools make a longer
+    prompt than one shows that the template writes them; without any it may write something else.
     """
     plain = await _tokenized(ask, card, return_token_strs=True)
     pieces = (plain.json_object() or {}).get("token_strs")
@@ -130,7 +131,7 @@ async def _calls(ask: Ask, card: Card) -> bool | None:
         return None
     if _count(await _tokenized(ask, card, messages=[USER, {"role": "assistant", "content": "b"}])) is None:
         return None
-    grows = _grows(plain, await _tokenized(ask, card, tools=[TOOL]))
+    grows = _grows(await _tokenized(ask, card, tools=[TOOL]), await _tokenized(ask, card, tools=[TOOL, TOOL]))
     if grows is not False:
         return grows
     # Before /tokenize had the field `tools` it passed it over, even one that is no list; there the parser
@@ -156,13 +157,17 @@ def sense(ability: Ability) -> Callable[[Ask, Card], Awaitable[Facts]]:
 
 
 async def system_messages(ask: Ask, card: Card) -> Facts:
-    """Tell whether the chat template takes a system message: some raise an error (Gemma's), some drop it."""
-    plain = await _tokenized(ask, card)
-    with_one = await _tokenized(ask, card, messages=[{"role": "system", "content": "b"}, USER])
-    if _count(plain) is None:
-        return NOTHING_KNOWN
-    raised = with_one.status == HTTPStatus.BAD_REQUEST
-    told = False if raised else _grows(plain, with_one)
+    """Tell whether the chat template takes a system message: some raise an error (Gemma's), some drop it.
+
+    Two are compared, not one with none: many templates have a longer one of their own for that (Qwen's).
+    """
+    short, long = [
+        await _tokenized(ask, card, messages=[{"role": "system", "content": content}, USER])
+        for content in ("b", "b c d e f g h")
+    ]
+    told = _grows(short, long)
+    if short.status == HTTPStatus.BAD_REQUEST and _count(await _tokenized(ask, card)) is not None:
+        told = False
     return Facts(abilities=abilities(Origin.PROBE, system_messages=told))
 
 

@@ -8,10 +8,12 @@ from typing import Any, Final
 import httpx
 import pytest
 
+from sidecar.servers.vllm_probes import SENSES
 from tests.peers.servers import ModelServer as RealServer
 from tests.standins.model_server import ModelServer
 from tests.standins.ollama import Ollama, Pulled
 from tests.standins.vllm import VLLM
+from tests.standins.vllm_answers import Loaded
 
 pytestmark = pytest.mark.real
 
@@ -28,8 +30,22 @@ EVERYWHERE: Final[tuple[tuple[str, str, Any], ...]] = (
     ("GET", "/nothing", None),
     ("POST", "/v1/chat/completions", {"model": "nothing", **CHAT}),
 )
+USER: Final = {"role": "user", "content": "a"}
+TOOL: Final = {"type": "function", "function": {"name": "probe", "parameters": {"type": "object"}}}
+OF_THE_MODEL: Final[tuple[tuple[str, dict[str, Any]], ...]] = (
+    ("/tokenize", {"messages": [USER]}),
+    ("/tokenize", {"messages": [USER], "tools": [TOOL]}),
+    ("/tokenize", {"messages": [USER], "tools": [TOOL, TOOL]}),
+    ("/tokenize", {"messages": [USER], "tools": 0}),
+    ("/tokenize", {"messages": [{"role": "system", "content": "b"}, USER]}),
+    *(("/tokenize", {"messages": [{**USER, "content": [part]}]}) for part in SENSES.values()),
+    ("/v1/chat/completions", {"messages": [USER], "tools": [TOOL], "tool_choice": "auto", "temperature": -1}),
+)
 OF_VLLM: Final = (
     *EVERYWHERE,
+    *(("POST", path, {"model": "tiny-vllm", **body}) for path, body in OF_THE_MODEL),
+    ("GET", "/v1/chat/completions", None),
+    ("GET", "/v1/embeddings", None),
     ("GET", "/ping", None),
     ("GET", "/load", None),
     ("GET", "/v1/models/tiny-vllm", None),
@@ -53,7 +69,8 @@ Get = Callable[[str], RealServer]
 
 async def test_vllm(shared_server: Get) -> None:
     """Routes, cards, errors and gauges of vLLM."""
-    async with VLLM("tiny-vllm", lora_updates=True) as stand_in:
+    loaded = Loaded(tool_parser=True)
+    async with VLLM("tiny-vllm", lora_updates=True, loaded=loaded) as stand_in:
         real = shared_server("vllm")
         assert await untrue(stand_in, real, OF_VLLM) == []
         assert await gauges(stand_in.url) <= await gauges(real.url)

@@ -37,7 +37,7 @@ _PARTS: Final = {
 }
 _SOME_TOKENS: Final = 9
 _TOKENS_OF: Final = {"system": 6, "user": 0, "assistant": 7}
-_TOOLS: Final = 132
+_A_TOOL: Final = 110
 _OF_A_SENSE: Final = 4
 
 
@@ -78,9 +78,9 @@ def tokenize(loaded: Loaded, body: Mapping[str, Any]) -> tuple[int, Any]:
     parts = [part for message in messages for part in _parts(message)]
     count = (
         _SOME_TOKENS
-        + sum(_TOKENS_OF[message["role"]] for message in messages)
+        + sum(_tokens_of(message) for message in messages)
         + _OF_A_SENSE * sum(part["type"] in _PARTS for part in parts)
-        + (_TOOLS if body.get("tools") and loaded.writes_tools else 0)
+        + (_A_TOOL * len(body.get("tools") or ()) if loaded.writes_tools else 0)
     )
     return 200, _tokens(loaded, count)
 
@@ -124,6 +124,11 @@ def _refused(loaded: Loaded, model: str, messages: list[Mapping[str, Any]]) -> s
 def _parts(message: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     content = message["content"]
     return content if isinstance(content, list) else []
+
+
+def _tokens_of(message: Mapping[str, Any]) -> int:
+    more = message["content"].count(" ") if isinstance(message["content"], str) else 0
+    return _TOKENS_OF[message["role"]] + more
 
 
 def _tokens(loaded: Loaded, count: int) -> Any:

@@ -335,6 +335,18 @@ class TestSystemMessages:
         model = await only(vllm(Loaded(takes_system=takes)))
         assert known(model, Ability.SYSTEM_MESSAGES) == [takes]
 
+    async def test_a_template_with_a_system_message_of_its_own(self) -> None:
+        """That a prompt is longer without a system message than with a short one proves nothing."""
+
+        def tokenized(request: httpx.Request) -> Any:
+            body = json.loads(request.content)
+            status, answered = tokenize(Loaded(), body)
+            if status == 200 and body["messages"][0]["role"] != "system":
+                answered["count"] += 30
+            return httpx.Response(status, json=answered)
+
+        assert known(await only(vllm(routes={TOKENIZE: tokenized})), Ability.SYSTEM_MESSAGES) == [True]
+
     async def test_dropped(self) -> None:
         """A template that drops it in silence does not take it."""
 
