@@ -35,7 +35,7 @@ WORDS: Final[Mapping[Word, str]] = {
     "and by whom: the `engine`, a `probe` of ours, a `default` of all such servers, or you (`override`)",
     Word.REGISTERED: "a model has its row in LiteLLM: name, id, how long it took",
     Word.SERVING: "how many models are routable; also said when a block was lifted",
-    Word.BLOCKED: "the server is ill: its rows stay, LiteLLM sends it nothing; with the reason",
+    Word.BLOCKED: "the server is ill or sleeps: its rows stay, LiteLLM sends it nothing; with the reason",
     Word.REPAIRED: "somebody had changed a row of ours, or deleted it; it is as it should be again",
     Word.REMOVED: "a model's row is gone from LiteLLM",
     Word.DRAINING: "what the drain waits for now, and how many requests are in flight",

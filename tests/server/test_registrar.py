@@ -11,7 +11,7 @@ from typing import Any
 
 import httpx
 
-from sidecar.contract import NONCE_HEADER, Engine, LogFormat, Settings
+from sidecar.contract import CONTRACT_VERSION, NONCE_HEADER, Engine, LogFormat, Settings
 from tests.standins.listening import free_port
 from tests.standins.litellm import LiteLLM
 from tests.standins.litellm_store import MASTER_KEY
@@ -183,7 +183,9 @@ async def test_a_newer_contract_is_said_and_worked_with() -> None:
     listen = free_port(HOST, 0)
     environ = {**IDENTITY, **settings(1, listen, contract=99).to_env(), "REGISTRAR_NEW": "x"}
     async with registrar(environ, listen) as running:
-        assert "theirs=99 ours=1" in await running.line(lambda line: "reason=contract_newer" in line)
+        assert f"theirs=99 ours={CONTRACT_VERSION}" in await running.line(
+            lambda line: "reason=contract_newer" in line
+        )
         await running.line(lambda line: "reason=server_refused" in line)
 
 
