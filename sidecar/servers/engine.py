@@ -80,6 +80,7 @@ class OpenAi:
         self._ask = ask
         self._profile = profile
         self._listing = Listing(())
+        self._cards: Mapping[str, Card] = {}
         self._about: About | None = None
         self._gauges: bool | None = None if profile.gauges else False
         self._read_at = float("-inf")
@@ -94,6 +95,7 @@ class OpenAi:
         if self._ask.now() >= self._read_at:
             await self._read()
         self._listing = listing
+        self._cards = {card["id"]: card for card in listing.cards}
         self._findings.keep(frozenset(map(self._key, listing.cards)))
         return self._answer()
 
@@ -173,7 +175,7 @@ class OpenAi:
     def _parent(self, card: Card) -> Card | None:
         """Give the card of an adapter's base model."""
         name = text(card.get("parent"))
-        return next((c for c in self._listing.cards if c["id"] == name and name != card["id"]), None)
+        return None if name is None or name == card["id"] else self._cards.get(name)
 
     def _found(self, card: Card) -> Facts:
         """Give what card, about and probes tell of a model."""
