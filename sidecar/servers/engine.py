@@ -154,8 +154,8 @@ class OpenAi:
             if reply is not None and _settles(reply):
                 page = reply.body.decode(errors="replace") if reply.status == HTTPStatus.OK else ""
                 self._gauges = in_flight(page, profile.gauges.names) is not None
-        if version is not None and self._version() != version:
-            self._findings = Findings()
+        if version is not None and self._version() != version:  # another server has taken its place
+            self._findings, self._can_sleep = Findings(), profile.asleep is not None
         complete = self._gauges is not None and (profile.about is None or self._about is not None)
         self._read_at = self._ask.now() + (READ_AGAIN if complete else READ_SOON)
 
