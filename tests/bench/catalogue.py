@@ -4,7 +4,7 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Final
 
-from tests.bench import capabilities, mutate, probing, registering, rolling, steady
+from tests.bench import capabilities, mutate, probing, registering, rolling, steady, updating
 from tests.bench.figures import Figure
 
 
@@ -24,11 +24,13 @@ BENCHES: Final = (
     Bench(("drain_overrun",), 4, rolling.measure_overrun),
     Bench(("rolling_restart", "rolling_restart_control"), 12, rolling.measure),
     Bench(("registrar_memory", "steady_calls"), 11, steady.measure),
+    Bench(("update_gap",), 4, updating.measure),
     Bench(("capability_truth", "capability_unknowns", "probe_tokens"), 3, capabilities.measure),
     Bench(("probe_time",), 3, probing.measure),
 )
 NAMES: Final = (
     *("ready_to_routable", "own_share", "rolling_restart", "rolling_restart_control", "drain_overrun"),
+    *("update_gap",),
     *("mutate_small", "mutate_small_p99", "mutate_large", "mutate_large_p99"),
     *("registrar_memory", "registrar_start", "steady_calls"),
     *("capability_truth", "capability_unknowns", "probe_tokens", "probe_time"),
@@ -43,6 +45,9 @@ DESCRIPTIONS: Final = """\
   inside a stream count.
 - **rolling_restart_control**: the same with the drain switched off, which must lose some.
 - **drain_overrun**: requests lost when `propagation` is set too short (12 s against a 30 s reload).
+- **update_gap**: requests failed, cut or retried while a row of theirs is updated, and while LoRA adapters
+  are added and removed beside it, 20 requests/s to 2 real LiteLLM replicas (30 s reload); each adapter's own
+  requests, 20/s from its row's creation until it is unloaded, count too. The server is a stand-in.
 - **mutate_small, mutate_large**: reviews per second over TLS, keep-alive, 8 clients, for a pod of 2 and of
   100 containers (74 kB), as a ratio to a bare aiohttp TLS app that parses the same review with the same JSON
   library and allows it. **_p99**: latency with one client.
