@@ -12,6 +12,7 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, Field, dataclass, field, fields
 from enum import StrEnum
+from operator import attrgetter
 from typing import Any, Final, Self, TypeVar
 
 from sidecar import patterns
@@ -290,8 +291,8 @@ class Settings:
         """Give the variables of these settings, by name."""
         return {
             env: write(value)
-            for name, env, write, unsaid in _WRITTEN
-            if (value := getattr(self, name)) is not unsaid and (unsaid is MISSING or value != unsaid)
+            for (env, write, unsaid), value in zip(_WRITTEN, _values(self), strict=True)
+            if value is not unsaid and (unsaid is MISSING or value != unsaid)
         }
 
     @classmethod
@@ -323,10 +324,9 @@ def _unsaid(item: Field[Any]) -> Any:
     return item.default if item.default in (None, ()) or item.metadata["left_out"] else MISSING
 
 
-# Field, variable, writer, value without a variable; looked up once, the webhook writes them into every pod.
-_WRITTEN: Final = tuple(
-    (f.name, f.metadata["env"], f.metadata["write"], _unsaid(f)) for f in fields(Settings)
-)
+# All values; of each its variable, writer, and value without a variable. The webhook writes every pod's.
+_values: Final = attrgetter(*(f.name for f in fields(Settings)))
+_WRITTEN: Final = tuple((f.metadata["env"], f.metadata["write"], _unsaid(f)) for f in fields(Settings))
 
 
 @dataclass(frozen=True, slots=True)

@@ -79,7 +79,11 @@ def has_api_port(container: Mapping[str, Any]) -> bool:
 
 def probe_is_https(container: Mapping[str, Any], port: int) -> bool:
     """Tell whether a probe asks this port by HTTPS."""
-    return (port, "https") in _probed(container)
+    for kind in _PROBES:
+        if mapping(mapping(container.get(kind)).get("httpGet")).get("scheme") == "HTTPS":
+            # Which port that is, is worth the longer look: hardly any server has TLS.
+            return (port, "https") in _probed(container)
+    return False
 
 
 def _declared(container: Mapping[str, Any]) -> Iterator[tuple[str, int]]:
