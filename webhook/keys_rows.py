@@ -21,6 +21,12 @@ _PATTERN: Final = "a regular expression; found anywhere in the id, `^` and `$` a
 _DOCUMENT: Final = f"of up to {documents.MAX_TEXT} bytes, JSON or YAML"
 
 
+def _pattern(text: str) -> str:
+    if not text:
+        raise ValueError("an empty one is found everywhere")
+    return patterns.checked(text)
+
+
 def _aliases(text: str) -> tuple[Alias, ...]:
     """Read `name, other=served-id`: each is one more name, of the one base model or of that id."""
     found = []
@@ -68,8 +74,8 @@ def _single(field: str, name: str, default: str, meaning: str, *keys: str, not_d
 
 
 ROW_KEYS: Final[tuple[Key, ...]] = (
-    Key("include", patterns.checked, _PATTERN, "every model", "Only models with such an id get a row."),
-    Key("exclude", patterns.checked, _PATTERN, "none", "Models with such an id get no row."),
+    Key("include", _pattern, _PATTERN, "every model", "Only models with such an id get a row."),
+    Key("exclude", _pattern, _PATTERN, "none", "Models with such an id get no row."),
     Key(
         "aliases",
         _aliases,

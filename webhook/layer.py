@@ -44,9 +44,9 @@ def read(given: Mapping[str, Any], *, defaults: bool = False) -> tuple[dict[str,
     singles: list[tuple[Key, Any]] = []
     mistakes: list[Mistake] = []
     for name, value in given.items():
-        if len(mistakes) >= MAX_MISTAKES:
-            break
         key = _BY_NAME.get(name)
+        if key is None and len(mistakes) >= MAX_MISTAKES:
+            continue
         if key is None:
             mistakes.append(Mistake(name, Reason.UNKNOWN_ANNOTATION, _unknown(name, defaults=defaults)))
         elif defaults and key.not_default:

@@ -199,6 +199,7 @@ def test_every_annotation_has_a_valid_and_an_invalid_case() -> None:
         ("inject-mode", "Native"),
         ("include", "(a+)+$"),
         ("exclude", "("),
+        ("exclude", ""),
         ("aliases", "a,,b"),
         ("aliases", "a="),
         ("aliases", "=b"),
@@ -446,6 +447,13 @@ def test_what_is_carried_reads_as_what_stands_there(annotations: dict[str, str])
     wishes, problems = read(annotations, WHERE)
     again, again_problems = read({ANNOTATION_CARRIED_SETTINGS: carried(annotations)}, WHERE)
     assert (again, len(again_problems)) == (wishes, len(problems))
+
+
+def test_many_mistakes_do_not_hide_what_is_right() -> None:
+    """A good value counts wherever it stands among bad ones."""
+    unknown = {f"{DOMAIN}/unknown-{n}": "" for n in range(30)}
+    wishes, problems = read({**unknown, f"{DOMAIN}/port": "1"}, WHERE)
+    assert (wishes, len(problems)) == (Wishes(port=1), 20)
 
 
 def test_messages_stay_short_and_problems_few() -> None:
