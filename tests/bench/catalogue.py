@@ -66,5 +66,5 @@ DESCRIPTIONS: Final = """\
 - **probe_tokens**: tokens that the real vLLMs and llama-servers read and wrote meanwhile, by their own
   counters, and models that Ollama loaded.
 - **probe_time**: start of the registrar → all rows written with what a ready real vLLM tells, less the same
-  for a registrar that puts no questions; p90 with them against the median without.
+  for a registrar that puts no questions; the difference of the two p90.
 """
