@@ -11,7 +11,7 @@ from webhook.key import Key
 from webhook.wishes import InjectMode, PreStop
 
 # Provider prefixes of LiteLLM whose api_base the registrar knows how to write.
-PROVIDERS: Final = ("hosted_vllm", "openai", "openai_like", "text-completion-openai", "ollama", "ollama_chat")
+PROVIDERS: Final = ("hosted_vllm", "openai", "text-completion-openai", "ollama", "ollama_chat")
 
 
 def _seconds(field: str) -> str:
@@ -83,7 +83,7 @@ POD_KEYS: Final[tuple[Key, ...]] = (
         "provider",
         values.one_of(*PROVIDERS),
         ", ".join(f"`{name}`" for name in PROVIDERS),
-        "`hosted_vllm`; for Ollama `openai`",
+        "`hosted_vllm`",
         "LiteLLM's provider prefix for this server's models.",
     ),
     Key(
