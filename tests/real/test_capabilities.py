@@ -31,6 +31,13 @@ POLL_SECONDS: Final = 1.0
 MOST_TOKENS: Final = 64
 ORIGINS: Final = frozenset({"engine", "probe", "default"})
 
+REQUESTS: Final[Mapping[str, tuple[str, Mapping[str, Any]]]] = {
+    "chat": ("/v1/chat/completions", {"messages": [{"role": "user", "content": "a"}], "max_tokens": 2}),
+    "completion": ("/v1/completions", {"prompt": "a", "max_tokens": 2}),
+    "embedding": ("/v1/embeddings", {"input": "a"}),
+    "rerank": ("/v1/rerank", {"query": "a", "documents": ["a", "b"]}),
+}
+
 
 @dataclass(frozen=True, slots=True)
 class Registered:
@@ -134,6 +141,17 @@ def test_the_status_tells_each_capability_with_its_origin(group: list[Registered
     assert false == {}, "(said, true)"
 
 
+def test_each_model_answers_what_its_mode_says(group: list[Registered], quick: LiteLLM) -> None:
+    """By its name in LiteLLM each model answers the request of its mode; a vector is as long as is true."""
+    for one in group:
+        for model, truth in one.served.models.items():
+            path, body = REQUESTS[truth.mode]
+            answer = quick.call("POST", path, {"model": model, "num_retries": 0, **body})
+            assert answer.status_code == 200, answer.text
+            if truth.mode == "embedding":
+                assert len(answer.json()["data"][0]["embedding"]) == truth.vector
+
+
 def test_active_probing_tells_what_only_answers_tell(group: list[Registered], quick: LiteLLM) -> None:
     """With `probe: active` the row has what was unknown, for at most 64 tokens a question; nothing is loaded.
 
@@ -141,7 +159,8 @@ def test_active_probing_tells_what_only_answers_tell(group: list[Registered], qu
     """
     for one in group:
         one.pod.kill_registrar()
-        before = computed(one.server)
+    before = [computed(one.server) for one in group]
+    for one in group:
         pod = one.serve({"probe": "active"})
         truths = {model: truth.when_asked() for model, truth in one.served.models.items()}
 
@@ -150,6 +169,7 @@ def test_active_probing_tells_what_only_answers_tell(group: list[Registered], qu
             return rows.keys() == truths.keys() and not wrong(truths, rows)
 
         pod.wait_for("rows that know it", all_true)
-        time.sleep(2 * POLL_SECONDS)
+    time.sleep(2 * POLL_SECONDS)
+    for one, so_far in zip(group, before, strict=True):
         questions = sum(len(truth.asked) for truth in one.served.models.values())
-        assert computed(one.server) - before <= questions * MOST_TOKENS
+        assert computed(one.server) - so_far <= questions * MOST_TOKENS, one.served.name
