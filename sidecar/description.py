@@ -82,17 +82,21 @@ def described(facts: Facts) -> tuple[dict[str, Any], list[str]]:
 
 
 def _sizes(facts: Facts) -> dict[str, int | None]:
-    """Give the numbers that a model of this mode has; None is unknown.
+    """Give the numbers of a model; None is unknown, 0 is what a model of this mode has none of.
 
     The served context is what prompt and answer share, so it bounds each of them; `max_tokens` is LiteLLM's
-    old name for the same. LiteLLM reads a server's own card so (litellm/llms/openai_like/model_info.py).
+    old name for the same. LiteLLM reads a server's own card so (litellm/llms/openai_like/model_info.py). A
+    number that is left out shows another row's, or the one this row had in another mode.
     """
     context = facts.context.value
     output = 0 if facts.mode.value in _WITHOUT_OUTPUT else context
-    sizes = {"max_tokens": context, "max_input_tokens": context, "max_output_tokens": output}
-    if facts.mode.value is Mode.EMBEDDING:
-        sizes["output_vector_size"] = facts.embedding_size.value
-    return sizes
+    embeds = facts.mode.value is Mode.EMBEDDING
+    return {
+        "max_tokens": context,
+        "max_input_tokens": context,
+        "max_output_tokens": output,
+        "output_vector_size": facts.embedding_size.value if embeds else 0,
+    }
 
 
 def _count(value: object) -> int | None:

@@ -39,13 +39,13 @@ def test_yes_no_and_unknown() -> None:
     ("mode", "context", "size", "numbers", "unknown"),
     [
         # Prompt and answer share the served context; LiteLLM reads a server's own card the same way.
-        (Mode.CHAT, 4096, None, (4096, 4096, 4096, None), []),
-        (Mode.COMPLETION, 4096, None, (4096, 4096, 4096, None), []),
-        (Mode.AUDIO_TRANSCRIPTION, 448, None, (448, 448, 448, None), []),
-        (None, 4096, None, (4096, 4096, 4096, None), ["mode"]),
+        (Mode.CHAT, 4096, None, (4096, 4096, 4096, 0), []),
+        (Mode.COMPLETION, 4096, None, (4096, 4096, 4096, 0), []),
+        (Mode.AUDIO_TRANSCRIPTION, 448, None, (448, 448, 448, 0), []),
+        (None, 4096, None, (4096, 4096, 4096, 0), ["mode"]),
         # They write no tokens.
         (Mode.EMBEDDING, 512, 64, (512, 512, 0, 64), []),
-        (Mode.RERANK, 512, None, (512, 512, 0, None), []),
+        (Mode.RERANK, 512, None, (512, 512, 0, 0), []),
         # No number would be true.
         (
             Mode.EMBEDDING,
@@ -54,7 +54,13 @@ def test_yes_no_and_unknown() -> None:
             (None, None, 0, None),
             ["max_input_tokens", "max_tokens", "output_vector_size"],
         ),
-        (Mode.CHAT, None, None, (None,) * 4, ["max_input_tokens", "max_output_tokens", "max_tokens"]),
+        (
+            Mode.CHAT,
+            None,
+            None,
+            (None, None, None, 0),
+            ["max_input_tokens", "max_output_tokens", "max_tokens"],
+        ),
     ],
 )
 def test_numbers_come_from_the_served_context(
@@ -70,10 +76,10 @@ def test_numbers_come_from_the_served_context(
     assert sorted(set(missing) - set(FLAGS)) == unknown
 
 
-def test_an_embedding_size_that_a_chat_model_has_is_not_told() -> None:
-    """`output_vector_size` is a key of embedding models: a chat model's inner width is none."""
+def test_a_chat_model_has_no_vector_and_says_so() -> None:
+    """A chat model's inner width is no `output_vector_size`: it is 0, or an embedding row's would show."""
     info, _ = described(Facts(engine(Mode.CHAT), engine(10), engine(4096)))
-    assert "output_vector_size" not in info
+    assert info["output_vector_size"] == 0
 
 
 def test_an_unknown_mode_is_sent_as_chat() -> None:

@@ -65,6 +65,7 @@ def test_a_row_of_vllm_is_whole() -> None:
         "max_tokens": 4096,
         "max_input_tokens": 4096,
         "max_output_tokens": 4096,
+        "output_vector_size": 0,
         **dict.fromkeys(FLAGS, False),
     }
     assert row.owner == {
