@@ -96,7 +96,8 @@ def test_a_hostile_pattern_is_refused(pattern: str, told: str) -> None:
         (r"[\b]", r"an escape \b"),
         ("(?P<a-b>c)", "a group's name"),
         ("(?P<a>b)(?P<a>c)", "a group's name that is none, or is there twice, at position 8"),
-        ("(" * 21 + "a" + ")" * 21, "more than 20 brackets within one another at position 20"),
+        ("(?:" * 21 + "a" + ")" * 21, "more than 20 brackets within one another at position 60"),
+        ("()" * 21 + "a", "more than 20 groups (those of (?:...) do not count) at position 40"),
         ("a" * 513, "longer than 512 characters"),
     ],
 )
@@ -119,6 +120,11 @@ def test_a_repeat_of_several_ways_is_taken_while_it_is_small() -> None:
     assert patterns.found("^(a{1,3}b){2}$", "aabab")
     with pytest.raises(ValueError, match="several ways"):
         patterns.checked("(a{1,3}b){9}")
+
+
+def test_brackets_that_catch_nothing_are_not_counted() -> None:
+    """Only groups that catch make each step slower."""
+    assert patterns.found("(?:a)" * 21 + "()" * 20, "a" * 21)
 
 
 def test_an_id_that_is_too_long_is_never_found() -> None:
