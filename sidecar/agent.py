@@ -103,6 +103,7 @@ class Agent:
         self._look_now = asyncio.Event()
         self._drain: Drain | None = None
         self._draining: asyncio.Task[Outcome] | None = None
+        self._question: asyncio.Task[bool] | None = None
         self._drain_began = 0.0
         self._gone_since_drain = False
         self._listening_at_drain: frozenset[int] = frozenset()
@@ -214,8 +215,14 @@ class Agent:
         """Find out, question by question, what only computing tells; never while a drain counts requests."""
         while True:
             await self._clock.sleep(self._settings.poll_interval)
-            well = self._health.condition is Condition.WELL
-            if well and await self._server.explore(self._idle):
+            if self._health.condition is not Condition.WELL or self._state in _ENDING:
+                continue
+            self._question = asyncio.create_task(self._server.explore(self._idle), name="question")
+            try:
+                await asyncio.wait({self._question})
+            finally:
+                self._question.cancel()
+            if not self._question.cancelled() and self._question.result():
                 self._look_now.set()
 
     async def _idle(self) -> bool:
@@ -313,6 +320,8 @@ class Agent:
         self._listening_at_drain = self._traffic.listening()
         self._enter(State.DRAINING)
         self._look_now.set()
+        if self._question is not None:
+            self._question.cancel()  # the drain would wait for its answer
         self._drain = Drain(
             self._settings,
             self._keeper,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Collection
 
 from sidecar.servers.facts import Fact, Facts, Origin
@@ -20,7 +21,8 @@ def serving(*models: str, engine: str = "vllm") -> Answer:
 class ScriptedServer:
     """`seen` is what a look at it gives, `gauge` what its own gauges say.
 
-    `lessons` is what it gives after each question that makes it compute; `forgotten` counts.
+    `lessons` is what it gives after each question that makes it compute, once `taught` (its gauge is 1 until
+    then); `forgotten` counts.
     """
 
     base_url = "http://10.0.0.5:8000"
@@ -31,6 +33,8 @@ class ScriptedServer:
         self.looks = 0
         self.forgotten = 0
         self.lessons: list[Observation] = []
+        self.taught = asyncio.Event()
+        self.taught.set()
 
     async def observe(self) -> Observation:
         """Look once."""
@@ -45,6 +49,12 @@ class ScriptedServer:
         """Learn the next lesson if nothing is in flight."""
         if not self.lessons or not await idle():
             return False
+        if not self.taught.is_set():
+            gauge, self.gauge = self.gauge, 1
+            try:
+                await self.taught.wait()
+            finally:
+                self.gauge = gauge
         self.seen = self.lessons.pop(0)
         return True
 

@@ -361,6 +361,19 @@ async def test_no_question_is_put_during_a_drain(cluster: Cluster) -> None:
     assert not draining.done()
 
 
+async def test_a_question_under_way_ends_with_the_drain_that_begins(cluster: Cluster) -> None:
+    """Its answer may take 30 s: the connection is closed, so that the drain counts others' requests only."""
+    pod = cluster.start(ScriptedServer(serving("m")), replace(SETTINGS, probing=Probing.ACTIVE))
+    pod.server.lessons = [serving("m", "b")]
+    pod.server.taught.clear()
+    await pod.clock.advance(6)
+    assert pod.server.gauge == 1
+    draining = asyncio.ensure_future(pod.agent.drain("preStop"))
+    await pod.clock.advance(37)
+    assert draining.result().end is Stage.DONE
+    assert pod.server.lessons
+
+
 async def test_a_hiccup_deletes_and_blocks_nothing(pod: Pod) -> None:
     """29 s of timeouts, errors, empty lists: LiteLLM hears nothing of it."""
     await pod.serve()
