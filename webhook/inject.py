@@ -25,7 +25,7 @@ from webhook.patch import Op, pointer
 from webhook.pods import Opted, mapping, objects, opted
 from webhook.readiness import ready_check
 from webhook.reasons import Problem, Reason
-from webhook.wishes import InjectMode, PreStop, Wishes
+from webhook.wishes import NOTHING, InjectMode, PreStop, Wishes
 
 _PORTS: Final = range(contract.DEFAULT_PORT, contract.DEFAULT_PORT + 31)
 # With hostNetwork all pods of a node share the ports: each pod begins at one of its own. Below the NodePorts
@@ -84,12 +84,14 @@ def inject(pod: Mapping[str, Any], config: Injection, nonce: str, namespace: str
     `nonce` (letters and digits) is for a pod that has no registrar yet. A pod that asks for one and cannot
     have it is left as it is, and `problems` says why.
     """
-    wanted = opted(pod, defaults=config.defaults.of(namespace))
-    if wanted is None:
-        return Decision()
     spec = mapping(pod.get("spec"))
     containers = _containers(spec)
     present = _present(containers, "spec")
+    # A pod keeps to the defaults with which it got its registrar: they may change between two calls.
+    base = NOTHING if isinstance(present, Installed) else config.defaults.of(namespace)
+    wanted = opted(pod, defaults=base)
+    if wanted is None:
+        return Decision()
     server = present if isinstance(present, Problem) else _server(pod, wanted, "spec")
     if isinstance(server, Problem):
         reason = Reason.ALREADY_INJECTED if isinstance(present, Installed) else server.reason

@@ -204,16 +204,20 @@ def test_only_adds(pod: dict[str, Any], mode: InjectMode) -> None:
     assert old == new or new > (old if old is not None else 30)
 
 
+CALLS = st.tuples(st.sampled_from(InjectMode), st.sampled_from(DEFAULTS))
+
+
 @settings(MANY, max_examples=500)
-@given(pods(), st.sampled_from(InjectMode), st.sampled_from(InjectMode), st.sampled_from(DEFAULTS))
-def test_idempotent(pod: dict[str, Any], first: InjectMode, second: InjectMode, defaults: Defaults) -> None:
-    """A second call has nothing to do, whatever its nonce, and even if the mode changed in between."""
-    config = replace(CONFIG, mode=first, defaults=defaults)
-    decision = inject(pod, config, "n0", "team")
+@given(pods(), CALLS, CALLS)
+def test_idempotent(
+    pod: dict[str, Any], first: tuple[InjectMode, Defaults], second: tuple[InjectMode, Defaults]
+) -> None:
+    """A second call has nothing to do, whatever its nonce, even if mode and defaults changed in between."""
+    decision = inject(pod, replace(CONFIG, mode=first[0], defaults=first[1]), "n0", "team")
     assume(decision.reason is Reason.INJECTED)
     injected = apply(pod, decision.ops)
     assert len(registrars(injected)) == 1
-    again = inject(injected, replace(config, mode=second), "n1", "team")
+    again = inject(injected, replace(CONFIG, mode=second[0], defaults=second[1]), "n1", "team")
     assert (again.ops, again.reason) == ((), Reason.ALREADY_INJECTED)
 
 
