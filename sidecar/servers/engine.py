@@ -85,6 +85,7 @@ class OpenAi:
         self._gauges: bool | None = None if profile.gauges else False
         self._read_at = float("-inf")
         self._findings = Findings()
+        self._told: Mapping[str, Facts] = {}
         self._can_sleep = profile.asleep is not None
         self._sleeps = False
 
@@ -97,6 +98,9 @@ class OpenAi:
         self._listing = listing
         self._cards = {card["id"]: card for card in listing.cards}
         self._findings.keep(frozenset(map(self._key, listing.cards)))
+        self._told = {
+            card["id"]: self._findings.read(self._key(card), self._of(card)) for card in listing.cards
+        }
         return self._answer()
 
     async def learn(self) -> Answer:
@@ -177,10 +181,13 @@ class OpenAi:
         name = text(card.get("parent"))
         return None if name is None or name == card["id"] else self._cards.get(name)
 
+    def _of(self, card: Card) -> Facts:
+        """Give what card and about tell of a model now."""
+        return self._profile.facts(card, self._about or {}).or_else(facts_of_card(card))
+
     def _found(self, card: Card) -> Facts:
-        """Give what card, about and probes tell of a model."""
-        own = self._profile.facts(card, self._about or {}).or_else(facts_of_card(card))
-        return own.or_else(self._findings.of(self._key(card)))
+        """Give what card, about and probes have told of a model."""
+        return self._told[card["id"]].or_else(self._findings.of(self._key(card)))
 
     def _known(self, card: Card) -> Facts:
         """Give all that is known; what an adapter's own card leaves open is as with its parent."""
@@ -198,13 +205,14 @@ class OpenAi:
         return self._findings.due(models, probes, self._ask.now())
 
     async def _put(self, question: Question, ask: Ask) -> bool:
+        findings = self._findings  # those of another server may take their place meanwhile
         try:
             told = await question.probe.ask(ask, question.card)
         except NoAnswerError:
             return False
         finally:
-            self._findings.asked(question, self._ask.now())
-        return self._findings.learned(question.key, told)
+            findings.asked(question, self._ask.now())
+        return findings.learned(question.key, told)
 
     def _answer(self) -> Answer:
         listing = self._listing

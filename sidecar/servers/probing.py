@@ -21,9 +21,9 @@ Key = tuple[str, ...]
 
 def key_of(card: Card, *, shared_root: bool) -> Key:
     """Give what findings are kept under: names of one root share them where roots tell models apart."""
-    root = text(card.get("root")) if shared_root else None
-    digest = text(card.get("digest"))
-    return (root or card["id"], text(card.get("parent")) or "", digest or "")
+    root = text(card.get("root")) or ""
+    name = "" if shared_root and root else card["id"]
+    return (name, root, text(card.get("parent")) or "", text(card.get("digest")) or "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,15 +42,24 @@ class _Asked:
 
 
 class Findings:
-    """What probes found of one server's models, in the life of this server."""
+    """What probes found of one server's models and its cards have told, in the life of this server."""
 
     def __init__(self) -> None:
+        self._read: dict[Key, Facts] = {}
         self._found: dict[Key, Facts] = {}
         self._asked: dict[tuple[Key, Probe], _Asked] = {}
 
     def of(self, key: Key) -> Facts:
         """Give what was found so far."""
         return self._found.get(key, NOTHING_KNOWN)
+
+    def read(self, key: Key, told: Facts) -> Facts:
+        """Give what a card tells now, and where it is silent what it told before.
+
+        Routers tell less of a model while it is not loaded (llama.cpp, LM Studio), which changes nothing.
+        """
+        self._read[key] = told.or_else(self._read.get(key, NOTHING_KNOWN))
+        return self._read[key]
 
     def due(
         self, models: Sequence[tuple[Key, Card, Facts]], probes: Iterable[Probe], now: float
@@ -85,7 +94,8 @@ class Findings:
 
         Not at once: a list that is short for one poll would make a row unknown for a moment.
         """
-        if len(self._found) > MOST_KEPT or len(self._asked) > MOST_KEPT:
+        if max(len(self._found), len(self._asked), len(self._read)) > MOST_KEPT:
+            self._read = {key: facts for key, facts in self._read.items() if key in keys}
             self._found = {key: facts for key, facts in self._found.items() if key in keys}
             self._asked = {entry: asked for entry, asked in self._asked.items() if entry[0] in keys}
 

@@ -203,14 +203,29 @@ class TestFree:
         await clock.advance(60)
         assert await vision(watched) is False
 
+    @pytest.mark.parametrize("shared", [True, False])
     @pytest.mark.parametrize("other", [{"root": "b"}, {"digest": "2"}, {"parent": "gone"}])
-    async def test_another_model_of_the_name_is_asked_anew(self, watch: Watch, other: dict[str, str]) -> None:
+    async def test_another_model_of_the_name_is_asked_anew(
+        self,
+        watch: Watch,
+        other: dict[str, str],
+        shared: bool,  # noqa: FBT001 - whether roots tell models apart
+    ) -> None:
         """Under a name that got another root, parent or digest nothing of the old model counts."""
         card = {"id": "m", "root": "a", "digest": "1"}
-        server, watched = watch({"/one": YES}, card, probes=(ONE,), shared_root=True)
+        server, watched = watch({"/one": YES}, card, probes=(ONE,), shared_root=shared)
         assert await vision(watched) is True
         server.routes |= {"/one": {"vision": False}, "/v1/models": {"data": [{**card, **other}]}}
         assert await vision(watched) is False
+
+    async def test_a_card_that_falls_silent_changes_nothing(self, watch: Watch) -> None:
+        """A router tells no context length of a model it has unloaded: what it told is kept."""
+        server, watched = watch({}, {"id": "m", "max_model_len": 7})
+        lengths = []
+        for card in ({"max_model_len": 7}, {}, {"max_model_len": 9}, {}, {"digest": "2"}):
+            server.routes["/v1/models"] = {"data": [{"id": "m", **card}]}
+            lengths.append((await models(watched))["m"].facts.context.value)
+        assert lengths == [7, 7, 9, 9, None]
 
     async def test_a_list_that_is_short_once_costs_nothing(self, watch: Watch) -> None:
         """A model that is missing from one answer is known as before when it is back."""
@@ -299,6 +314,21 @@ class TestActive:
         assert not await watched.explore(busy)
         assert "/one" not in server.calls
         assert await watched.explore(idle)
+
+    async def test_an_answer_of_the_former_server_is_dropped(self, watch: Watch, clock: FakeClock) -> None:
+        """A question may still be open when another version has taken the server's place."""
+        routes = {"/v": {"version": "1"}}
+
+        async def slow(_ask: Ask, _card: Card) -> Facts:
+            server.routes["/v"] = {"version": "2"}
+            await clock.advance(60)
+            await watched.observe()
+            return Facts(abilities=abilities(Origin.PROBE, vision=True))
+
+        server, watched = watch(routes, active=(Probe(VISION, slow),), about="/v")
+        await watched.observe()
+        await watched.explore(idle)
+        assert await vision(watched) is None
 
     async def test_idle_is_not_asked_in_vain(self, watch: Watch) -> None:
         """Without a question that is due nobody looks whether the server is idle."""
