@@ -39,6 +39,9 @@ NONCE_HEADER: Final = "X-Registrar-Nonce"
 # Kept of the pod's grace period for what comes after the drain (seconds).
 GRACE_MARGIN: Final = 10
 DEFAULT_LITELLM_SECRET: Final = "litellm-registrar"  # noqa: S105 - the name of a Secret object, not a secret
+# LiteLLM puts the proxy's own environment variables and secrets in the place of parameters of a row that
+# begin so (`_resolve_db_litellm_param` in litellm/proxy/proxy_server.py, 1.106): none of ours may.
+LITELLM_REFERENCE: Final = "os.environ/"
 
 ENV_CONTRACT: Final = "REGISTRAR_CONTRACT"
 ENV_NAMESPACE: Final = "REGISTRAR_NAMESPACE"
@@ -374,6 +377,14 @@ class Credentials:
             litellm_ca=value(ENV_LITELLM_CA),
             server_api_key=value(ENV_SERVER_API_KEY),
         )
+
+    def check(self) -> None:
+        """Raise ContractError for a server's key that LiteLLM would take for the name of a secret."""
+        if (self.server_api_key or "").startswith(LITELLM_REFERENCE):
+            raise ContractError(
+                f"{ENV_SERVER_API_KEY}: begins with {LITELLM_REFERENCE}, which LiteLLM takes for a reference "
+                "to a secret of its own; give the server another API key"
+            )
 
     def secrets(self) -> tuple[str, ...]:
         """Give the values that must never be written anywhere."""

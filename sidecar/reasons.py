@@ -116,7 +116,7 @@ class Reason(StrEnum):
         "contract_newer",
         "The webhook that injected this registrar is newer than its image; what it does not know is ignored",
     )
-    CONTRACT_BAD = "contract_bad", "The registrar's environment is incomplete: nothing can be registered"
+    CONTRACT_BAD = "contract_bad", "The registrar's environment cannot be used: nothing can be registered"
     PORT_IN_USE = "port_in_use", "The registrar's own port is taken by another program of this pod"
     WRONG_NONCE = "wrong_nonce", "Somebody asked for a drain without the pod's nonce"
     READY_TIMEOUT = "ready_timeout", "Not registered in time; the pod is let into its Service all the same"

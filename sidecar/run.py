@@ -54,6 +54,7 @@ async def run(environ: Mapping[str, str]) -> None:
     credentials = Credentials.from_env(environ)
     try:
         settings, identity = Settings.from_env(environ), PodIdentity.from_env(environ)
+        credentials.check()
     except ContractError as error:
         await _live_on(environ, credentials, str(error))
         return

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
+from sidecar.contract import LITELLM_REFERENCE
 from webhook import values
 from webhook.documents import MAX_WHOLE
 
@@ -20,9 +21,6 @@ _NUMBER: Final = re.compile(r"\d{1,16}(?:\.\d{1,30})?(?:[eE][-+]?\d{1,3})?", re.
 _BUDGET: Final = re.compile(r"[1-9]\d{0,4}(?:s|m|h|d|mo)", re.ASCII)
 _MAX_ITEMS: Final = 32
 _MAX_NAME: Final = 253
-# LiteLLM puts the proxy's own environment variables and secrets in the place of such texts in litellm_params
-# (litellm/secret_managers/main.py): a tag must not be able to show one.
-_REFERENCE: Final = "os.environ/"
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +77,7 @@ def _is_text(value: Any, length: int = _MAX_NAME) -> bool:
         and 0 < len(value) <= length
         and value.isprintable()
         and value == value.strip()
-        and not value.startswith(_REFERENCE)
+        and not value.startswith(LITELLM_REFERENCE)
     )
 
 

@@ -178,6 +178,19 @@ async def test_a_bad_environment_is_lived_with() -> None:
         assert await running.ended() == 0
 
 
+async def test_a_server_key_that_litellm_would_resolve_registers_nothing() -> None:
+    """LiteLLM would send its own master key to that server: said, and no row is made."""
+    listen = free_port(HOST, 0)
+    environ = {
+        **IDENTITY,
+        **settings(1, listen).to_env(),
+        "REGISTRAR_SERVER_API_KEY": "os.environ/LITELLM_MASTER_KEY",
+    }
+    async with registrar(environ, listen) as running:
+        assert "REGISTRAR_SERVER_API_KEY" in await running.line(lambda line: "reason=contract_bad" in line)
+        assert (await running.get("/status")).json()["state"] == "contract_bad"
+
+
 async def test_a_newer_contract_is_said_and_worked_with() -> None:
     """What can be read is used."""
     listen = free_port(HOST, 0)

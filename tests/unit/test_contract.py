@@ -171,6 +171,14 @@ def test_credentials_may_be_absent_and_never_show() -> None:
     assert Credentials.from_env({}) == Credentials()
 
 
+def test_a_key_that_litellm_would_resolve_is_refused() -> None:
+    """LiteLLM would send the model server one of its own secrets; the message does not show the key."""
+    Credentials(server_api_key="sk-os.environ/").check()
+    with pytest.raises(ContractError, match="^REGISTRAR_SERVER_API_KEY: begins with os") as caught:
+        Credentials(server_api_key="os.environ/LITELLM_MASTER_KEY").check()
+    assert "MASTER" not in str(caught.value)
+
+
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"port":"8000"}', "null", "{"])
 def test_a_ready_check_that_cannot_be_read(text: str) -> None:
     """Whatever is no object with a port is refused with ValueError."""
