@@ -31,7 +31,7 @@ ALIKE: Final[Mapping[str, tuple[tuple[str, ...], dict[str, str], tuple[bool, boo
 
 
 def told_of(proxy: LiteLLM, name: str, key: str, replica: int) -> list[tuple[Any, ...]]:
-    """Give what a replica tells of a row, by each of the calls that tell."""
+    """Give what a replica tells of a row, by each of the calls that tell; None for what it does not know."""
     calls = (
         f"/v2/model/info?modelId={key}",
         f"/model/info?litellm_model_id={key}",
@@ -40,9 +40,9 @@ def told_of(proxy: LiteLLM, name: str, key: str, replica: int) -> list[tuple[Any
     )
     told = []
     for call in calls:
-        (row,) = proxy.call("GET", call, replica=replica).json()["data"]
-        told.append(row.get("model_info", row))
-    return [tuple(info[key] for key in TOLD) for info in told]
+        rows = proxy.call("GET", call, replica=replica).json().get("data") or [{}]
+        told += [row.get("model_info", row) for row in rows]
+    return [tuple(info.get(key) for key in TOLD) for info in told]
 
 
 def routed(proxy: LiteLLM, name: str, count: int, replica: int = 0) -> Counter[str]:
