@@ -100,8 +100,8 @@ def _read(text: str) -> re.Pattern[str]:
     reader = _Reader(text)
     if reader.steps() > MAX_STEPS:
         raise ValueError(
-            f"it can take over {MAX_STEPS} steps on a name of {MAX_TEXT} characters: begin it with ^, or "
-            f"leave out a repeat, such as the one at position {reader.last_repeat}"
+            f"too slow: begin it with ^, or leave out a repeat, such as the one at position "
+            f"{reader.last_repeat} (it can take over {MAX_STEPS} steps on a name of {MAX_TEXT} characters)"
         )
     try:
         return re.compile(text)

@@ -89,8 +89,9 @@ def _faults(name: str, error: DocumentError) -> list[Mistake]:
 
 
 def _bad(key: Key, value: Any, error: ValueError) -> str:
-    detail = f"; {error}" if error.args else ""
-    return f"found {shown(value)}, allowed is {key.allowed.replace('`', '')}{detail}"
+    # What is wrong stands before what is allowed: the end of a long warning is cut off.
+    detail = f"{error}; " if error.args else ""
+    return f"found {shown(value)}, {detail}allowed is {key.allowed.replace('`', '')}"
 
 
 def _merge(key: Key, found: Any, typed: dict[str, Any]) -> list[Mistake]:

@@ -144,10 +144,12 @@ INFO: Final[Mapping[str, Kind]] = {
 }
 
 _LITELLM_WRITES: Final = "LiteLLM writes it"
+_SHOWN: Final = "annotations are no place for a secret, and LiteLLM shows model_info to its users"
 REFUSED_INFO: Final[Mapping[str, str]] = {
     "id": f"{_WRITES}: it is made of cluster, pod and model, so that no row is ever there twice",
     "registrar": f"{_WRITES}: by it the registrar knows its rows",
     "blocked": f"{_WRITES}, when the server is ill",
+    **_all("api_key aws_secret_access_key azure_ad_token vertex_credentials password secret token", _SHOWN),
     **_all(
         "db_model created_at created_by updated_at updated_by key litellm_provider team_public_model_name",
         _LITELLM_WRITES,

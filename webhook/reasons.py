@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final
@@ -67,4 +68,4 @@ def shown(value: Any) -> str:
         return repr(value) if len(value) <= _MAX_SHOWN else f"{value[:_MAX_SHOWN]!r}..."
     if isinstance(value, dict | list):
         return "a JSON object" if isinstance(value, dict) else "a list"
-    return repr(value)
+    return json.dumps(value)

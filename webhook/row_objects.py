@@ -81,7 +81,7 @@ def _param_faults(value: Any, path: Path) -> Iterator[Fault]:
         elif key in INFO:
             yield Fault(here, "it belongs in model_info")
         else:
-            yield Fault(here, _unknown(key, PARAMS, SENT))
+            yield Fault(here, _unknown(key, PARAMS, f"{SENT}; the README lists what is allowed"))
 
 
 def _info_faults(value: Any, path: Path) -> Iterator[Fault]:
@@ -105,7 +105,7 @@ def _info_faults(value: Any, path: Path) -> Iterator[Fault]:
 
 
 def _of(kind: Kind, value: Any, path: Path) -> Iterator[Fault]:
-    if not kind.takes(value):
+    if value is not None and not kind.takes(value):  # null takes back what is said farther away
         yield Fault(path, f"found {shown(value)}, allowed is {kind.allowed.replace('`', '')}")
 
 

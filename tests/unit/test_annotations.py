@@ -25,6 +25,7 @@ from webhook.kinds import MODES
 from webhook.layer import TABLE
 from webhook.litellm_keys import PARAMS, REFUSED_INFO, REFUSED_PARAMS
 from webhook.reasons import Problem, Reason
+from webhook.review import limit
 from webhook.wishes import InjectMode, PreStop, Wishes
 
 WHERE = "metadata.annotations"
@@ -464,6 +465,13 @@ def test_messages_stay_short_and_problems_few() -> None:
     assert len(long.message) < 256
     _, (deep,) = one("port", json.loads("[" * 900 + "]" * 900))
     assert "found a list" in deep.message
+
+
+def test_the_place_of_a_mistake_is_within_a_warning() -> None:
+    """The API server cuts long warnings: what is wrong with a long pattern, and where, is not what is cut."""
+    _, (problem,) = one("include", "a" * 500 + "+.*.*.*")
+    (warning,) = limit([str(problem)])
+    assert "at position 506" in warning
 
 
 def test_the_reference_in_the_readme_is_current() -> None:

@@ -51,7 +51,7 @@ def test_every_allowed_parameter_is_taken() -> None:
 
 
 @pytest.mark.parametrize("name", PARAMS)
-@pytest.mark.parametrize("value", [None, {}, "", -1, True, [], [1], "os.environ/LITELLM_MASTER_KEY"])
+@pytest.mark.parametrize("value", [{}, "", -1, True, [], [1], "os.environ/LITELLM_MASTER_KEY"])
 def test_a_parameter_of_another_kind_is_refused(name: str, value: Any) -> None:
     """With what was found and what is allowed; nothing that LiteLLM would resolve to a secret gets in."""
     if isinstance(value, bool) and isinstance(GOOD_PARAMS[name], bool):
@@ -75,7 +75,10 @@ def test_a_refused_parameter_is_told_the_reason(name: str) -> None:
         ("max-parallel-requests", "unknown, did you mean max_parallel_requests?"),
         ("input_cost_per_tokens", "did you mean input_cost_per_token?"),
         ("supports_vision", "it belongs in model_info"),
-        ("guided_json", "unknown; LiteLLM would send it to the model server with every request"),
+        (
+            "guided_json",
+            "unknown; LiteLLM would send it to the model server with every request; the README lists",
+        ),
         ("tags[]", "did you mean tags?"),
     ],
 )
@@ -113,13 +116,28 @@ def test_every_known_key_of_model_info_is_taken() -> None:
 
 
 @pytest.mark.parametrize("name", INFO)
-@pytest.mark.parametrize("value", [None, {}, "", -1, 1.5, [1]])
+@pytest.mark.parametrize("value", [{}, "", -1, 1.5, [1]])
 def test_a_known_key_of_another_kind_is_refused(name: str, value: Any) -> None:
     """A flag is true or false, a size a whole number."""
     if (name, value) == ("health_check_timeout", 1.5):
         value = 0
     with pytest.raises(DocumentError, match=rf"^{name}: found .*, allowed is "):
         row_objects.info({name: value})
+
+
+def test_null_takes_back_what_is_said_farther_away() -> None:
+    """Any key may be null, but none that owners may not set."""
+    assert row_objects.params(dict.fromkeys(PARAMS)) == dict.fromkeys(PARAMS)
+    assert row_objects.info(dict.fromkeys(INFO)) == dict.fromkeys(INFO)
+    with pytest.raises(DocumentError, match="this very pod"):
+        row_objects.params({"api_base": None})
+
+
+def test_a_secret_is_no_metadata() -> None:
+    """What is called like one would be shown to all who may see the model; the value is not repeated."""
+    with pytest.raises(DocumentError, match="no place for a secret") as caught:
+        row_objects.info({"api_key": "sk-1"})
+    assert "sk-1" not in str(caught.value)
 
 
 @pytest.mark.parametrize("name", REFUSED_INFO)
@@ -192,7 +210,7 @@ def test_an_object_is_needed(value: Any) -> None:
     ("item", "told"),
     [
         ("x", "[1]: found 'x', allowed is an object of match, model_info, litellm_params"),
-        ({"model_info": {}}, "[1].match: found None, needed is a regular expression"),
+        ({"model_info": {}}, "[1].match: found null, needed is a regular expression"),
         ({"match": "a(", "model_info": {}}, "[1].match: a bracket ( that is not closed at position 1"),
         ({"match": "(a+)+", "model_info": {}}, "[1].match: a repeat of what can match in several ways"),
         ({"match": "a", "modelinfo": {}}, "[1].modelinfo: unknown, did you mean model_info?"),
