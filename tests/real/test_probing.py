@@ -16,7 +16,7 @@ from tests.peers.require import require
 from tests.peers.scripts import CACHE, HOW_TO_GET, not_installed, work_folder
 from tests.peers.servers import ModelServer, computed, held, model_server
 from tests.real.conftest import Pods, Start
-from tests.real.pods import litellm_secret
+from tests.real.pods import Pod, litellm_secret
 from tests.real.truth import LLAMA_SERVERS, OLLAMA, VLLM_SHARED, Truth, wrong
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(180)]
@@ -57,13 +57,19 @@ def ollama(logs: Path) -> Iterator[ModelServer]:
         yield server
 
 
+def digests(pod: Pod, proxy: LiteLLM) -> dict[str, str]:
+    """Give the digest in each of the pod's rows."""
+    return {name: row["model_info"]["registrar"]["digest"] for name, row in pod.rows(proxy).items()}
+
+
 def test_models_that_are_made_copied_and_removed(proxy: LiteLLM, ollama: ModelServer, pods: Pods) -> None:
     """Each tells the truth of its own files, also when one of its name is made anew; none is ever loaded."""
     pod = pods.serve(ollama, "ollama", proxy)
 
-    def call(method: str, path: str, **body: Any) -> None:
+    def call(method: str, path: str, **body: Any) -> httpx.Response:
         answer = httpx.request(method, ollama.url + path, json=body, trust_env=False, timeout=30)
         assert answer.status_code == 200, answer.text
+        return answer
 
     def known(model: str, truth: Truth) -> Callable[[], bool]:
         return lambda: not truth.wrong(pod.rows(proxy).get(model, NO_ROW))
@@ -72,11 +78,12 @@ def test_models_that_are_made_copied_and_removed(proxy: LiteLLM, ollama: ModelSe
     small = {"from": "tiny-plain", "parameters": {"num_ctx": 1024}, "stream": False}
     call("POST", "/api/create", model="made", **small, template=TEMPLATE + "{{ .Tools }}")
     pod.wait_for("truth of the new model", known("made:latest", tools))
-    digest = pod.rows(proxy)["made:latest"]["model_info"]["registrar"]["digest"]
+    first = digests(pod, proxy)
+    assert first == {tag["name"]: tag["digest"] for tag in call("GET", "/api/tags").json()["models"]}
 
     call("POST", "/api/copy", source="tiny-plain", destination="made")
     pod.wait_for("truth of what bears the name now", known("made:latest", plain))
-    assert pod.rows(proxy)["made:latest"]["model_info"]["registrar"]["digest"] != digest
+    assert digests(pod, proxy) == {**first, "made:latest": first["tiny-plain:latest"]}
 
     call("POST", "/api/copy", source="tiny", destination="copied")
     pod.wait_for("truth of the copy", known("copied:latest", tools))
