@@ -197,19 +197,23 @@ class Agent:
         while True:
             self._notice_restart()
             seen = await self._server.observe()
+            if self._notice_restart():  # some of it may have been told by the former server
+                seen = await self._server.observe()
             now = self._clock.now()
             self._note(seen, now)
             self._say_if_late()
             self._look_now.clear()
             await self._clock.wait(self._look_now, self._until_next_look())
 
-    def _notice_restart(self) -> None:
+    def _notice_restart(self) -> bool:
         """Let the server be asked anew if another one listens: a quick restart refuses nobody."""
         listening = self._traffic.listening()
-        if listening and self._listening and listening.isdisjoint(self._listening):
+        anew = bool(listening and self._listening) and listening.isdisjoint(self._listening)
+        if anew:
             self._server.forget()
             self._log.event(Word.FOUND, "The server was started anew; what it can do is asked again")
         self._listening = listening or self._listening
+        return anew
 
     async def _explore(self) -> None:
         """Find out, question by question, what only computing tells; never while a drain counts requests."""
@@ -246,7 +250,7 @@ class Agent:
             if not self._lives_on(answer, now):
                 return
             self._return_to_service()
-        self._catalogue.take(answer, waited=now - self._waits_since)
+        self._catalogue.take(answer, now=now, waited=now - self._waits_since)
         self._speak(now)
         ill = self._health.condition is Condition.ILL
         self._keeper.want(self._catalogue.rows, blocked=ill)

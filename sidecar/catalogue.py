@@ -16,6 +16,7 @@ from sidecar.problems import Problems
 from sidecar.reasons import Reason
 from sidecar.registration import Row, Stored, adopted, desired_rows, left_over
 from sidecar.servers.shapes import Answer, Model
+from sidecar.steadiness import Held, steadied
 
 LEFT_OUT: Final = "models"
 
@@ -41,6 +42,7 @@ class Catalogue:
         self._log = log
         self._roster = Roster({})
         self._answer: Answer | None = None
+        self._held: Mapping[str, Held] = {}
         self._told: dict[str, Model] = {}
         self._rows: tuple[Row, ...] = ()
 
@@ -63,14 +65,15 @@ class Catalogue:
         """Give what is known of each model, by its served id."""
         return {key: telling.status(model) for key, model in self._told.items()}
 
-    def take(self, answer: Answer | None, *, waited: float) -> None:
-        """Take in one more look at the server: its good answer, or None.
+    def take(self, answer: Answer | None, *, now: float, waited: float) -> None:
+        """Take in one more look at the server at `now` (seconds): its good answer, or None.
 
         `waited` is how many seconds were waited for a first answer.
         """
         self._roster = update(self._roster, answer)
         if answer is None:
             return
+        answer = self._believed(answer, now)
         before, self._answer = self._answer, answer
         names = naming(answer.models, answer.engine, self._settings, self._identity)
         self._tell_server(before, answer, names, waited)
@@ -95,18 +98,33 @@ class Catalogue:
         """Forget everything: the rows go, and what is served next is found anew."""
         self._roster = Roster({})
         self._answer = None
+        self._held = {}
         self._told.clear()
         self._rows = ()
 
+    def _believed(self, answer: Answer, now: float) -> Answer:
+        """Give the answer with what is believed of each model."""
+        held = steadied(self._held, answer.models, now)
+        for served, each in held.items():
+            if each.unsteady:
+                self._problems.say(f"model {served}", Reason.SERVER_UNSTEADY, model=served)
+            elif not each.changes:
+                self._problems.clear(f"model {served}", model=served)
+        missing = {served: each for served, each in self._held.items() if served in self._roster}
+        self._held = {**missing, **held}
+        return replace(answer, models=tuple(each.model for each in held.values()))
+
     def _tell_server(self, before: Answer | None, now: Answer, names: Naming, waited: float) -> None:
-        if not now.models or _same(now, before):
+        listed = {served for served in self._told if served in self._roster} | {m.id for m in now.models}
+        same = before is not None and (before.engine, before.version) == (now.engine, now.version)
+        if not now.models or (same and listed == self._told.keys()):
             return
         self._log.event(
             Word.FOUND,
             "The server answers",
             engine=now.engine,
             version=now.version,
-            models=[model.id for model in now.models],
+            models=sorted(listed),
             left_out=names.left_out or None,
             url=self._base_url,
             waited=waited if before is None or not before.models else None,
@@ -135,10 +153,3 @@ class Catalogue:
                 self._problems.clear(subject, alias=alias.name)
             else:
                 self._problems.say(subject, reason, alias=alias.name, model=alias.model)
-
-
-def _same(one: Answer, other: Answer | None) -> bool:
-    if other is None:
-        return False
-    ids = [model.id for model in one.models], [model.id for model in other.models]
-    return (one.engine, one.version) == (other.engine, other.version) and ids[0] == ids[1]

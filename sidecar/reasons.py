@@ -50,6 +50,10 @@ class Reason(StrEnum):
         "server_asleep",
         "The server sleeps; with litellm-registrar.io/when-asleep=route LiteLLM goes on sending to it",
     )
+    SERVER_UNSTEADY = (
+        "server_unsteady",
+        "The server contradicts itself about a model time and again: are there several at its address?",
+    )
     NO_MODELS = "no_models", "The server serves no model"
     ALL_LEFT_OUT = (
         "all_left_out",

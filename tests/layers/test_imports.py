@@ -17,7 +17,9 @@ CORE = (
     "layer litellm_keys near patch pods ports quantity readiness reasons review row_objects values wishes "
     "workload"
 )
-REGISTRARS_CORE = "contract description health naming patterns reasons registration rows siblings telling"
+REGISTRARS_CORE = (
+    "contract description health naming patterns reasons registration rows siblings steadiness telling"
+)
 PURE = (
     *sorted((ROOT / "webhook" / "sources").glob("*.py")),
     *(ROOT / "webhook" / f"{name}.py" for name in CORE.split()),

@@ -19,7 +19,7 @@ from sidecar.log import Log
 from sidecar.naming import row_id
 from sidecar.problems import Problems
 from sidecar.reasons import Reason
-from sidecar.servers.facts import Facts, Origin, abilities
+from sidecar.servers.facts import Fact, Facts, Origin, abilities
 from sidecar.servers.shapes import Ambiguous, Answer, Asleep, Model, Observation
 from sidecar.sockets import SocketSample
 from sidecar.traffic import Traffic
@@ -268,6 +268,50 @@ async def test_a_changed_fact_is_one_patch_and_one_line(pod: Pod) -> None:
     assert row["model_info"]["registrar"]["digest"] == "d2"
     assert (pod.table.calls["settle"], pod.table.calls["delete"]) == (1, 0)
     assert pod.said("More, or other, is known of a model. model=m digest=d2 yes=function_calling(probe)") == 1
+
+
+async def test_facts_that_come_and_go_cannot_rewrite_the_row_at_each_look(pod: Pod) -> None:
+    """Two servers behind one address: six writes and lines a minute, and the log says what is wrong, once."""
+    await pod.serve()
+    for turn in range(240):
+        length = Facts(context=Fact(2048 if turn % 2 else 4096, Origin.ENGINE))
+        pod.server.seen = Answer("vllm", "0.32.0", (Model("m", facts=length),), gauges=True)
+        await pod.clock.advance(5)
+    minutes = 20
+    assert pod.table.calls["settle"] <= 6 * minutes
+    assert pod.said("More, or other") <= 6 * minutes
+    assert pod.said("reason=server_unsteady") == 1
+    await pod.clock.advance(120)
+    (row,) = pod.table.rows.values()
+    assert row["model_info"]["max_input_tokens"] == 2048
+    assert pod.said("SOLVED") == 1
+
+
+async def test_a_list_that_comes_and_goes_is_said_once(pod: Pod) -> None:
+    """A model that every second answer lacks is not gone, and no news."""
+    await pod.serve()
+    for turn in range(20):
+        pod.server.seen = serving("m", "n") if turn % 2 else serving("m")
+        await pod.clock.advance(5)
+    assert pod.said("The server answers. engine=vllm version=0.32.0 models=m,n") == 1
+    assert pod.said("The server answers") == 2
+
+
+async def test_a_server_restarted_during_a_look_is_looked_at_again(pod: Pod) -> None:
+    """Half of what was told then may be of the former server: it never gets into a row."""
+    await pod.serve()
+    news = Answer("vllm", "0.32.0", (Model("m", facts=Facts(context=Fact(7, Origin.ENGINE))),), gauges=True)
+
+    async def mixed() -> Observation:
+        del pod.server.observe
+        pod.sockets.listeners = frozenset({2})
+        pod.server.seen = news
+        return serving("m", "half")
+
+    pod.server.observe = mixed  # type: ignore[method-assign]
+    await pod.clock.advance(5)
+    assert pod.names() == {"m"}
+    assert next(iter(pod.table.rows.values()))["model_info"]["max_input_tokens"] == 7
 
 
 async def test_a_sleeping_server_is_blocked_at_once_and_unblocked_awake(pod: Pod) -> None:
