@@ -70,12 +70,18 @@ def checked(text: str) -> str:
 
 def found(pattern: str, text: str) -> bool:
     """Tell whether the pattern is found anywhere in the text (`^` and `$` anchor it)."""
-    return len(text) <= MAX_TEXT and _compiled(pattern).search(text) is not None
+    return len(text) <= MAX_TEXT and _is_found(pattern, text)
 
 
 def steps(text: str) -> int:
     """Reckon how many steps a search takes at most on MAX_TEXT characters. Raises ValueError as `checked`."""
     return _Reader(text).steps()
+
+
+@functools.lru_cache(maxsize=8192)
+def _is_found(pattern: str, text: str) -> bool:
+    """Search once: the same patterns meet the same ids at every poll of the server."""
+    return _compiled(pattern).search(text) is not None
 
 
 def _compiled(text: str) -> re.Pattern[str]:

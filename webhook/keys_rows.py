@@ -16,6 +16,8 @@ _PARAMS: Final = "litellm_params"
 _INFO: Final = "model_info"
 _MAX_ALIASES: Final = 20
 _MAX_OVERRIDES: Final = 50
+# Of all their patterns: about a second for an id that is met for the first time.
+_MAX_STEPS: Final = 4 * patterns.MAX_STEPS
 _ONE_MODEL: Final = "it describes one model"
 _PATTERN: Final = "a regular expression; found anywhere in the id, `^` and `$` anchor it"
 _DOCUMENT: Final = f"of up to {documents.MAX_TEXT} bytes, JSON or YAML"
@@ -51,6 +53,10 @@ def _overrides(value: Any) -> tuple[Override, ...]:
             faults += error.found
         if len(faults) >= row_objects.MAX_FAULTS:
             break
+    if not faults and sum(patterns.steps(override.match) for override in found) > _MAX_STEPS:
+        faults.append(
+            Fault((), "the patterns together are too slow: begin them with ^, or leave out repeats")
+        )
     if faults:
         raise DocumentError(faults)
     return tuple(found)

@@ -318,6 +318,14 @@ def test_each_mistake_in_an_object_is_told_with_its_place(name: str, text: str, 
     assert {problem.path for problem in problems} == {f"{WHERE}[{DOMAIN}/{name}]"}
 
 
+def test_patterns_of_overrides_are_bounded_together() -> None:
+    """Each is searched in every id: what is quick enough alone is too slow fifty times."""
+    slow = ["{match: '.*a.*a', litellm_params: {rpm: 1}}"]
+    assert one("overrides", f"[{', '.join(slow)}]")[1] == ()
+    _, (problem,) = one("overrides", f"[{', '.join(slow * 50)}]")
+    assert "the patterns together are too slow" in problem.message
+
+
 def test_a_single_annotation_and_the_object_are_put_together() -> None:
     """What only one of them says counts, and so does what both say alike."""
     both = {
