@@ -75,7 +75,8 @@ def shared_server(logs: Path) -> Iterator[Callable[[str], ModelServer]]:
         def get(engine: str) -> ModelServer:
             if engine not in running:
                 require(HOW_TO_GET, not_installed(engine))
-                env = {"ALIAS": f"tiny-{engine}", "OLLAMA_NUM_PARALLEL": "1"}
+                # Developer mode has vLLM's /sleep, which also works on a CPU.
+                env = {"ALIAS": f"tiny-{engine}", "OLLAMA_NUM_PARALLEL": "1", "VLLM_SERVER_DEV_MODE": "1"}
                 one = model_server(engine, *flags[engine], logs=logs, **env)
                 running[engine] = stack.enter_context(one)
             return running[engine]

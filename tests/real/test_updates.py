@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import time
 from collections.abc import AsyncIterator, Callable
-from pathlib import Path
 from typing import Any, Final
 
 import httpx
@@ -15,11 +14,10 @@ import pytest
 from tests.load import Load, examples
 from tests.peers.cluster import wait_until
 from tests.peers.proxy import LiteLLM
-from tests.peers.scripts import CACHE, loopback_address
+from tests.peers.scripts import CACHE
 from tests.peers.servers import ModelServer
 from tests.real.conftest import Pods, Start
 from tests.real.pods import Pod
-from tests.standins.vllm import VLLM
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(240)]
 
@@ -157,22 +155,28 @@ def test_a_llama_server_that_sleeps_is_not_woken(proxy: LiteLLM, own_server: Sta
     )
 
 
-async def test_a_vllm_that_sleeps_is_blocked(proxy: LiteLLM, pods: Pods) -> None:
-    """Put to sleep by /sleep its row is blocked, and unblocked after /wake_up; nobody else wakes it.
+def test_a_vllm_that_sleeps_is_blocked(
+    proxy: LiteLLM, shared_server: Callable[[str], ModelServer], pods: Pods
+) -> None:
+    """Put to sleep by /sleep its row is blocked, polls do not wake it, and it is unblocked after /wake_up."""
+    server = shared_server("vllm")
 
-    A stand-in: vLLM has no sleep mode on a CPU.
-    """
-    async with VLLM("sleepy", address=(loopback_address(), 0), dev_mode=True) as vllm:
-        await vllm.load()
-        host, port = vllm.url.removeprefix("http://").split(":")
-        server = ModelServer("vllm", Path(), host=host, port=int(port))
-        pod = await asyncio.to_thread(pods.serve, server, "vllm", proxy)
-        await post(server, "/sleep", {})
-        await asyncio.to_thread(pod.wait_for_state, "blocked")
-        await wait(pod, "block", lambda: blocked(proxy))
-        await asyncio.sleep(AROUND)
-        assert vllm.sleeping
-        await post(server, "/wake_up", {})
-        await asyncio.to_thread(pod.wait_for_state, "serving")
-        await wait(pod, "end of the block", lambda: not blocked(proxy))
-        assert (await asyncio.to_thread(proxy.chat, "sleepy")).status_code == 200
+    def asleep() -> bool:
+        return bool(httpx.get(f"{server.url}/is_sleeping", trust_env=False).json()["is_sleeping"])
+
+    def put(path: str) -> None:
+        assert httpx.post(f"{server.url}{path}", trust_env=False, timeout=60).status_code == 200
+
+    pod = pods.serve(server, "vllm", proxy)
+    put("/sleep?level=1")
+    try:
+        pod.wait_for_state("blocked")
+        pod.wait_for("block", lambda: blocked(proxy))
+        time.sleep(AROUND)  # polled each second by the registrar
+        assert asleep()
+        assert blocked(proxy)
+    finally:
+        put("/wake_up")
+    pod.wait_for_state("serving")
+    pod.wait_for("end of the block", lambda: not blocked(proxy))
+    wait_until("chat after it woke", 20, lambda: proxy.chat("tiny-vllm").status_code == 200)
