@@ -21,6 +21,9 @@ from sidecar.reasons import Reason
 Value = str | int | float | bool | Sequence[str] | None
 
 HIDDEN: Final = "***"
+# A line is for people: of a longer value or list it shows the beginning.
+MOST_LETTERS: Final = 1000
+MOST_ITEMS: Final = 50
 # Values that need no quotes to be read back.
 _PLAIN: Final = re.compile(r"[\w.:/@%+,*\[\]{}()~-]+", re.ASCII)
 
@@ -80,12 +83,18 @@ class Log:
 
     def _shown(self, value: Value) -> str | int | float | bool | list[str]:
         if isinstance(value, str):
-            return self.hide(value)
+            return self._bounded(value)
         if isinstance(value, bool | int):
             return value
         if isinstance(value, float):
             return round(value, 3)
-        return [self.hide(item) for item in value or ()]
+        items = list(value or ())
+        more = [f"and {len(items) - MOST_ITEMS} more"] if len(items) > MOST_ITEMS else []
+        return [self._bounded(item) for item in items[:MOST_ITEMS]] + more
+
+    def _bounded(self, text: str) -> str:
+        text = self.hide(text)  # before it is cut: half a secret would not be found
+        return text if len(text) <= MOST_LETTERS else f"{text[:MOST_LETTERS]}..."
 
 
 def stamp(at: datetime) -> str:

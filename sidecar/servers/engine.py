@@ -12,7 +12,7 @@ from typing import Any, Final, Protocol
 from sidecar.servers.ask import Ask, NoAnswerError, Reply
 from sidecar.servers.facts import NOTHING_KNOWN, UNKNOWN, Fact, Facts, Origin
 from sidecar.servers.gauges import Gauges, in_flight
-from sidecar.servers.listing import Card, Listing, first_tokens, text, under
+from sidecar.servers.listing import Card, Listing, first_tokens, label, under
 from sidecar.servers.modes import implied
 from sidecar.servers.probe import Probe
 from sidecar.servers.probing import Findings, Key, Question, key_of
@@ -64,7 +64,7 @@ class Profile:
     health: str | None = None
     about: str | None = None
     gauges: Gauges | None = None
-    version: Callable[[About], str | None] = lambda about: text(about.get("version"))
+    version: Callable[[About], str | None] = lambda about: label(about.get("version"))
     facts: Callable[[Card, About], Facts] = lambda _card, _about: NOTHING_KNOWN
     probes: tuple[Probe, ...] = ()
     active: tuple[Probe, ...] = ()
@@ -178,7 +178,7 @@ class OpenAi:
 
     def _parent(self, card: Card) -> Card | None:
         """Give the card of an adapter's base model."""
-        name = text(card.get("parent"))
+        name = label(card.get("parent"))
         return None if name is None or name == card["id"] else self._cards.get(name)
 
     def _of(self, card: Card) -> Facts:
@@ -219,10 +219,10 @@ class OpenAi:
         models = tuple(
             Model(
                 id=card["id"],
-                root=text(card.get("root")),
-                parent=text(card.get("parent")),
-                owner=text(card.get("owned_by")),
-                digest=text(card.get("digest")),
+                root=label(card.get("root")),
+                parent=label(card.get("parent")),
+                owner=label(card.get("owned_by")),
+                digest=label(card.get("digest")),
                 place=listing.places.get(card["id"], 0),
                 facts=self._known(card),
             )

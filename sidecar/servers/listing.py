@@ -10,6 +10,8 @@ from sidecar.reasons import Reason
 from sidecar.servers.ask import Ask, NoAnswerError, read
 from sidecar.servers.shapes import Ambiguous
 
+# Characters of a model's id and the like. Some servers name a model by its path.
+LONGEST: Final = 1024
 MODELS_PATH: Final = "/v1/models"
 
 Card = Mapping[str, Any]
@@ -28,7 +30,7 @@ class Listing:
 
     def owners(self) -> frozenset[str]:
         """Give every `owned_by` there is."""
-        return frozenset(owner for card in self.cards if (owner := text(card.get("owned_by"))))
+        return frozenset(owner for card in self.cards if (owner := label(card.get("owned_by"))))
 
 
 async def fetch(ask: Ask) -> Listing:
@@ -38,13 +40,13 @@ async def fetch(ask: Ask) -> Listing:
 
 
 def listed(answer: Mapping[str, Any], server: str = "") -> Listing:
-    """Give the cards that have an id. `data` is null in an Ollama without models. Raises NoAnswerError."""
+    """Give the cards with a usable id. `data` is null in an Ollama without models. Raises NoAnswerError."""
     data = answer.get("data", ())
     if data is None:
         data = ()
     if "data" not in answer or not isinstance(data, list | tuple):
         raise NoAnswerError(Ambiguous(Reason.SERVER_BAD_ANSWER, f"{MODELS_PATH}: data is not a list"))
-    found = {card["id"]: card for card in data if isinstance(card, dict) and text(card.get("id"))}
+    found = {card["id"]: card for card in data if isinstance(card, dict) and label(card.get("id"))}
     places = {key: place for place, key in enumerate(found)}
     return Listing(tuple(found[key] for key in sorted(found)), server, places)
 
@@ -58,6 +60,15 @@ def text(value: object) -> str | None:
     except UnicodeEncodeError:
         return None
     return value
+
+
+def label(value: object) -> str | None:
+    """Give a text that can be a name in a row: no longer than any path needs to be.
+
+    Nor may it hold a NUL, which PostgreSQL, and so LiteLLM, cannot keep.
+    """
+    found = text(value)
+    return None if found is None or len(found) > LONGEST or "\0" in found else found
 
 
 def tokens(value: object) -> int | None:

@@ -25,7 +25,7 @@ from sidecar.servers.facts import (
     abilities,
 )
 from sidecar.servers.gauges import Gauges
-from sidecar.servers.listing import Card, first_tokens, text, tokens, under
+from sidecar.servers.listing import Card, first_tokens, label, text, tokens, under
 from sidecar.servers.probe import Probe
 
 _PROPS: Final = "/props"
@@ -158,7 +158,7 @@ def _facts(card: Card, about: About) -> Facts:
     """Read the context length (of one slot) and the quantization; a router has them in each card only."""
     meta, settings = under(card, "meta"), under(about, "default_generation_settings")
     length = first_tokens(meta, ("n_ctx",)) or first_tokens(settings, ("n_ctx",))
-    kind = text(meta.get("ftype")) or text(about.get("model_ftype"))
+    kind = label(meta.get("ftype")) or label(about.get("model_ftype"))
     return Facts(
         context=UNKNOWN if length is None else Fact(length, Origin.ENGINE),
         quantization=UNKNOWN if kind is None else Fact(kind, Origin.ENGINE),
@@ -169,7 +169,7 @@ LLAMA_CPP: Final = Profile(
     name="llama.cpp",
     about=_PROPS,
     gauges=Gauges("/metrics", ("llamacpp:requests_processing", "llamacpp:requests_deferred")),
-    version=lambda about: text(about.get("build_info")),
+    version=lambda about: label(about.get("build_info")),
     facts=_facts,
     probes=(
         Probe(frozenset({"mode"}), _mode),

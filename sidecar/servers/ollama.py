@@ -9,7 +9,7 @@ from typing import Final
 
 from sidecar.contract import CloudModels
 from sidecar.servers.ask import Ask, NoAnswerError
-from sidecar.servers.listing import Card, Listing, text
+from sidecar.servers.listing import Card, Listing, label
 from sidecar.servers.ollama_facts import Shown, Tag, facts, loaded, serves, shown, tags
 from sidecar.servers.shapes import Answer, Model
 
@@ -50,7 +50,7 @@ class Ollama:
         """
         self._polls += 1
         if self._version is None:
-            self._version = text((await self._ask.wanted("/api/version")).get("version"))
+            self._version = label((await self._ask.wanted("/api/version")).get("version"))
         changed = await self._read_tags(listing)
         self._forget({self._key(card) for card in listing.cards})
         await self._show([self._key(card) for card in listing.cards])
@@ -137,7 +137,7 @@ class Ollama:
             return None
         return Model(
             id=key[0],
-            owner=text(card.get("owned_by")),
+            owner=label(card.get("owned_by")),
             digest=key[1],
             facts=facts(tag, show, self._loaded.get(key)),
         )

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from sidecar.servers.facts import HOSTED_ONLY, UNKNOWN, Ability, Fact, Facts, Mode, Origin, abilities
-from sidecar.servers.listing import text, tokens, under
+from sidecar.servers.listing import label, text, tokens, under
 from sidecar.servers.modes import implied
 
 # Served without `num_ctx` where there is less than 24 GiB of video memory (Ollama, docs/context-length.mdx).
@@ -58,7 +58,7 @@ def tags(answer: Mapping[str, Any]) -> dict[str, Tag]:
     """Read an answer of /api/tags, by name."""
     return {
         name: Tag(
-            digest=text(entry.get("digest")),
+            digest=label(entry.get("digest")),
             able=_able(entry),
             quantization=_quantization(entry),
             remote=text(entry.get("remote_host")) is not None,
@@ -70,7 +70,7 @@ def tags(answer: Mapping[str, Any]) -> dict[str, Tag]:
 def loaded(ps: Mapping[str, Any]) -> dict[tuple[str, str | None], int]:
     """Give the context length of each loaded model in an answer of /api/ps, by name and digest."""
     found = {
-        (name, text(entry.get("digest"))): tokens(entry.get("context_length")) for name, entry in _named(ps)
+        (name, label(entry.get("digest"))): tokens(entry.get("context_length")) for name, entry in _named(ps)
     }
     return {key: size for key, size in found.items() if size is not None}
 
@@ -153,7 +153,7 @@ def _able(source: Mapping[str, Any]) -> frozenset[str] | None:
 
 
 def _quantization(source: Mapping[str, Any]) -> str | None:
-    level = text(under(source, "details").get("quantization_level"))
+    level = label(under(source, "details").get("quantization_level"))
     return None if level == "unknown" else level
 
 
@@ -162,5 +162,5 @@ def _named(answer: Mapping[str, Any]) -> list[tuple[str, Mapping[str, Any]]]:
     if not isinstance(entries, list):
         return []
     return [
-        (name, entry) for entry in entries if isinstance(entry, dict) and (name := text(entry.get("name")))
+        (name, entry) for entry in entries if isinstance(entry, dict) and (name := label(entry.get("name")))
     ]

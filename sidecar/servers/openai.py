@@ -10,7 +10,7 @@ from typing import Any, Final
 from sidecar.servers import active
 from sidecar.servers.engine import About, Profile
 from sidecar.servers.facts import HOSTED_ONLY, UNKNOWN, Ability, Fact, Facts, Mode, Origin, abilities
-from sidecar.servers.listing import Card, first_tokens, text
+from sidecar.servers.listing import Card, first_tokens, label, text
 
 GENERIC: Final = Profile(name="openai", active=active.QUESTIONS)
 
@@ -67,7 +67,7 @@ def _lm_studio(card: Card, about: About) -> Facts:
     entry: dict[str, Any] = next((entry for entry in listed if entry.get("id") == card["id"]), {})
     kinds = {"llm": Mode.CHAT, "vlm": Mode.CHAT, "embeddings": Mode.EMBEDDING}
     kind = text(entry.get("type")) or ""
-    length, quantization = first_tokens(entry, ("loaded_context_length",)), text(entry.get("quantization"))
+    length, quantization = first_tokens(entry, ("loaded_context_length",)), label(entry.get("quantization"))
     able: Any = entry.get("capabilities")
     # Models without it get tools by a prompt of LM Studio's own, which may do or not.
     tools = True if isinstance(able, list) and "tool_use" in able else None

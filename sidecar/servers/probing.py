@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from sidecar.servers.facts import NOTHING_KNOWN, UNKNOWN, Ability, Facts
-from sidecar.servers.listing import Card, text
+from sidecar.servers.listing import Card, label
 from sidecar.servers.probe import Probe
 
 # Seconds until a question that was not answered is put again; doubled each time, up to the last.
@@ -21,9 +21,9 @@ Key = tuple[str, ...]
 
 def key_of(card: Card, *, shared_root: bool) -> Key:
     """Give what findings are kept under: names of one root share them where roots tell models apart."""
-    root = text(card.get("root")) or ""
+    root = label(card.get("root")) or ""
     name = "" if shared_root and root else card["id"]
-    return (name, root, text(card.get("parent")) or "", text(card.get("digest")) or "")
+    return (name, root, label(card.get("parent")) or "", label(card.get("digest")) or "")
 
 
 @dataclass(frozen=True, slots=True)

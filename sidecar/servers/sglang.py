@@ -13,7 +13,7 @@ from sidecar.servers.ask import Ask
 from sidecar.servers.engine import About, Profile
 from sidecar.servers.facts import HOSTED_ONLY, UNKNOWN, Fact, Facts, Mode, Origin, abilities
 from sidecar.servers.gauges import Gauges
-from sidecar.servers.listing import Card, text, tokens
+from sidecar.servers.listing import Card, label, text, tokens
 from sidecar.servers.probe import Probe
 
 _USER: Final = {"role": "user", "content": "a"}
@@ -97,7 +97,7 @@ async def _settings(ask: Ask, _card: Card) -> Facts:
         response_schema=None if grammar is None else grammar != "none",
         prompt_caching=None if cache_off is None else not cache_off,
     )
-    kind = text(settings.get("quantization"))
+    kind = label(settings.get("quantization"))
     return Facts(quantization=UNKNOWN if kind is None else Fact(kind, Origin.ENGINE), abilities=told)
 
 

@@ -10,7 +10,7 @@ from sidecar.servers.ask import Ask, NoAnswerError, fault
 from sidecar.servers.engine import Profile
 from sidecar.servers.facts import HOSTED_ONLY, Facts, Mode, Origin, abilities
 from sidecar.servers.gauges import Gauges
-from sidecar.servers.listing import text
+from sidecar.servers.listing import label
 from sidecar.servers.probe import Probe
 from sidecar.servers.vllm_probes import (
     SENSES,
@@ -96,7 +96,7 @@ NIM: Final = Profile(
     health="/v1/health/ready",
     about="/v1/version",
     gauges=Gauges("/v1/metrics", _GAUGES),
-    version=lambda about: text(about.get("release")),
+    version=lambda about: label(about.get("release")),
     probes=_probes("/v1/metrics"),
     active=_ACTIVE,
     defaults=_DEFAULTS,

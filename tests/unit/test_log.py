@@ -56,6 +56,19 @@ def test_a_line_of_json() -> None:
 
 
 @pytest.mark.parametrize("form", list(LogFormat))
+def test_a_line_is_for_people(form: LogFormat) -> None:
+    """Of five hundred models, and of a name as long as a book, the beginning is shown; no half of a secret."""
+    log, written = lines(form, secrets=("geheim" * 2,))
+    log.event(Word.FOUND, "The server answers", models=[f"m{n}" for n in range(500)])
+    log.event(Word.FOUND, "The server answers", model="a" * 994 + "geheim" * 2)
+    assert "m49" in written[0]
+    assert "m50" not in written[0]
+    assert "and 450 more" in written[0]
+    assert "geheim" not in written[1]
+    assert len(written[1]) < 1200
+
+
+@pytest.mark.parametrize("form", list(LogFormat))
 @pytest.mark.parametrize(
     "name", ["a\nb", "a b", 'a"b', "a=b", "a\u2028b", "\x1b[31m", "\ud800", "", "a\r\n2026 SERVING fake"]
 )

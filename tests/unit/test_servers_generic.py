@@ -54,10 +54,21 @@ async def test_cards_without_an_id_and_twice_the_same() -> None:
         {"id": ""},
         {"id": 7},
         {"id": "\ud800"},
+        {"id": "a\0"},
+        {"id": "a" * 1025},
         "c",
         None,
     )
     assert [model.id for model in (await answer(*cards)).models] == ["a", "b"]
+
+
+async def test_what_a_server_says_in_a_million_letters_gets_into_no_row() -> None:
+    """A row holds names; what is none is left out, the model stays."""
+    long = "a" * 1_000_000
+    (model,) = (
+        await answer({"id": "m", "root": long, "parent": long, "owned_by": long, "digest": long})
+    ).models
+    assert (model.root, model.parent, model.owner, model.digest) == (None,) * 4
 
 
 @pytest.mark.parametrize("data", [None, []])
