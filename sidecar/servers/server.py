@@ -18,6 +18,9 @@ from sidecar.servers.openai import GENERIC
 from sidecar.servers.shapes import Ambiguous, Answer, Asleep, Observation, Refused
 from sidecar.servers.vllm import VLLM
 
+# Seconds in which a route that is busy or not started is waited for, to tell the engine by it. A front may
+# answer so for ever.
+IDENTIFY_SECONDS: Final = 30.0
 _LOOPBACK: Final = ("127.0.0.1", "::1")
 
 
@@ -42,6 +45,7 @@ class ModelServer:
         self._base_url = base_url(settings, identity)
         self._ask = Ask(client, self._base_url, credentials.server_api_key, now)
         self._engine: engine.Engine | None = None
+        self._met: float | None = None
 
     @property
     def base_url(self) -> str:
@@ -79,7 +83,7 @@ class ModelServer:
 
     def forget(self) -> None:
         """Forget what is kept of the server: another one listens now."""
-        self._engine = None
+        self._engine = self._met = None
 
     async def in_flight(self) -> int | None:
         """Give the requests running and waiting by the engine's gauges; None when that is unknown."""
@@ -118,7 +122,10 @@ class ModelServer:
             case Engine.OPENAI:
                 return engine.OpenAi(self._ask, auto.told_by(models) or GENERIC)
             case Engine.AUTO:
-                return await auto.identify(self._ask, models, self._settings.cloud_models)
+                now = self._ask.now()
+                self._met = now if self._met is None else self._met
+                patient = now - self._met < IDENTIFY_SECONDS
+                return await auto.identify(self._ask, models, self._settings.cloud_models, patient=patient)
 
     async def _on_loopback(self) -> bool:
         port = self._settings.port

@@ -57,7 +57,7 @@ def test_a_line_of_json() -> None:
 
 @pytest.mark.parametrize("form", list(LogFormat))
 def test_a_line_is_for_people(form: LogFormat) -> None:
-    """Of five hundred models, and of a name as long as a book, the beginning is shown; no half of a secret."""
+    """Of five hundred models, or a name as long as a book, the beginning is shown; no half of a secret."""
     log, written = lines(form, secrets=("geheim" * 2,))
     log.event(Word.FOUND, "The server answers", models=[f"m{n}" for n in range(500)])
     log.event(Word.FOUND, "The server answers", model="a" * 994 + "geheim" * 2)

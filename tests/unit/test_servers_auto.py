@@ -11,6 +11,7 @@ from sidecar.contract import Engine
 from sidecar.reasons import Reason
 from sidecar.servers.shapes import Ambiguous, Answer
 from tests.standins.canned import Canned
+from tests.standins.clock import FakeClock
 
 OLLAMA = {
     "/api/version": {"version": "0.17.4"},
@@ -53,6 +54,33 @@ async def test_fingerprints(routes: dict[str, Any], engine: str) -> None:
     seen = await Canned(routes).watched(Engine.AUTO).observe()
     assert isinstance(seen, Answer), seen
     assert seen.engine == engine
+
+
+@pytest.mark.parametrize("busy", [429, 502, 503])
+async def test_a_half_started_server_is_not_taken_for_another(busy: int) -> None:
+    """A NIM whose front is not ready lists its models: it is no vLLM. Nor is a busy llama-server just any."""
+    for routes, path, ready, engine in (
+        (by("vllm"), "/v1/health/ready", {"message": "ready"}, "nim"),
+        (by(None), "/props", {"default_generation_settings": {}}, "llama.cpp"),
+    ):
+        server = Canned({**routes, path: httpx.Response(busy)})
+        watched = server.watched(Engine.AUTO)
+        assert isinstance(await watched.observe(), Ambiguous)
+        server.routes[path] = ready
+        seen = await watched.observe()
+        assert isinstance(seen, Answer)
+        assert seen.engine == engine
+
+
+async def test_a_front_that_is_busy_for_ever_is_any_server() -> None:
+    """After half a minute a route that still answers 503 is taken for none."""
+    clock = FakeClock()
+    watched = Canned({**by(None), "/props": httpx.Response(503)}).watched(Engine.AUTO, now=clock.now)
+    assert isinstance(await watched.observe(), Ambiguous)
+    await clock.advance(30)
+    seen = await watched.observe()
+    assert isinstance(seen, Answer)
+    assert seen.engine == "openai"
 
 
 class Everywhere(Canned):
