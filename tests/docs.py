@@ -14,6 +14,7 @@ from typing import Final
 from sidecar.log import Word
 from sidecar.reasons import Reason
 from webhook.layer import PREFIX, TABLE
+from webhook.litellm_keys import PARAMS
 
 README: Final = Path(__file__).parents[1] / "README.md"
 
@@ -26,6 +27,11 @@ def annotations() -> str:
     """Render the reference of the annotations."""
     rows = [(f"`{key.name}`", key.allowed, key.default, key.meaning) for key in TABLE]
     return _table((f"`{PREFIX}…`", "value", "default", "what it says"), rows)
+
+
+def parameters() -> str:
+    """Render the keys of `litellm_params` that owners may set."""
+    return ", ".join(f"`{name}`" for name in PARAMS) + "."
 
 
 WORDS: Final[Mapping[Word, str]] = {
@@ -81,6 +87,7 @@ def webhook_flags() -> str:
 
 PARTS: Final[Mapping[str, Callable[[], str]]] = {
     "annotations": annotations,
+    "parameters": parameters,
     "log-words": log_words,
     "reasons": reasons,
     "webhook-flags": webhook_flags,

@@ -141,14 +141,16 @@ ROW_KEYS: Final[tuple[Key, ...]] = (
     Key(
         "litellm-params",
         lambda text: row_objects.params(documents.read(text)),
-        f"an object {_DOCUMENT}, of: " + ", ".join(f"`{name}`" for name in PARAMS),
+        f"an object {_DOCUMENT}, of the parameters listed in the README",
         "none",
         "Keys of `litellm_params`.",
         natural=row_objects.params,
     ),
-    _single(_PARAMS, "rpm", "none", "Requests per minute. Rows of one name must agree, or some get nothing."),
-    _single(_PARAMS, "tpm", "none", "Tokens per minute; likewise."),
-    _single(_PARAMS, "weight", "none", "Share of this row among those of its name; likewise."),
+    _single(_PARAMS, "rpm", "none", "Requests per minute."),
+    _single(_PARAMS, "tpm", "none", "Tokens per minute."),
+    _single(
+        _PARAMS, "weight", "`1`", "This row's share among the rows of its name: 2 gets twice as many as 1."
+    ),
     _single(_PARAMS, "order", "none", "Rows of a lower order are asked first."),
     _single(_PARAMS, "max-parallel-requests", "none", "How many requests LiteLLM sends at once."),
     _single(_PARAMS, "timeout", "LiteLLM's", "How long LiteLLM waits for an answer."),
@@ -166,7 +168,7 @@ ROW_KEYS: Final[tuple[Key, ...]] = (
         "max_tokens",
         "max_output_tokens",
     ),
-    _single(_INFO, "category", "none", "Metadata for people and portals."),
-    _single(_INFO, "display-name", "none", "The same.", not_default=_ONE_MODEL),
-    _single(_INFO, "description", "none", "The same.", not_default=_ONE_MODEL),
+    _single(_INFO, "category", "none", "What kind of model it is, for people and portals."),
+    _single(_INFO, "display-name", "none", "What people and portals call it.", not_default=_ONE_MODEL),
+    _single(_INFO, "description", "none", "What it is good for, in a sentence.", not_default=_ONE_MODEL),
 )

@@ -1,9 +1,11 @@
 """The annotations of our domain: values, mistakes, what is carried, and the reference in the README."""
 
 import json
+import re
 from typing import Any
 
 import pytest
+import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -20,6 +22,7 @@ from sidecar.contract import (
     WhenAsleep,
 )
 from tests import docs
+from webhook import defaults
 from webhook.annotations import carried, read
 from webhook.kinds import MODES
 from webhook.layer import TABLE
@@ -486,6 +489,18 @@ def test_the_reference_in_the_readme_is_current() -> None:
     """README.md holds the table and the flags as the code has them (`make docs` renders them)."""
     _, stale = docs.rendered(docs.README.read_text())
     assert stale == ()
+
+
+def test_the_examples_in_the_readme_are_taken() -> None:
+    """The annotations and the defaults that people copy are without a mistake, and say what stands there."""
+    annotated, defaulted = re.findall(
+        r"^```yaml\n(.*?)^```$", docs.README.read_text(), re.DOTALL | re.MULTILINE
+    )
+    wishes, problems = read(yaml.safe_load(annotated)["metadata"]["annotations"], WHERE)
+    assert problems == ()
+    assert wishes.overrides is not None
+    assert [override.match for override in wishes.overrides] == ["^qwen3-vl", "(?i)embed"]
+    assert defaults.parse(defaulted).of("team-a").litellm_params == {"rpm": 600, "tags": ["team-a"]}
 
 
 def test_a_stale_reference_is_named_and_rendered() -> None:
