@@ -157,6 +157,11 @@ def test_the_registrar_reads_what_was_written() -> None:
         nonce="abc",
         name_template="$$(x)$y{model}$",
         server_ready=ReadyCheck(port=1, path="/$(REGISTRAR_NONCE)", headers=(("A", "$$"),)),
+        include="-awq$",
+        aliases=(contract.Alias("$(REGISTRAR_NONCE)"),),
+        model_info={"$(REGISTRAR_NONCE)": ["$(REGISTRAR_LITELLM_KEY)", "$$"]},
+        litellm_params={"tags": ["$(REGISTRAR_LITELLM_KEY)"]},
+        overrides=(contract.Override("$", {"note": "$(REGISTRAR_LITELLM_KEY)"}),),
     )
     pod = {
         "metadata": {"name": "pod-1", "namespace": "team-a"},

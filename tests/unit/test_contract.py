@@ -109,6 +109,29 @@ def test_what_an_owner_said_and_cannot_be_read(name: str, text: str, told: str) 
     assert told in str(caught.value)
 
 
+def test_what_the_first_webhook_wrote_is_read_as_before() -> None:
+    """A registrar's image may be newer than the webhook: what contract 1 did not know is at its default."""
+    written = {
+        "REGISTRAR_CLUSTER": "c1",
+        "REGISTRAR_ENGINE": "vllm",
+        "REGISTRAR_SERVER_PORT": "8000",
+        "REGISTRAR_NONCE": "n0nce",
+        "REGISTRAR_SERVER_SCHEME": "http",
+        "REGISTRAR_SERVER_PATH": "",
+        "REGISTRAR_NAME_TEMPLATE": "{model}",
+        "REGISTRAR_PROVIDER": "openai",
+        "REGISTRAR_POLL_INTERVAL": "5.0",
+        "REGISTRAR_PROPAGATION": "35.0",
+        "REGISTRAR_DRAIN_TIMEOUT": "120.0",
+        "REGISTRAR_GRACE_PERIOD": "165.0",
+        "REGISTRAR_READY_TIMEOUT": "120.0",
+        "REGISTRAR_LISTEN_PORT": "9469",
+        "REGISTRAR_LOG_FORMAT": "text",
+        "REGISTRAR_CONTRACT": "1",
+    }
+    assert Settings.from_env(written) == replace(SETTINGS, provider="openai", contract=1)
+
+
 def test_unknown_variables_are_no_error() -> None:
     """What a newer webhook adds is ignored."""
     environ = {**SETTINGS.to_env(), "REGISTRAR_FROM_THE_FUTURE": "x", "HOME": "/"}
