@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, field
+from typing import Final
 
 from sidecar.registration import Row, Stored
 from sidecar.rows import Known, Presence, Step, Wish, next_step
 from sidecar.siblings import Disagreement, disagreement, wants_weight
+
+# What differs of a row that is not there.
+ALL: Final = ("row",)
+MOST_IN_VAIN: Final = 16
 
 
 @dataclass(slots=True, eq=False)
@@ -15,9 +20,10 @@ class Entry:
     """One row in our care.
 
     `begun` is when it was first wanted, `sent` whether a creation was sent that may have succeeded, `shown`
-    whether the log says that it is there, `differs` what a look at it found other than it should be, `looks`
-    how often it was looked at. `met`: the rows of its name were looked at, by which `weighted` says whether
-    our default weight is sent, and `odds` that some of them starve.
+    whether the log says that it is there, `differs` what a look found other than it should be, `in_vain`
+    how often in a row that was the same as at the look before (`repaired`), `looks` how often it was looked
+    at. `met`: the rows of its name were looked at, by which `weighted` says whether our default weight is
+    sent, and `odds` that some of them starve.
     """
 
     id: str
@@ -30,6 +36,8 @@ class Entry:
     sent: bool = False
     shown: bool = False
     differs: tuple[str, ...] = ()
+    repaired: tuple[str, ...] = ()
+    in_vain: int = 0
     looks: int = 0
     met: bool = False
     weighted: bool = True
@@ -63,6 +71,14 @@ class Entry:
     def step(self, *, can_block: bool) -> Step:
         """Give the call that is needed now."""
         return next_step(Wish(self.row, self.wish.blocked), self.known, can_block=can_block)
+
+    def found(self, differing: tuple[str, ...] | None) -> None:
+        """Take note of the keys that a look found other than they should be; None: the row was not there."""
+        again = bool(differing) and differing == self.repaired
+        # A row that is deleted again and again is made again without delay.
+        self.in_vain = min(self.in_vain + 1, MOST_IN_VAIN) if again else 0
+        self.repaired = differing or ()
+        self.differs = ALL if differing is None else differing
 
     def meet(self, group: tuple[Stored, ...]) -> Stored | None:
         """Take note of the rows of its name, and give this row itself if it is among them."""

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Final
 
 from sidecar.clock import Clock
-from sidecar.entry import Entry
+from sidecar.entry import ALL, Entry
 from sidecar.litellm import Absent, Failed, LiteLLM, Outcome
 from sidecar.log import Log, Word
 from sidecar.problems import Problems
@@ -31,6 +31,10 @@ from sidecar.rows import (
 AT_ONCE: Final = 4
 CHECK_EVERY: Final = 60.0
 CHECK_JITTER: Final = 15.0
+# A row that is changed back after so many repairs in a row is looked after ever more rarely: somebody, or
+# LiteLLM itself, will not have it so. At most so many times more rarely.
+IN_VAIN: Final = 3
+RARELY: Final = 10
 # Every so many looks one is at all rows of the name; each one while some of them starve.
 LOOK_AROUND_EVERY: Final = 10
 BACKOFF_FIRST: Final = 0.25
@@ -48,7 +52,6 @@ _OVER_BY_READING: Final = frozenset(
         Reason.LITELLM_DATABASE_DOWN,
     }
 )
-_ALL: Final = ("row",)
 _OF_ONE_ROW: Final = frozenset(
     {Reason.LITELLM_NOT_LIVE, Reason.LITELLM_REFUSED_ROW, Reason.LITELLM_NOT_LICENSED}
 )
@@ -187,12 +190,14 @@ class Keeper:
         del self._entries[entry.id], self._tasks[entry.id]
         self._problems.clear(entry.id, quiet=True)
         self._problems.clear(_odds(entry), quiet=True)
+        self._problems.clear(_contest(entry), quiet=True)
         self._log.event(Word.REMOVED, "The model is no longer in LiteLLM", name=entry.name, id=entry.id)
         self._changed()
 
     async def _rest(self, entry: Entry) -> float:
         """Wait until the wish changes, or look after the row when its minute is over."""
-        if await self._clock.wait(entry.wake, CHECK_EVERY + CHECK_JITTER * self._random()):
+        rarely = min(2 ** max(0, entry.in_vain - IN_VAIN), RARELY)
+        if await self._clock.wait(entry.wake, CHECK_EVERY * rarely + CHECK_JITTER * self._random()):
             return 0
         row = entry.row
         if row is None or not row.whole:
@@ -204,10 +209,18 @@ class Keeper:
             return 0
         self._over_by_reading()
         stored = seen if isinstance(seen, Stored) else None
+        entry.found(None if stored is None else drift(row, stored))
         if not as_seen(row, stored, entry.known):
-            entry.differs = _ALL if stored is None else drift(row, stored)
             entry.known = replace(entry.known, presence=Presence.UNSURE)
+        self._tell_contest(entry)
         return 0
+
+    def _tell_contest(self, entry: Entry) -> None:
+        if entry.in_vain >= IN_VAIN:
+            keys = entry.repaired
+            self._problems.say(_contest(entry), Reason.ROW_CONTESTED, name=entry.name, id=entry.id, keys=keys)
+        elif not entry.repaired:
+            self._problems.clear(_contest(entry), name=entry.name)
 
     async def _look(self, entry: Entry) -> Outcome:
         """Look a row up, now and then with all the rows of its name."""
@@ -319,7 +332,7 @@ class Keeper:
             self._problems.clear(entry.id, name=row.name)
         if step is Step.BLOCK and not entry.known.blocked:
             self._cannot_block()
-        if step is Step.SETTLE and entry.differs == _ALL:
+        if step is Step.SETTLE and entry.differs == ALL:
             entry.differs = ()  # it was there all the same: that replica's memory was empty
         if entry.differs:
             self._log.event(
@@ -358,3 +371,8 @@ class Keeper:
 def _odds(entry: Entry) -> str:
     """Name what the rows of a row's name have against each other, as a subject of problems."""
     return f"{entry.id} siblings"
+
+
+def _contest(entry: Entry) -> str:
+    """Name that a row does not stay as it is to be, as a subject of problems."""
+    return f"{entry.id} contest"

@@ -109,7 +109,10 @@ class Reason(StrEnum):
         "blocked_by_someone_else",
         "Someone has blocked this row in LiteLLM; the registrar leaves it so",
     )
-
+    ROW_CONTESTED = (
+        "row_contested",
+        "Someone, or LiteLLM itself, changes these keys after each repair; they are repaired more rarely",
+    )
     SIBLINGS_DISAGREE = (
         "siblings_disagree",
         "LiteLLM sends nothing to the rows of this name that lack this key, since others have it",

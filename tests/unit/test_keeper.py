@@ -277,6 +277,34 @@ async def test_a_row_changed_by_hand_is_put_back(bench: Bench) -> None:
     assert bench.said("differed=model_name,model_info.mode") == 1
 
 
+async def test_a_row_that_will_not_stay_is_repaired_ever_more_rarely(bench: Bench) -> None:
+    """A key that is changed after each repair costs six writes and lines an hour, and is named once."""
+    bench.keeper.want([row()])
+    await settle()
+    for _ in range(10 * 60):
+        bench.stored["model_info"]["mode"] = "embedding"
+        await bench.clock.advance(60)
+    assert bench.table.calls["settle"] == bench.said("REPAIRED") <= 10 + 10 * 6
+    assert bench.said("reason=row_contested") == 1
+    assert bench.said("keys=model_info.mode") == 1
+    await bench.clock.advance(2 * 10 * (CHECK_EVERY + CHECK_JITTER))
+    assert bench.stored["model_info"]["mode"] == "chat"
+    assert bench.said("SOLVED") == 1
+    bench.stored["model_info"]["mode"] = "embedding"
+    await bench.clock.advance(CHECK_EVERY + CHECK_JITTER)
+    assert bench.stored["model_info"]["mode"] == "chat"
+
+
+async def test_a_row_deleted_again_and_again_is_always_back_in_a_minute(bench: Bench) -> None:
+    """Without its row a model is not served at all: nothing slows that down."""
+    bench.keeper.want([row()])
+    await settle()
+    for _ in range(20):
+        bench.table.rows.clear()
+        await bench.clock.advance(CHECK_EVERY + CHECK_JITTER)
+        assert list(bench.table.rows) == [row().id]
+
+
 async def test_a_changed_owner_is_put_back(bench: Bench) -> None:
     """The ownership block is ours: without it the reaper would not know the row."""
     bench.keeper.want([row()])
