@@ -56,7 +56,8 @@ class Truth:
         flags = {f"supports_{flag}": flag in self.can - self.untold for flag in FLAGS}
         output = 0 if self.mode in {"embedding", "rerank"} else self.context
         sizes = {"max_tokens": self.context, "max_input_tokens": self.context, "max_output_tokens": output}
-        vector = {} if self.vector is None or "vector" in self.untold else {"output_vector_size": self.vector}
+        size = self.vector if self.mode == "embedding" else 0
+        vector = {} if "vector" in self.untold else {"output_vector_size": size}
         return {"mode": self.mode, **flags, **sizes, **vector}
 
     def wrong(self, row: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
