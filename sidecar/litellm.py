@@ -213,7 +213,7 @@ def _stored(reply: httpx.Response, sent: Mapping[str, Any]) -> Outcome:
         return Failed(Reason.LITELLM_ERROR, f"a row was expected: {_brief(reply)}")
     return Stored(
         id=str(sent["model_info"]["id"]),
-        name=str(answer.get("model_name", "")),
+        name=_name(answer, info),
         params={},  # strings in it are encrypted
         info=info,
         blocked=_blocked(answer, info),
@@ -239,11 +239,21 @@ def _row(item: object) -> Stored | None:
         return None
     return Stored(
         id=info["id"],
-        name=str(item.get("model_name", "")),
+        name=_name(item, info),
         params=params if isinstance(params, dict) else {},
         info=info,
         blocked=_blocked(item, info),
     )
+
+
+def _name(answer: Mapping[str, Any], info: Mapping[str, Any]) -> str:
+    """Give the name that clients use.
+
+    A row of a team is stored as `model_name_TEAM_UUID`, and its name in model_info (`add_team_model_to_db` in
+    litellm/proxy/management_endpoints/model_management_endpoints.py, 1.106; not run here: needs a licence).
+    """
+    public = info.get("team_public_model_name") if info.get("team_id") else None
+    return str(public or answer.get("model_name", ""))
 
 
 def _blocked(answer: Mapping[str, Any], info: Mapping[str, Any]) -> bool | None:

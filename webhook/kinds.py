@@ -12,6 +12,8 @@ from sidecar.contract import LITELLM_REFERENCE
 from webhook import values
 from webhook.documents import MAX_WHOLE
 
+_NO_REFERENCE: Final = f"not beginning with {LITELLM_REFERENCE}"
+
 # What a model is asked for, of LiteLLM's values of model_info.mode (litellm/types/utils.py) those that the
 # registrar's engines can serve.
 MODES: Final = ("chat", "completion", "embedding", "rerank", "audio_transcription")
@@ -88,7 +90,9 @@ def _are_texts(value: Any) -> bool:
 def text(length: int) -> Kind:
     """Give the kind of one line of text."""
     return Kind(
-        f"1 to {length} printable characters, no blanks around them", lambda v: _is_text(v, length), str
+        f"1 to {length} printable characters, no blanks around them, {_NO_REFERENCE}",
+        lambda v: _is_text(v, length),
+        str,
     )
 
 
@@ -121,7 +125,8 @@ SECONDS: Final = Kind(
 FLAG: Final = Kind("`true` or `false`", lambda v: isinstance(v, bool), _flag_text)
 NAME: Final = text(_MAX_NAME)
 TEXTS: Final = Kind(
-    f"1 to {_MAX_ITEMS} texts of 1 to {_MAX_NAME} printable characters, separated by commas; in JSON a list",
+    f"1 to {_MAX_ITEMS} texts of 1 to {_MAX_NAME} printable characters, {_NO_REFERENCE}, "
+    "separated by commas; in JSON a list",
     _are_texts,
     _items,
 )

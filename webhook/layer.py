@@ -109,6 +109,8 @@ def _merge(key: Key, found: Any, typed: dict[str, Any]) -> list[Mistake]:
 
 def _unknown(name: str, *, defaults: bool) -> str:
     prefix = "" if defaults else PREFIX
+    if name.removeprefix(PREFIX) in _BY_NAME:
+        return f"it is written without its domain here: {name.removeprefix(PREFIX)}"
     if PREFIX + name in _LABELS:
         return f"{PREFIX}{name} is a label, not an annotation"
     # Who writes `model` means model-name, not mode.

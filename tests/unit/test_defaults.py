@@ -95,6 +95,10 @@ def test_a_file_may_say_nothing(text: str) -> None:
             "namespaces:\n  a:\n    rpm: many",
             "namespaces.a.rpm (line 3): found 'many', allowed is a whole number from 1 to 9007199254740992",
         ),
+        (
+            "defaults:\n  litellm-registrar.io/rpm: 1",
+            "defaults.litellm-registrar.io/rpm (line 2): it is written without its domain here: rpm",
+        ),
         ("defaults: {rpm: true}", "defaults.rpm (line 1): found true, allowed is a whole number"),
         ("defaults: {rpm: [1]}", "defaults.rpm (line 1): found a list"),
         (

@@ -199,6 +199,22 @@ async def test_the_rows_of_a_name_are_read_in_one_small_call() -> None:
     assert table.calls == {"named": 1}
 
 
+@pytest.mark.parametrize(
+    ("info", "name"),
+    [
+        ({"team_id": "t", "team_public_model_name": "qwen"}, "qwen"),
+        ({"team_id": "t"}, "model_name_t_1"),
+        ({"team_public_model_name": "qwen"}, "model_name_t_1"),
+    ],
+)
+async def test_the_row_of_a_team_has_the_name_that_clients_use(info: dict[str, str], name: str) -> None:
+    """LiteLLM gives such a row a made-up name; that must not look as if somebody had changed it."""
+    item = {"model_name": "model_name_t_1", "litellm_params": {}, "model_info": {"id": "registrar-1", **info}}
+    found = await client(httpx.Response(200, json={"data": [item]})).read("registrar-1")
+    assert isinstance(found, Stored)
+    assert found.name == name
+
+
 async def test_an_older_litellm_does_not_say_blocked() -> None:
     """Where the answer has no `blocked`, it is unknown and not false."""
     table = Table(has_blocked=False)
