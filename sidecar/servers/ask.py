@@ -67,7 +67,8 @@ class Ask:
         self._base_url = base_url
         self._timeout = _TIMEOUT
         self.now = now
-        self._headers = {"Connection": "close", "Accept": "*/*"}
+        # Named, so that the owner of an access log or an alert about refusals knows whose they are.
+        self._headers = {"Connection": "close", "Accept": "*/*", "User-Agent": "litellm-registrar"}
         # A key that no header can hold is not sent: the server's 401 then names what is wrong.
         if api_key is not None and api_key.isascii() and api_key.isprintable():
             self._headers["Authorization"] = f"Bearer {api_key}"

@@ -62,6 +62,13 @@ async def test_cards_without_an_id_and_twice_the_same() -> None:
     assert [model.id for model in (await answer(*cards)).models] == ["a", "b"]
 
 
+async def test_our_requests_are_known_by_name() -> None:
+    """In a server's access log each one says whose it is."""
+    server = Canned({"/v1/models": {"data": [{"id": "m"}]}})
+    await server.watched(Engine.AUTO).observe()
+    assert {request.headers["User-Agent"] for request in server.requests} == {"litellm-registrar"}
+
+
 async def test_what_a_server_says_in_a_million_letters_gets_into_no_row() -> None:
     """A row holds names; what is none is left out, the model stays."""
     long = "a" * 1_000_000
