@@ -10,7 +10,7 @@
 
 Nearest wins: the pod's annotation, what its workload carries, its namespace's default, the cluster's. The
 objects `model-info` and `litellm-params` are put together key by key; `overrides` one after the other, the
-nearest last.
+nearest last, and without the keys that nearer objects say.
 """
 
 from __future__ import annotations

@@ -56,22 +56,34 @@ class Wishes(NamedTuple):
 
 
 NOTHING: Final = Wishes()
-# What nearer and farther settings are put together of, key by key, and one after the other.
-_OBJECTS: Final = frozenset({"model_info", "litellm_params"})
-_LISTS: Final = frozenset({"overrides"})
+# What nearer and farther settings are put together of, key by key.
+_OBJECTS: Final = ("model_info", "litellm_params")
 
 
 def over(base: Wishes, nearer: Mapping[str, Any]) -> Wishes:
     """Put nearer wishes, by field, over others.
 
     A nearer one replaces a farther one, of the objects key by key. Overrides are put one after the other, the
-    nearer ones last: the last one that matches counts most.
+    nearer ones last: the last one that matches counts most. A key that the nearer objects say for every model
+    goes over farther overrides too.
     """
     if base is NOTHING:
         return Wishes(**nearer)
     merged = dict(nearer)
-    for name in _OBJECTS & merged.keys():
-        merged[name] = {**(getattr(base, name) or {}), **merged[name]}
-    for name in _LISTS & merged.keys():
-        merged[name] = (*(getattr(base, name) or ()), *merged[name])
+    for name in _OBJECTS:
+        if name in merged:
+            merged[name] = {**(getattr(base, name) or {}), **merged[name]}
+    info, params = (nearer.get(name, {}) for name in _OBJECTS)
+    farther = base.overrides or ()
+    if info or params:
+        farther = tuple(
+            Override(said.match, _without(said.model_info, info), _without(said.litellm_params, params))
+            for said in farther
+        )
+    if farther:
+        merged["overrides"] = (*farther, *nearer.get("overrides", ()))
     return base._replace(**merged)
+
+
+def _without(said: Mapping[str, Any], keys: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in said.items() if key not in keys}

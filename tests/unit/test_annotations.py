@@ -377,6 +377,23 @@ def test_nearer_objects_go_over_farther_ones_key_by_key_and_overrides_behind() -
     )
 
 
+def test_what_is_said_nearer_goes_over_farther_overrides() -> None:
+    """A pod's own rpm, or that it has none, counts also where an override of the cluster's matches."""
+    base = Wishes(overrides=(Override("a", {"mode": "embedding", "owner": "o"}, {"rpm": 1, "tpm": 1}),))
+    own = {
+        f"{DOMAIN}/mode": "chat",
+        f"{DOMAIN}/litellm-params": "{rpm: null}",
+        f"{DOMAIN}/overrides": "[{match: b, model_info: {mode: rerank}}]",
+    }
+    wishes, problems = read(own, WHERE, base)
+    assert problems == ()
+    assert wishes == Wishes(
+        model_info={"mode": "chat"},
+        litellm_params={"rpm": None},
+        overrides=(Override("a", {"owner": "o"}, {"tpm": 1}), Override("b", {"mode": "rerank"})),
+    )
+
+
 @pytest.mark.parametrize(
     ("name", "told"),
     [
