@@ -110,6 +110,8 @@ class Catalogue:
                 self._problems.say(f"model {served}", Reason.SERVER_UNSTEADY, model=served)
             elif not each.changes:
                 self._problems.clear(f"model {served}", model=served)
+        for served in self._held.keys() - self._roster.missing.keys():
+            self._problems.clear(f"model {served}", quiet=True)
         missing = {served: each for served, each in self._held.items() if served in self._roster}
         self._held = {**missing, **held}
         return replace(answer, models=tuple(each.model for each in held.values()))

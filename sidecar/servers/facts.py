@@ -33,8 +33,6 @@ class Fact(Generic[T_co]):
 
 
 UNKNOWN: Final[Fact[Any]] = Fact(None)
-YES: Final = Fact(True, Origin.ENGINE)
-NO: Final = Fact(False, Origin.ENGINE)
 
 
 class Mode(StrEnum):

@@ -287,6 +287,19 @@ async def test_facts_that_come_and_go_cannot_rewrite_the_row_at_each_look(pod: P
     assert pod.said("SOLVED") == 1
 
 
+async def test_a_model_that_is_gone_contradicts_itself_no_more(pod: Pod) -> None:
+    """What was said of a model goes with it."""
+    await pod.serve()
+    for turn in range(20):
+        other = Model("n", facts=Facts(context=Fact(turn + 1, Origin.ENGINE)))
+        pod.server.seen = replace(serving("m"), models=(*serving("m").models, other))
+        await pod.clock.advance(5)
+    assert [problem["reason"] for problem in pod.agent.status()["problems"]] == [Reason.SERVER_UNSTEADY]
+    pod.server.seen = serving("m")
+    await pod.clock.advance(20)
+    assert not pod.agent.status()["problems"]
+
+
 async def test_a_list_that_comes_and_goes_is_said_once(pod: Pod) -> None:
     """A model that every second answer lacks is not gone, and no news."""
     await pod.serve()
