@@ -151,7 +151,8 @@ REFUSED_INFO: Final[Mapping[str, str]] = {
     "blocked": f"{_WRITES}, when the server is ill",
     **_all("api_key aws_secret_access_key azure_ad_token vertex_credentials password secret token", _SHOWN),
     **_all(
-        "db_model created_at created_by updated_at updated_by key litellm_provider team_public_model_name",
+        "db_model created_at created_by updated_at updated_by key litellm_provider team_public_model_name "
+        "access_via_team_ids direct_access",
         _LITELLM_WRITES,
     ),
     **_all(
