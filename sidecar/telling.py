@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from sidecar.servers.facts import Ability, Fact, Facts
+from sidecar.servers.facts import Ability, Fact, Facts, Origin
 from sidecar.servers.shapes import Model
 
 # So much of a digest tells one from another.
 _DIGEST_LENGTH: Final = 12
+_ORIGINS: Final = tuple(Origin)
 
 Told = str | tuple[str, ...] | None
 
@@ -21,6 +22,8 @@ def line(model: Model) -> dict[str, Told]:
     """
     facts = model.facts
     known = {ability: facts.ability(ability) for ability in Ability}
+    # What is so with every such server tells least.
+    known = dict(sorted(known.items(), key=lambda entry: _ORIGINS.index(entry[1].origin)))
 
     def having(answer: bool | None) -> tuple[str, ...] | None:  # noqa: FBT001 - yes, no or unknown
         named = (

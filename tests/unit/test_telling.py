@@ -26,6 +26,22 @@ def test_a_line_gives_each_answer_with_its_origin() -> None:
     assert "embedding_size" not in told
 
 
+def test_what_is_so_with_every_such_server_stands_last() -> None:
+    """An owner looks for what this model was found to lack, not for what no server of its kind has."""
+    no = {
+        **abilities(Origin.DEFAULT, audio_output=False),
+        **abilities(Origin.PROBE, vision=False),
+        **abilities(Origin.OVERRIDE, web_search=False),
+        **abilities(Origin.ENGINE, reasoning=False),
+    }
+    assert line(Model("m", facts=Facts(abilities=no)))["no"] == (
+        "web_search(override)",
+        "reasoning(engine)",
+        "vision(probe)",
+        "audio_output(default)",
+    )
+
+
 def test_an_unknown_mode_and_context_are_among_what_nobody_knows() -> None:
     """The two numbers every model has are missed; a quantization that few tell is not."""
     told = line(Model("m"))
