@@ -149,7 +149,7 @@ class OpenAi:
 
     async def _read(self) -> None:
         """Read what stands beside the list; what told nothing keeps what it told before."""
-        profile, version = self._profile, self._version()
+        profile, before = self._profile, self._signs()
         if profile.about is not None:
             reply = await self._beside(profile.about)
             self._about = _told(reply) if _settles(reply) else self._about
@@ -158,7 +158,7 @@ class OpenAi:
             if reply is not None and _settles(reply):
                 page = reply.body.decode(errors="replace") if reply.status == HTTPStatus.OK else ""
                 self._gauges = in_flight(page, profile.gauges.names) is not None
-        if version is not None and self._version() != version:  # another server has taken its place
+        if any(old not in (None, new) for old, new in zip(before, self._signs(), strict=True)):
             self._findings, self._can_sleep = Findings(), profile.asleep is not None
         complete = self._gauges is not None and (profile.about is None or self._about is not None)
         self._read_at = self._ask.now() + (READ_AGAIN if complete else READ_SOON)
@@ -169,6 +169,13 @@ class OpenAi:
                 return await self._ask.get(path)
         except (TimeoutError, NoAnswerError):
             return None
+
+    def _signs(self) -> tuple[str | None, ...]:
+        """Give what differs when another server has taken this one's place, or it has loaded another model.
+
+        SGLang does so when told to (/update_weights_from_disk); llama-server's /props have the path too.
+        """
+        return self._version(), label((self._about or {}).get("model_path"))
 
     def _version(self) -> str | None:
         return self._profile.version(self._about or {})

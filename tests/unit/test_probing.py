@@ -192,14 +192,15 @@ class TestFree:
         watched.forget()
         assert await vision(watched) is True
 
-    async def test_another_version_is_asked_anew(self, watch: Watch, clock: FakeClock) -> None:
-        """A server whose version is another one after a while is another server."""
-        server, watched = watch({"/one": YES, "/v": {"version": "1"}}, probes=(ONE,), about="/v")
+    @pytest.mark.parametrize("sign", ["version", "model_path"])
+    async def test_another_version_is_asked_anew(self, watch: Watch, clock: FakeClock, sign: str) -> None:
+        """A server whose version or model is another one after a while is another server."""
+        server, watched = watch({"/one": YES, "/v": {sign: "1"}}, probes=(ONE,), about="/v")
         assert await vision(watched) is True
         server.routes |= {"/one": {"vision": False}, "/v": httpx.Response(503)}
         await clock.advance(60)
         assert await vision(watched) is True
-        server.routes["/v"] = {"version": "2"}
+        server.routes["/v"] = {sign: "2"}
         await clock.advance(60)
         assert await vision(watched) is False
 
