@@ -19,8 +19,8 @@ from sidecar.servers.shapes import Ambiguous, Answer, Asleep, Observation, Refus
 from sidecar.servers.vllm import VLLM
 
 # Seconds in which a route that is busy or not started is waited for, to tell the engine by it. A front may
-# answer so for ever.
-IDENTIFY_SECONDS: Final = 30.0
+# answer so for ever, and half a minute without an answer is ill health.
+IDENTIFY_SECONDS: Final = 15.0
 _LOOPBACK: Final = ("127.0.0.1", "::1")
 
 
