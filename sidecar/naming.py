@@ -71,19 +71,21 @@ def chosen(models: Iterable[Model], settings: Settings) -> tuple[Model, ...]:
     Names of one root are one model under several names (vLLM's --served-model-name); an adapter has a root
     of its own and a parent. The first name is the one the server lists first.
     """
-    include, exclude = settings.include, settings.exclude
-    kept = [
-        model
-        for model in models
-        if (include is None or patterns.found(include, model.id))
-        and (exclude is None or not patterns.found(exclude, model.id))
-    ]
+    kept = [model for model in models if _let_through(model.id, settings)]
     if settings.served_names is ServedNames.FIRST:
         first: dict[str, Model] = {}
         for model in sorted(kept, key=lambda model: model.place):
             first.setdefault(_root(model), model)
         kept = [model for model in kept if first[_root(model)] is model]
     return tuple(kept)
+
+
+def _let_through(served: str, settings: Settings) -> bool:
+    include, exclude = settings.include, settings.exclude
+    if include is not None and not patterns.found(include, served):
+        return False
+    # An id that is too long to be searched may be one of those to be left out.
+    return exclude is None or (len(served) <= patterns.MAX_TEXT and not patterns.found(exclude, served))
 
 
 def public_names(

@@ -28,6 +28,14 @@ def unfit(*models: Model, aliases: tuple[Alias, ...]) -> dict[str, Reason]:
     return {alias.name: reason for alias, reason in found.unfit.items()}
 
 
+def test_an_id_too_long_to_be_searched_is_left_out_where_there_is_an_exclude() -> None:
+    """It may be one of those that are to be left out; without `exclude` it is a model like others."""
+    long = Model("a" * 257)
+    assert names(long, exclude="secret") == []
+    assert names(long, include="a") == []
+    assert [served for _, served in names(long)] == [long.id]
+
+
 def test_the_template_names_every_model() -> None:
     """Placeholders are filled in for each model; one that nobody knows stays as it is."""
     template = "{namespace}/{engine}/{model}@{pod}{who}"
