@@ -70,7 +70,7 @@ Get = Callable[[str], RealServer]
 async def test_vllm(shared_server: Get) -> None:
     """Routes, cards, errors and gauges of vLLM."""
     loaded = Loaded(tool_parser=True)
-    async with VLLM("tiny-vllm", lora_updates=True, loaded=loaded) as stand_in:
+    async with VLLM("tiny-vllm", lora_updates=True, dev_mode=True, loaded=loaded) as stand_in:
         real = shared_server("vllm")
         assert await untrue(stand_in, real, OF_VLLM) == []
         assert await gauges(stand_in.url) <= await gauges(real.url)
