@@ -9,15 +9,18 @@ LABEL = f"{DOMAIN}/server=openai"
 SECRET = "litellm-registrar"
 
 
-def container(model: str = "chat", *before: str) -> JSON:
-    """Give a llama-server container on port 8080; `before` are words before its command."""
+def container(model: str = "chat", *before: str, alias: str | None = None) -> JSON:
+    """Give a llama-server container on port 8080; `before` are words before its command.
+
+    `alias` is the served name, by default the model's.
+    """
     arguments = ["--host", "0.0.0.0", "--port", "8080", "--offline", "--threads", "1"]  # noqa: S104 - in its pod
     slots = ["--ctx-size", "8192", "--parallel", "1" if model == "slow" else "4"]
     return {
         "name": "server",
         "image": "litellm-registrar/llama-server:test",
         "command": [*before, "llama-server"],
-        "args": ["--model", f"/models/{model}.gguf", "--alias", model, *arguments, *slots],
+        "args": ["--model", f"/models/{model}.gguf", "--alias", alias or model, *arguments, *slots],
         "ports": [{"containerPort": 8080}],
         "readinessProbe": {"httpGet": {"path": "/health", "port": 8080}, "periodSeconds": 1},
     }
