@@ -78,6 +78,11 @@ def tokens(value: object) -> int | None:
     return value if value > 0 else None
 
 
+def flag(value: object) -> bool | None:
+    """Give a boolean, None for anything else."""
+    return value if isinstance(value, bool) else None
+
+
 def first_tokens(source: Mapping[str, Any], keys: Iterable[str]) -> int | None:
     """Give the first of these keys that holds a number of tokens."""
     return next((found for key in keys if (found := tokens(source.get(key))) is not None), None)

@@ -25,7 +25,7 @@ from sidecar.servers.facts import (
     abilities,
 )
 from sidecar.servers.gauges import Gauges
-from sidecar.servers.listing import Card, first_tokens, label, text, tokens, under
+from sidecar.servers.listing import Card, first_tokens, flag, label, text, tokens, under
 from sidecar.servers.probe import Probe
 
 _PROPS: Final = "/props"
@@ -40,7 +40,7 @@ _TOLD: Final = frozenset({"function_calling", "system_messages", "vision", "audi
 
 
 async def _asleep(ask: Ask) -> bool | None:
-    return _flag(await ask.wanted(_PROPS), "is_sleeping")
+    return flag((await ask.wanted(_PROPS)).get("is_sleeping"))
 
 
 async def _props(ask: Ask, card: Card) -> tuple[str, Mapping[str, Any]] | None:
@@ -77,7 +77,7 @@ async def _mode(ask: Ask, card: Card) -> Facts:
         return Facts(mode=Fact(Mode.RERANK, Origin.PROBE))
     if ranks.status != HTTPStatus.NOT_IMPLEMENTED or b"--reranking" not in ranks.body:
         return NOTHING_KNOWN
-    size, sees = tokens(under(card, "meta").get("n_embd")), _flag(under(props, "modalities"), "vision")
+    size, sees = tokens(under(card, "meta").get("n_embd")), flag(under(props, "modalities").get("vision"))
     return Facts(
         mode=Fact(Mode.EMBEDDING, Origin.PROBE),
         embedding_size=UNKNOWN if size is None else Fact(size, Origin.ENGINE),
@@ -114,17 +114,17 @@ def _abilities(props: Mapping[str, Any], *, jinja: bool | None) -> dict[Ability,
     chat-auto-parser-generator.cpp). Both are needed.
     """
     caps, senses = under(props, "chat_template_caps"), under(props, "modalities")
-    calls = _both(_flag(caps, "supports_tools"), _both(_flag(caps, "supports_tool_calls"), jinja))
+    calls = _both(flag(caps.get("supports_tools")), _both(flag(caps.get("supports_tool_calls")), jinja))
     told = abilities(
         Origin.ENGINE,
         function_calling=calls,
         # auto, none and required; the latter by a grammar (chat.cpp, common_chat_tool_choice_parse_oaicompat)
         tool_choice=calls,
-        parallel_function_calling=_both(calls, _flag(caps, "supports_parallel_tool_calls")),
-        system_messages=_flag(caps, "supports_system_role"),
-        vision=_flag(senses, "vision"),
-        audio_input=_flag(senses, "audio"),
-        video_input=_flag(senses, "video"),
+        parallel_function_calling=_both(calls, flag(caps.get("supports_parallel_tool_calls"))),
+        system_messages=flag(caps.get("supports_system_role")),
+        vision=flag(senses.get("vision")),
+        audio_input=flag(senses.get("audio")),
+        video_input=flag(senses.get("video")),
         # Without the template thoughts stay in the text (chat.cpp, common_chat_templates_apply_legacy).
         reasoning=False if jinja is False else _reasons(caps, text(props.get("chat_template"))),
     )
@@ -141,11 +141,6 @@ def _reasons(caps: Mapping[str, Any], template: str | None) -> bool | None:
     if "enable_thinking" in template:  # the switch of those that may and may not
         return True
     return None if any(mark in template.lower() for mark in _THOUGHTS) else False
-
-
-def _flag(source: Mapping[str, Any], key: str) -> bool | None:
-    value = source.get(key)
-    return value if isinstance(value, bool) else None
 
 
 def _both(one: bool | None, other: bool | None) -> bool | None:  # noqa: FBT001 - a logical and, with unknown

@@ -13,7 +13,7 @@ from sidecar.servers.ask import Ask
 from sidecar.servers.engine import About, Profile
 from sidecar.servers.facts import HOSTED_ONLY, UNKNOWN, Fact, Facts, Mode, Origin, abilities
 from sidecar.servers.gauges import Gauges
-from sidecar.servers.listing import Card, label, text, tokens
+from sidecar.servers.listing import Card, flag, label, text, tokens
 from sidecar.servers.probe import Probe
 
 _USER: Final = {"role": "user", "content": "a"}
@@ -31,7 +31,7 @@ def _facts(_card: Card, about: About) -> Facts:
         classifies = any("Classification" in name or "Reward" in name for name in names)
         embeds = about.get("is_generation") is False and not classifies
         return Facts(mode=Fact(Mode.EMBEDDING, Origin.ENGINE) if embeds else UNKNOWN)
-    sees, hears = _flag(about, "has_image_understanding"), _flag(about, "has_audio_understanding")
+    sees, hears = flag(about.get("has_image_understanding")), flag(about.get("has_audio_understanding"))
     calls = _set(about, "tool_call_parser")
     told = abilities(
         Origin.ENGINE,
@@ -91,7 +91,7 @@ async def _tokenized(ask: Ask, card: Card, *messages: dict[str, str]) -> int | b
 async def _settings(ask: Ask, _card: Card) -> Facts:
     """Read the server's settings: schemas need a grammar backend, prefixes are cached unless that is off."""
     settings: dict[str, Any] = await ask.optional("/server_info") or {}
-    grammar, cache_off = text(settings.get("grammar_backend")), _flag(settings, "disable_radix_cache")
+    grammar, cache_off = text(settings.get("grammar_backend")), flag(settings.get("disable_radix_cache"))
     told = abilities(
         Origin.ENGINE,
         response_schema=None if grammar is None else grammar != "none",
@@ -99,11 +99,6 @@ async def _settings(ask: Ask, _card: Card) -> Facts:
     )
     kind = label(settings.get("quantization"))
     return Facts(quantization=UNKNOWN if kind is None else Fact(kind, Origin.ENGINE), abilities=told)
-
-
-def _flag(source: About, key: str) -> bool | None:
-    value = source.get(key)
-    return value if isinstance(value, bool) else None
 
 
 def _set(source: About, key: str) -> bool | None:
