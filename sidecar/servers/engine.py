@@ -10,7 +10,7 @@ from http import HTTPStatus
 from typing import Any, Final, Protocol
 
 from sidecar.servers.ask import Ask, NoAnswerError, Reply
-from sidecar.servers.facts import NOTHING_KNOWN, UNKNOWN, Fact, Facts, Origin
+from sidecar.servers.facts import NOTHING_KNOWN, Facts, said
 from sidecar.servers.gauges import Gauges, in_flight
 from sidecar.servers.listing import Card, Listing, first_tokens, label, under
 from sidecar.servers.modes import implied
@@ -252,4 +252,4 @@ def _told(reply: Reply | None) -> About:
 def facts_of_card(card: Card) -> Facts:
     """Give what a card tells in any server; llama-server has the context length under `meta`, per slot."""
     length = first_tokens(card, _CONTEXT_KEYS) or first_tokens(under(card, "meta"), ("n_ctx",))
-    return Facts(context=UNKNOWN if length is None else Fact(length, Origin.ENGINE))
+    return Facts(context=said(length))

@@ -35,6 +35,11 @@ class Fact(Generic[T_co]):
 UNKNOWN: Final[Fact[Any]] = Fact(None)
 
 
+def said(value: T_co | None) -> Fact[T_co]:
+    """Give what the engine's own API says; None is "it does not say"."""
+    return UNKNOWN if value is None else Fact(value, Origin.ENGINE)
+
+
 class Mode(StrEnum):
     """What a model is asked for; LiteLLM's values of `model_info.mode` (litellm/types/utils.py)."""
 

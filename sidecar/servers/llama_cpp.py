@@ -16,13 +16,13 @@ from sidecar.servers.engine import About, Profile
 from sidecar.servers.facts import (
     HOSTED_ONLY,
     NOTHING_KNOWN,
-    UNKNOWN,
     Ability,
     Fact,
     Facts,
     Mode,
     Origin,
     abilities,
+    said,
 )
 from sidecar.servers.gauges import Gauges
 from sidecar.servers.listing import Card, first_tokens, flag, label, text, tokens, under
@@ -80,7 +80,7 @@ async def _mode(ask: Ask, card: Card) -> Facts:
     size, sees = tokens(under(card, "meta").get("n_embd")), flag(under(props, "modalities").get("vision"))
     return Facts(
         mode=Fact(Mode.EMBEDDING, Origin.PROBE),
-        embedding_size=UNKNOWN if size is None else Fact(size, Origin.ENGINE),
+        embedding_size=said(size),
         # With an encoder, images are let through (handle_embeddings_impl); that proves nothing: one whose
         # model was not made for it ended with an assertion (measured).
         abilities=abilities(Origin.ENGINE, embedding_image_input=False if sees is False else None),
@@ -155,8 +155,8 @@ def _facts(card: Card, about: About) -> Facts:
     length = first_tokens(meta, ("n_ctx",)) or first_tokens(settings, ("n_ctx",))
     kind = label(meta.get("ftype")) or label(about.get("model_ftype"))
     return Facts(
-        context=UNKNOWN if length is None else Fact(length, Origin.ENGINE),
-        quantization=UNKNOWN if kind is None else Fact(kind, Origin.ENGINE),
+        context=said(length),
+        quantization=said(kind),
     )
 
 

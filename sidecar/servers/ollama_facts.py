@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from sidecar.servers.facts import HOSTED_ONLY, UNKNOWN, Ability, Fact, Facts, Mode, Origin, abilities
+from sidecar.servers.facts import HOSTED_ONLY, UNKNOWN, Ability, Fact, Facts, Mode, Origin, abilities, said
 from sidecar.servers.listing import label, text, tokens, under
 from sidecar.servers.modes import implied
 
@@ -102,10 +102,10 @@ def facts(tag: Tag, show: Shown, context: int | None) -> Facts:
     mode = _mode(able or frozenset())
     size, quantization = show.embedding_length, show.quantization or tag.quantization
     return Facts(
-        mode=UNKNOWN if mode is None else Fact(mode, Origin.ENGINE),
+        mode=said(mode),
         context=_context(show, context),
         embedding_size=Fact(size, Origin.ENGINE) if size and mode is Mode.EMBEDDING else UNKNOWN,
-        quantization=UNKNOWN if quantization is None else Fact(quantization, Origin.ENGINE),
+        quantization=said(quantization),
         abilities={**_EVERY_MODEL, **_abilities(mode, able or frozenset())},
     )
 
@@ -134,7 +134,7 @@ def _context(show: Shown, loaded: int | None) -> Fact[int]:
     """
     if show.trained is None:
         told = loaded or show.num_ctx
-        return UNKNOWN if told is None else Fact(told, Origin.ENGINE)
+        return said(told)
     told = loaded or show.num_ctx or (show.trained if show.remote else None)
     if told is None:
         return Fact(min(DEFAULT_CONTEXT, show.trained), Origin.DEFAULT)

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from sidecar.servers import active
 from sidecar.servers.engine import About, Profile
-from sidecar.servers.facts import HOSTED_ONLY, UNKNOWN, Ability, Fact, Facts, Mode, Origin, abilities
+from sidecar.servers.facts import HOSTED_ONLY, UNKNOWN, Ability, Fact, Facts, Mode, Origin, abilities, said
 from sidecar.servers.listing import Card, first_tokens, label, text
 
 GENERIC: Final = Profile(name="openai", active=active.QUESTIONS)
@@ -50,7 +50,7 @@ LLAMA_CPP_PYTHON: Final = Profile(name="llama-cpp-python", active=active.QUESTIO
 
 def _tgi(_card: Card, about: About) -> Facts:
     length = first_tokens(about, ("max_total_tokens",))
-    return Facts(context=UNKNOWN if length is None else Fact(length, Origin.ENGINE))
+    return Facts(context=said(length))
 
 
 # text-generation-inference, router/src/server.rs
@@ -73,8 +73,8 @@ def _lm_studio(card: Card, about: About) -> Facts:
     tools = True if isinstance(able, list) and "tool_use" in able else None
     return Facts(
         mode=Fact(kinds[kind], Origin.ENGINE) if kind in kinds else UNKNOWN,
-        context=UNKNOWN if length is None else Fact(length, Origin.ENGINE),
-        quantization=UNKNOWN if quantization is None else Fact(quantization, Origin.ENGINE),
+        context=said(length),
+        quantization=said(quantization),
         abilities=abilities(
             Origin.ENGINE,
             vision={"llm": False, "vlm": True}.get(kind),

@@ -11,7 +11,7 @@ from typing import Any, Final
 from sidecar.servers.active import embedding_size
 from sidecar.servers.ask import Ask
 from sidecar.servers.engine import About, Profile
-from sidecar.servers.facts import HOSTED_ONLY, UNKNOWN, Fact, Facts, Mode, Origin, abilities
+from sidecar.servers.facts import HOSTED_ONLY, UNKNOWN, Fact, Facts, Mode, Origin, abilities, said
 from sidecar.servers.gauges import Gauges
 from sidecar.servers.listing import Card, flag, label, text, tokens
 from sidecar.servers.probe import Probe
@@ -98,7 +98,7 @@ async def _settings(ask: Ask, _card: Card) -> Facts:
         prompt_caching=None if cache_off is None else not cache_off,
     )
     kind = label(settings.get("quantization"))
-    return Facts(quantization=UNKNOWN if kind is None else Fact(kind, Origin.ENGINE), abilities=told)
+    return Facts(quantization=said(kind), abilities=told)
 
 
 def _set(source: About, key: str) -> bool | None:
