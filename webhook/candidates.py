@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Any, Final
 
@@ -13,10 +12,7 @@ from webhook.layer import PREFIX
 from webhook.pods import objects
 from webhook.reasons import Problem, Reason, shown
 from webhook.sources import programs
-from webhook.sources.argv import ENTRYPOINT, argv, commands, environment, is_script
-from webhook.sources.options import Serving
-from webhook.sources.programs import Program
-from webhook.sources.shell import UnreadableError
+from webhook.sources.container import Reading, read
 from webhook.wishes import Wishes
 
 # Containers that other injectors add.
@@ -53,31 +49,7 @@ class Likeness(IntEnum):
     RUNS = 3
 
 
-@dataclass(frozen=True, slots=True)
-class Candidate:
-    """A container and what could be read of it.
-
-    `runs` are the servers it starts, as far as their programs are known. `unreadable` says why its
-    command could not be read. `client` tells that it runs a known program otherwise than as a server.
-    """
-
-    index: int
-    path: str
-    container: Mapping[str, Any] = field(repr=False)
-    env: Mapping[str, str] = field(repr=False)
-    words: tuple[str, ...] = field(repr=False)
-    runs: tuple[tuple[Program, Serving], ...] = ()
-    unreadable: str = ""
-    client: bool = False
-
-    @property
-    def name(self) -> str:
-        """The container's name, or its path if it has none."""
-        name = self.container.get("name")
-        return name if isinstance(name, str) else self.path
-
-
-def choose(spec: Mapping[str, Any], engine: Engine, wishes: Wishes, path: str) -> Candidate | Problem:
+def choose(spec: Mapping[str, Any], engine: Engine, wishes: Wishes, path: str) -> Reading | Problem:
     """Choose the server among the containers of a pod spec that stands at `path`.
 
     A Problem names the annotation that settles it.
@@ -110,28 +82,7 @@ def choose(spec: Mapping[str, Any], engine: Engine, wishes: Wishes, path: str) -
     return top[0]
 
 
-def read(index: int, path: str, container: Mapping[str, Any]) -> Candidate:
-    """Read one container."""
-    image = programs.image(container.get("image"))
-    env = environment(container)
-    if image and image.env:
-        env = {**image.env, **env}
-    entrypoint, default = (image.entrypoint, image.default) if image else ((ENTRYPOINT,), ())
-    words = argv(container, env, entrypoint, default)
-    runs, client = [], False
-    try:
-        for command in commands(words, env, programs.start):
-            if started := programs.start(command.words):
-                runs.append((started.program, started.program.read(started.words, command.env)))
-            else:
-                client |= programs.is_client(command.words)
-    except UnreadableError as error:
-        return Candidate(index, path, container, env, words, unreadable=str(error))
-    unreadable = "it starts no server known here" if is_script(words) and not runs else ""
-    return Candidate(index, path, container, env, words, tuple(runs), unreadable, client and not runs)
-
-
-def likeness(candidate: Candidate, engine: Engine) -> Likeness:
+def likeness(candidate: Reading, engine: Engine) -> Likeness:
     """Tell how much a container looks like a server of this engine; for auto, of any."""
     if any(program.suits(engine) for program, _ in candidate.runs):
         return Likeness.RUNS
@@ -157,13 +108,13 @@ def _is_telling(container: Mapping[str, Any]) -> bool:
     return False
 
 
-def _best(found: Sequence[Candidate], engine: Engine) -> tuple[Likeness, list[Candidate]]:
+def _best(found: Sequence[Reading], engine: Engine) -> tuple[Likeness, list[Reading]]:
     ranked = [(likeness(c, engine), c) for c in found]
     best = max((rank for rank, _ in ranked), default=Likeness.OTHER)
     return best, [c for rank, c in ranked if rank is best]
 
 
-def _has_hint(candidate: Candidate, engine: Engine) -> bool:
+def _has_hint(candidate: Reading, engine: Engine) -> bool:
     container, port = candidate.container, programs.UNKNOWN[engine].port
     return (
         candidate.name == _SERVING_NAME
@@ -174,14 +125,14 @@ def _has_hint(candidate: Candidate, engine: Engine) -> bool:
     )
 
 
-def _nothing(found: Sequence[Candidate], engine: Engine) -> str:
+def _nothing(found: Sequence[Reading], engine: Engine) -> str:
     if not found:
         return "the pod has no containers"
     seen = ", ".join(f"{c.name} {_seen(c)}" for c in found[:_MAX_LISTED])
     return f"none runs {engine}: {seen}; another label, or {PREFIX}container, settles it"
 
 
-def _seen(candidate: Candidate) -> str:
+def _seen(candidate: Reading) -> str:
     if candidate.runs:
         return f"runs {candidate.runs[0][0].name}"
     if candidate.client:

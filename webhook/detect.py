@@ -8,11 +8,12 @@ from typing import Any, Final
 
 from sidecar.contract import Engine
 from webhook import ports
-from webhook.candidates import Candidate, choose
+from webhook.candidates import choose
 from webhook.layer import PREFIX
 from webhook.pods import labels_of, mapping, objects
 from webhook.reasons import Problem, Reason
 from webhook.sources import programs
+from webhook.sources.container import Reading
 from webhook.sources.options import Serving
 from webhook.sources.programs import Program
 from webhook.sources.text import is_known, readable, variable_of
@@ -46,10 +47,10 @@ class Server:
 
 
 @dataclass(frozen=True, slots=True)
-class _Reading:
+class _Meant:
     """What is asked about: one server in one container. `certain`: its whole command line was read."""
 
-    candidate: Candidate
+    candidate: Reading
     program: Program
     serving: Serving
     certain: bool
@@ -74,13 +75,13 @@ def detect(pod: Mapping[str, Any], engine: Engine, wishes: Wishes, path: str = "
     return reading if isinstance(reading, Problem) else _server(reading, engine, wishes)
 
 
-def _reading(candidate: Candidate, engine: Engine, wishes: Wishes) -> _Reading | Problem:
+def _reading(candidate: Reading, engine: Engine, wishes: Wishes) -> _Meant | Problem:
     """Settle which server of the container is meant, if it starts several."""
     if not candidate.runs:
         program = programs.UNKNOWN[engine]
         serving = program.read(candidate.words[1:], candidate.env)
-        return _Reading(candidate, program, serving, certain=not candidate.unreadable)
-    readings = [_Reading(candidate, program, serving, certain=True) for program, serving in candidate.runs]
+        return _Meant(candidate, program, serving, certain=not candidate.unreadable)
+    readings = [_Meant(candidate, program, serving, certain=True) for program, serving in candidate.runs]
     readings = [r for r in readings if r.program.suits(engine)] or readings
     by_port = {r.serving.port or str(r.program.port): r for r in reversed(readings)}
     if wishes.port is None and len(by_port) > 1:
@@ -90,7 +91,7 @@ def _reading(candidate: Candidate, engine: Engine, wishes: Wishes) -> _Reading |
     return by_port.get(str(wishes.port), readings[0])
 
 
-def _server(reading: _Reading, engine: Engine, wishes: Wishes) -> Server | Problem:
+def _server(reading: _Meant, engine: Engine, wishes: Wishes) -> Server | Problem:
     serving, candidate = reading.serving, reading.candidate
     unreachable = _unreachable(reading, wishes)
     if unreachable:
@@ -123,7 +124,7 @@ def _server(reading: _Reading, engine: Engine, wishes: Wishes) -> Server | Probl
     )
 
 
-def _unreachable(reading: _Reading, wishes: Wishes) -> Problem | None:
+def _unreachable(reading: _Meant, wishes: Wishes) -> Problem | None:
     """Name what keeps everyone outside the container from the server, if that is certain."""
     serving = reading.serving
     if not serving.served:
@@ -139,7 +140,7 @@ def _unreachable(reading: _Reading, wishes: Wishes) -> Problem | None:
     return None
 
 
-def _port(reading: _Reading) -> int | Problem:
+def _port(reading: _Meant) -> int | Problem:
     told = reading.serving.port
     if told is not None and is_known(told):
         if (
@@ -163,7 +164,7 @@ def _port(reading: _Reading) -> int | Problem:
     return Problem(Reason.PORT_UNKNOWN, f"no single port is declared; say it in {PREFIX}port", reading.path)
 
 
-def _hidden(reading: _Reading) -> str:
+def _hidden(reading: _Meant) -> str:
     """Say what keeps the port from being read off the command line; empty if nothing does."""
     if reading.serving.port is not None:
         return f"the port is {readable(reading.serving.port)}"
@@ -172,12 +173,12 @@ def _hidden(reading: _Reading) -> str:
     return "a config file or a variable may name the port" if reading.serving.open else ""
 
 
-def _scheme(reading: _Reading, port: int) -> str:
+def _scheme(reading: _Meant, port: int) -> str:
     tls = reading.serving.tls or ports.probe_is_https(reading.candidate.container, port)
     return "https" if tls else "http"
 
 
-def _api_key(reading: _Reading) -> Mapping[str, Any] | Problem | None:
+def _api_key(reading: _Meant) -> Mapping[str, Any] | Problem | None:
     text = reading.serving.api_key
     if not text:
         return None
@@ -194,6 +195,6 @@ def _api_key(reading: _Reading) -> Mapping[str, Any] | Problem | None:
     return Problem(Reason.COMMAND_UNRESOLVABLE, message, reading.path)
 
 
-def _unresolvable(reading: _Reading, what: str, annotation: str) -> Problem:
+def _unresolvable(reading: _Meant, what: str, annotation: str) -> Problem:
     message = f"{what}, known only in the running container; say it in {PREFIX}{annotation}"
     return Problem(Reason.COMMAND_UNRESOLVABLE, message, reading.path)

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from webhook.pods import objects
-from webhook.sources.shell import Command, UnreadableError, simple_commands
+from webhook.sources.shell import UnreadableError, simple_commands
 from webhook.sources.text import expand, unknown
 
 # The first word of a container whose image decides what runs.
@@ -29,6 +29,23 @@ _MAX_NESTING: Final = 2
 _MAX_VARIABLES: Final = 2000
 # Where a wrapper's, or a shell's, own options are looked at.
 _MAX_OPTIONS: Final = 30
+
+
+class Call(NamedTuple):
+    """One command a container starts: its words (one at least) and the variables it starts with.
+
+    `first` is where its words begin among the container's own; those of a script (`scripted`) all stand in
+    that one word.
+    """
+
+    words: tuple[str, ...]
+    env: Mapping[str, str]
+    first: int = 0
+    scripted: bool = False
+
+    def at(self, word: int) -> int:
+        """Give which of the container's words this word of the command stands in."""
+        return self.first if self.scripted else self.first + word
 
 
 def environment(container: Mapping[str, Any]) -> dict[str, str]:
@@ -64,22 +81,22 @@ def argv(
     return tuple([expand(word, env) if "$" in word else word for word in words])
 
 
+def places(container: Mapping[str, Any], entrypoint: Sequence[str], default: Sequence[str]) -> list[str]:
+    """Give, for each word of `argv`, the field of the container it stands in: `args[3]`, or `image`."""
+    command, args = _places(container, "command"), _places(container, "args")
+    if command:
+        return command + args
+    return ["image"] * len(entrypoint) + (args or ["image"] * len(default))
+
+
 def commands(
-    words: Sequence[str], env: Mapping[str, str], starts: Callable[[Sequence[str]], object], nesting: int = 0
-) -> Iterator[Command]:
+    words: Sequence[str], env: Mapping[str, str], starts: Callable[[Sequence[str]], object]
+) -> Iterator[Call]:
     """Give each command these words (one at least) start, behind wrappers and shells, in order.
 
     `starts` tells whether words begin with a program worth finding behind a wrapper. Raises UnreadableError.
     """
-    words, env = _unwrapped(words, env, starts)
-    script = _script(words)
-    if script is None:
-        yield Command(tuple(words), env)
-        return
-    if nesting == _MAX_NESTING:
-        raise UnreadableError("it starts shells within shells")
-    for command in simple_commands(script, env):
-        yield from commands(command.words, command.env, starts, nesting + 1)
+    yield from _calls(Call(tuple(words), env), starts, 0)
 
 
 def is_script(words: Sequence[str]) -> bool:
@@ -87,34 +104,47 @@ def is_script(words: Sequence[str]) -> bool:
     return _script(words) is not None
 
 
+def _calls(call: Call, starts: Callable[[Sequence[str]], object], nesting: int) -> Iterator[Call]:
+    call = _unwrapped(call, starts)
+    at = _script(call.words)
+    if at is None:
+        yield call
+        return
+    if nesting == _MAX_NESTING:
+        raise UnreadableError("it starts shells within shells")
+    for command in simple_commands(call.words[at], call.env):
+        within = Call(command.words, command.env, call.at(at), scripted=True)
+        yield from _calls(within, starts, nesting + 1)
+
+
 def basename(word: str) -> str:
     """Give the last part of a path."""
     return word.rsplit("/", 1)[-1]
 
 
-def _unwrapped(
-    words: Sequence[str], env: Mapping[str, str], starts: Callable[[Sequence[str]], object]
-) -> tuple[Sequence[str], Mapping[str, str]]:
+def _unwrapped(call: Call, starts: Callable[[Sequence[str]], object]) -> Call:
     """Drop a wrapper and its options, whatever they are; keep the variables that `env` sets.
 
     An unknown entrypoint counts as one that ends with `exec "$@"`, if what it is given is a program.
     """
+    words = call.words
     if words[0] != ENTRYPOINT and basename(words[0]) not in _WRAPPERS:
-        return words, env
+        return call
     for index in range(1, min(len(words), _MAX_OPTIONS)):
         rest = words[index:]
         if starts(rest) or _is_shell(rest[0]):
             set_here = (word.partition("=") for word in words[1:index] if "=" in word and word[0] != "-")
-            return rest, {**env, **{name: value for name, _, value in set_here}}
-    return words, env
+            env = {**call.env, **{name: value for name, _, value in set_here}}
+            return Call(rest, env, call.at(index), call.scripted)
+    return call
 
 
 def _is_shell(word: str) -> bool:
     return basename(word) in _SHELLS
 
 
-def _script(words: Sequence[str]) -> str | None:
-    """Give the script of `sh -c script`, whatever other options stand before it."""
+def _script(words: Sequence[str]) -> int | None:
+    """Give where the script of `sh -c script` stands, whatever other options stand before it."""
     if not _is_shell(words[0]):
         return None
     asked, index = False, 1
@@ -124,7 +154,14 @@ def _script(words: Sequence[str]) -> str | None:
         asked |= single and "c" in option
         # `-o pipefail`, alone or at the end of others as in `-euo pipefail`
         index += 2 if single and option[-1] in "oO" else 1
-    return words[index] if asked and index < len(words) else None
+    return index if asked and index < len(words) else None
+
+
+def _places(container: Mapping[str, Any], field: str) -> list[str]:
+    value = container.get(field)
+    if not isinstance(value, list):
+        return []
+    return [f"{field}[{index}]" for index, item in enumerate(value) if isinstance(item, str)]
 
 
 def _strings(value: Any) -> list[str]:

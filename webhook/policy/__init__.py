@@ -1,0 +1,1 @@
+"""What a platform team allows of model servers: the policy, its rules and their verdict. Pure."""
