@@ -24,7 +24,7 @@ class Kind(Protocol):
         """
 
     def is_tighter(self, new: Any, old: Any) -> bool:
-        """Tell whether `new` allows nothing that `old` forbids; both parsed, None where the field is absent."""
+        """Tell whether `new` allows nothing that `old` forbids; both parsed, None where absent."""
 
 
 # (the pod, this field's parsed value, all parsed values of the group by field) -> what is found

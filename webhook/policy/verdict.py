@@ -57,7 +57,7 @@ class Violation(NamedTuple):
 
     @property
     def key(self) -> tuple[str, str, str]:
-        """What stays the same when containers are moved about: is it the violation from before the update?"""
+        """What stays the same when containers move: a violation from before an update has it too."""
         return self.rule, self.container or self.path, self.found
 
     def __str__(self) -> str:
