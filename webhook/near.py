@@ -5,20 +5,24 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Final
 
-# Two wrong letters in a name of fewer than these may as well be another word.
+# A wrong letter or two in a name of fewer letters than these may as well be another word.
 _LONG: Final = 8
 # No known name is longer.
 _MAX: Final = 40
 
 
 class Names:
-    """Known names, found also when one or two letters are wrong, or the case, or the separators."""
+    """Known names, found also when one or two letters are wrong, or the case, or the separators.
 
-    def __init__(self, names: Iterable[str]) -> None:
+    Letters may be wrong only in names of at least `shortest` letters.
+    """
+
+    def __init__(self, names: Iterable[str], shortest: int = _LONG) -> None:
+        self._shortest = shortest
         self._near: dict[str, str] = {}
         plain = {_plain(name): name for name in names}
         for text, name in plain.items():
-            if len(text) >= _LONG:
+            if len(text) >= shortest:
                 for wrong in _shortened(text):
                     self._near.setdefault(wrong, name)
         self._near |= plain
@@ -28,7 +32,7 @@ class Names:
         plain = _plain(text[: _MAX + 1])
         if plain in self._near:
             return self._near[plain]
-        if not _LONG <= len(plain) + 1 <= _MAX:
+        if not self._shortest <= len(plain) + 1 <= _MAX:
             return None
         return next((self._near[wrong] for wrong in _shortened(plain) if wrong in self._near), None)
 

@@ -35,7 +35,8 @@ Check = Callable[[Subject, Any, Mapping[str, Any]], Iterable[Finding]]
 class Rule:
     """One field of one group. Without a `check` it is a parameter of the group's other rules.
 
-    `parts` are the names its findings carry in place of the field's, if it is several rules.
+    `parts` are the names its findings carry in place of the field's, if it is several rules. `default` is the
+    value (as in the file) that counts where the policy has the group and not the field.
     """
 
     group: str
@@ -44,6 +45,7 @@ class Rule:
     meaning: str
     check: Check | None = None
     parts: tuple[str, ...] = ()
+    default: Any = None
 
     @property
     def id(self) -> str:

@@ -1,0 +1,357 @@
+"""The kinds of values that fields of the policy file take: reading them, and which of two is tighter. Pure.
+
+Tighter is always said of what a field allows, not of how long its text is: `new` is tighter than `old`
+when `new` allows nothing that `old` forbids. An absent value (None) allows everything; a field that counts
+without being written says so by its rule's `default`.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+from webhook import quantity
+from webhook.documents import DocumentError, Fault, Path
+from webhook.near import Names
+from webhook.policy.rule import Kind
+from webhook.policy.verdict import Mode
+from webhook.reasons import shown
+
+_MAX_TEXT: Final = 1024
+# Among a handful of words even a short one with a wrong letter is recognised.
+_SHORTEST: Final = 4
+_MAX_COUNT: Final = 1_000_000
+_PORTS: Final = {"http": 80, "https": 443}
+_CHOICES: Final = {"deny": Mode.ENFORCE, "warn": Mode.WARN, "audit": Mode.AUDIT, "allow": Mode.OFF}
+
+
+def _refuse(value: Any, allowed: str, path: Path = ()) -> DocumentError:
+    return DocumentError([Fault(path, f"found {shown(value)}, allowed is {allowed}")])
+
+
+def _word(value: Any, words: Sequence[str], allowed: str, path: Path = ()) -> str:
+    """Give a word back if it is one of these; else the error names the nearest."""
+    if isinstance(value, str) and value in words:
+        return value
+    near = _names(tuple(words)).nearest(value) if isinstance(value, str) else None
+    raise _refuse(value, f"{allowed}; did you mean {near}?" if near else allowed, path)
+
+
+@functools.lru_cache(maxsize=64)  # a long list of wrong words asks for the nearest one each time
+def _names(words: tuple[str, ...]) -> Names:
+    return Names(words, shortest=_SHORTEST)
+
+
+def _listed(words: Iterable[str], last: str = "or") -> str:
+    *front, end = (f"`{word}`" for word in words)
+    return f"{', '.join(front)} {last} {end}" if front else end
+
+
+def texts(value: Any, allowed: str) -> tuple[str, ...]:
+    """Read a list of texts that are not empty and have no blanks around them, each given once.
+
+    Raises DocumentError with all that is wrong.
+    """
+    if not isinstance(value, list):
+        raise _refuse(value, allowed)
+    found = [Fault((index,), _text_fault(item)) for index, item in enumerate(value) if _text_fault(item)]
+    if found:
+        raise DocumentError(found)
+    return tuple(dict.fromkeys(value))
+
+
+def _text_fault(value: Any) -> str:
+    fine = (
+        isinstance(value, str)
+        and 0 < len(value) <= _MAX_TEXT
+        and value.isprintable()
+        and value == value.strip()
+    )
+    return (
+        "" if fine else f"found {shown(value)}, allowed is 1 to {_MAX_TEXT} characters, no blanks around them"
+    )
+
+
+def each(items: Iterable[tuple[str | int, Any]], parse: Callable[[Any], Any]) -> list[Any]:
+    """Parse each of several values. Raises DocumentError with the faults of all of them, each at its key."""
+    parsed, faults = [], []
+    for key, item in items:
+        try:
+            parsed.append(parse(item))
+        except DocumentError as error:
+            faults += [Fault((key, *fault.path), fault.message) for fault in error.found]
+    if faults:
+        raise DocumentError(faults)
+    return parsed
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What becomes of a violation; parsed to a Mode: `deny`, the group's mode, to ENFORCE, `allow` to OFF."""
+
+    allowed: str = _listed(_CHOICES)
+
+    def parse(self, value: Any) -> Mode:
+        """Read one of the four words."""
+        return _CHOICES[_word(value, tuple(_CHOICES), self.allowed)]
+
+    def is_tighter(self, new: Mode | None, old: Mode | None) -> bool:
+        """Tell whether `new` is as strict; absent is `allow`."""
+        return (new or Mode.OFF).strictness >= (old or Mode.OFF).strictness
+
+
+@dataclass(frozen=True)
+class Flag:
+    """`true` or `false`; true is the tighter one."""
+
+    allowed: str = "`true` or `false`"
+
+    def parse(self, value: Any) -> bool:
+        """Read a JSON boolean."""
+        if not isinstance(value, bool):
+            raise _refuse(value, self.allowed)
+        return value
+
+    def is_tighter(self, new: bool | None, old: bool | None) -> bool:  # noqa: FBT001 - what the file says
+        """Tell whether `new` demands what `old` demands; absent is false."""
+        return bool(new) >= bool(old)
+
+
+@dataclass(frozen=True)
+class Scale:
+    """One of some words, the mildest first; absent is the mildest."""
+
+    words: tuple[str, ...]
+
+    @property
+    def allowed(self) -> str:
+        """The words."""
+        return _listed(self.words)
+
+    def parse(self, value: Any) -> str:
+        """Read one of the words."""
+        return _word(value, self.words, self.allowed)
+
+    def is_tighter(self, new: str | None, old: str | None) -> bool:
+        """Tell whether `new` stands as far behind."""
+        return self._rank(new) >= self._rank(old)
+
+    def _rank(self, word: str | None) -> int:
+        return self.words.index(word) if word else 0
+
+
+class Revision(Scale):
+    """How a source must be pinned: parsed to `none`, `any` (some revision) or `commit` (40 hex digits)."""
+
+    def __init__(self) -> None:
+        super().__init__(("none", "any", "commit"))
+
+
+@dataclass(frozen=True)
+class Ceiling:
+    """The largest number allowed, parsed to int."""
+
+    allowed: str = f"a whole number from 0 to {_MAX_COUNT}"
+
+    def parse(self, value: Any) -> int:
+        """Read a whole number."""
+        if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= _MAX_COUNT:
+            raise _refuse(value, self.allowed)
+        return value
+
+    def is_tighter(self, new: int | None, old: int | None) -> bool:
+        """Tell whether `new` is not larger; absent is no ceiling."""
+        return old is None or (new is not None and new <= old)
+
+
+@dataclass(frozen=True)
+class Quantity:
+    """The largest amount allowed of a resource, parsed to Decimal."""
+
+    allowed: str = "a quantity like `64`, `500m` or `512Gi`"
+
+    def parse(self, value: Any) -> Decimal:
+        """Read a quantity as Kubernetes writes it; a number is one too."""
+        if isinstance(value, str | int | float) and not isinstance(value, bool):
+            try:
+                amount = quantity.parse(value)
+            except ValueError:
+                pass
+            else:
+                if amount >= 0:
+                    return amount
+        raise _refuse(value, self.allowed)
+
+    def is_tighter(self, new: Decimal | None, old: Decimal | None) -> bool:
+        """Tell whether `new` is not larger; absent is no ceiling."""
+        return old is None or (new is not None and new <= old)
+
+
+@dataclass(frozen=True)
+class Words:
+    """A list of texts, of `words` where there are any; parsed to a tuple, each once, as in the file."""
+
+    words: tuple[str, ...] = ()
+    what: str = "texts"
+
+    @property
+    def allowed(self) -> str:
+        """What may be listed."""
+        return f"a list of {_listed(self.words, 'and')}" if self.words else f"a list of {self.what}"
+
+    def parse(self, value: Any) -> tuple[str, ...]:
+        """Read the list."""
+        found = texts(value, self.allowed)
+        if self.words:
+            each(enumerate(found), lambda item: _word(item, self.words, _listed(self.words)))
+        return found
+
+
+@dataclass(frozen=True)
+class Required(Words):
+    """What is demanded, or what is forbidden: the more is listed, the tighter."""
+
+    def is_tighter(self, new: tuple[str, ...] | None, old: tuple[str, ...] | None) -> bool:
+        """Tell whether all of `old` is in `new`; absent is an empty list."""
+        return set(new or ()) >= set(old or ())
+
+
+@dataclass(frozen=True)
+class Allowed(Words):
+    """What is allowed: the less is listed, the tighter; absent is everything."""
+
+    def is_tighter(self, new: tuple[str, ...] | None, old: tuple[str, ...] | None) -> bool:
+        """Tell whether all of `new` is in `old`."""
+        return old is None or (new is not None and set(new) <= set(old))
+
+
+@dataclass(frozen=True)
+class Name:
+    """A name that must be exactly this, like a label's key; of two different ones none is tighter."""
+
+    allowed: str = f"1 to {_MAX_TEXT} characters"
+
+    def parse(self, value: Any) -> str:
+        """Read the name."""
+        if fault := _text_fault(value):
+            raise DocumentError([Fault((), fault)])
+        return str(value)
+
+    def is_tighter(self, new: str | None, old: str | None) -> bool:
+        """Tell whether it is the same, or `old` demands none."""
+        return old is None or new == old
+
+
+def origin(text: str) -> str:
+    """Write an http(s) URL so that equal ones are equal texts (RFC 3986, section 6.2).
+
+    Scheme and host in lower case, no default port, no `/` at the end, no user, query or fragment.
+    Raises ValueError for what is no such URL.
+    """
+    parts = urlsplit(text.strip())
+    scheme, host = parts.scheme.lower(), (parts.hostname or "").rstrip(".")
+    if scheme not in _PORTS or not host:
+        raise ValueError(f"{text!r} is no http or https URL")
+    name = f"[{host}]" if ":" in host else host
+    port = "" if parts.port in (None, _PORTS[scheme]) else f":{parts.port}"
+    return f"{scheme}://{name}{port}{parts.path.rstrip('/')}"
+
+
+@dataclass(frozen=True)
+class UrlList:
+    """The URLs that may be used, and no others; parsed to a frozenset of `origin` texts."""
+
+    allowed: str = "a list of URLs, like `https://huggingface.co`"
+
+    def parse(self, value: Any) -> frozenset[str]:
+        """Read the URLs; one with a user, a query or a fragment is none."""
+        found = texts(value, self.allowed)
+        return frozenset(each(enumerate(found), self._url))
+
+    def _url(self, text: str) -> str:
+        try:
+            url = "" if set("@?#").intersection(text) else origin(text)
+        except ValueError:
+            url = ""
+        if not url:
+            raise _refuse(text, "a URL like `https://huggingface.co`")
+        return url
+
+    def is_tighter(self, new: frozenset[str] | None, old: frozenset[str] | None) -> bool:
+        """Tell whether all of `new` is in `old`; absent is every URL."""
+        return old is None or (new is not None and new <= old)
+
+
+@dataclass(frozen=True)
+class Table:
+    """A value of one kind under each of some keys, of `keys` where there are any; parsed to a dict.
+
+    The values demand something: a table with more keys is tighter.
+    """
+
+    kind: Kind
+    keys: tuple[str, ...] = ()
+    what: str = "name"
+
+    @property
+    def allowed(self) -> str:
+        """What may stand there."""
+        keys = f" for {_listed(self.keys)}" if self.keys else f" for each {self.what}"
+        return f"an object with {self.kind.allowed}{keys}"
+
+    def parse(self, value: Any) -> dict[str, Any]:
+        """Read the object."""
+        if not isinstance(value, dict):
+            raise _refuse(value, self.allowed)
+        each(((key, key) for key in value), self._key)
+        return dict(zip(value, each(value.items(), self.kind.parse), strict=True))
+
+    def _key(self, key: str) -> str:
+        return _word(key, self.keys, _listed(self.keys)) if self.keys else Name().parse(key)
+
+    def is_tighter(self, new: Mapping[str, Any] | None, old: Mapping[str, Any] | None) -> bool:
+        """Tell whether each value of `old` has a tighter one in `new`."""
+        return all(self.kind.is_tighter((new or {}).get(key), value) for key, value in (old or {}).items())
+
+
+class Quantities(Table):
+    """The largest amount of each resource, parsed to Decimals by name."""
+
+    def __init__(self) -> None:
+        super().__init__(Quantity(), what="resource")
+
+
+@dataclass(frozen=True)
+class Object:
+    """Some named values, each of its own kind; parsed to a dict of those that are there."""
+
+    fields: Mapping[str, Kind]
+    required: tuple[str, ...] = ()
+
+    @property
+    def allowed(self) -> str:
+        """Its fields and what they take."""
+        return "an object: " + "; ".join(f"`{name}` {kind.allowed}" for name, kind in self.fields.items())
+
+    def parse(self, value: Any) -> dict[str, Any]:
+        """Read the object; an unknown field is an error with the nearest name."""
+        if not isinstance(value, dict):
+            raise _refuse(value, self.allowed)
+        names = tuple(self.fields)
+        each(((name, name) for name in value), lambda name: _word(name, names, _listed(names)))
+        if missing := [name for name in self.required if name not in value]:
+            raise DocumentError([Fault((), f"{_listed(missing, 'and')} must be there")])
+        parsers = {name: self.fields[name].parse for name in value}
+        parsed = each(
+            ((name, (name, item)) for name, item in value.items()), lambda pair: parsers[pair[0]](pair[1])
+        )
+        return dict(zip(value, parsed, strict=True))
+
+    def is_tighter(self, new: Mapping[str, Any] | None, old: Mapping[str, Any] | None) -> bool:
+        """Tell whether every field is tighter."""
+        new, old = new or {}, old or {}
+        return all(kind.is_tighter(new.get(name), old.get(name)) for name, kind in self.fields.items())
