@@ -1,0 +1,55 @@
+"""Holds a pod against a policy. Pure; the time is handed in."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Final
+
+from webhook.policy.policy import Active, Policy
+from webhook.policy.subject import Subject
+from webhook.policy.verdict import Finding, Judgement, Mode, Violation
+
+# Of one rule. A pod of 3 MB has room for tens of thousands of them, which nobody reads.
+_MAX_FINDINGS: Final = 1000
+
+
+def judge(policy: Policy, namespace: str, name: str, subject: Subject, now: float) -> Judgement:
+    """Give every violation of a pod, in the order of the table of rules.
+
+    `name` is the pod's, its generateName, or `<workload>-` for a pod that a workload would make; `now` are
+    seconds since the epoch. What is more than 1000 findings of one rule is told as one.
+    """
+    effective = policy.of(namespace)
+    violations: list[Violation] = []
+    exempted: dict[str, str] = {}
+    for active in effective.active:
+        for finding in _bounded(active, subject):
+            rule_id = f"{active.rule.group}.{finding.part}" if finding.part else active.rule.id
+            mode = effective.mode(rule_id)
+            if mode is Mode.OFF:
+                continue
+            if rule_id not in exempted:
+                exempted[rule_id] = policy.exempted(rule_id, namespace, name, subject.labels, now)
+            violations.append(
+                Violation(
+                    rule_id,
+                    finding.path,
+                    finding.found,
+                    finding.wanted,
+                    mode,
+                    finding.container,
+                    exempted[rule_id],
+                )
+            )
+    return Judgement(tuple(violations), policy.hash)
+
+
+def _bounded(active: Active, subject: Subject) -> list[Finding]:
+    """Give what a rule finds, up to a bound; of the rest only how many there are."""
+    if active.rule.check is None:
+        return []
+    findings = iter(active.rule.check(subject, active.value, active.group))
+    kept = list(itertools.islice(findings, _MAX_FINDINGS))
+    if more := sum(1 for _ in findings):
+        kept.append(Finding(subject.path, f"{more} more of these", "none", part=kept[-1].part))
+    return kept
