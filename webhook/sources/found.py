@@ -61,13 +61,17 @@ class Local(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Something that is loaded. `local` where the server is told a path; `location` then is what holds it."""
+    """Something that is loaded. `local` where the server is told a path; `location` then is what holds it.
+
+    `into` is the path in its container that it is copied to, absolute; empty if that is not known.
+    """
 
     role: Role
     location: Location
     path: str
     container: str = ""
     local: Local | None = None
+    into: str = ""
 
 
 class SwitchName(StrEnum):
