@@ -20,6 +20,7 @@ from webhook.near import Names
 from webhook.policy.rule import Kind
 from webhook.policy.verdict import Mode
 from webhook.reasons import shown
+from webhook.sources.globs import GlobError, Globs
 
 _MAX_TEXT: Final = 1024
 # Among a handful of words even a short one with a wrong letter is recognised.
@@ -355,3 +356,44 @@ class Object:
         """Tell whether every field is tighter."""
         new, old = new or {}, old or {}
         return all(kind.is_tighter(new.get(name), old.get(name)) for name, kind in self.fields.items())
+
+
+def resources(texts: Iterable[str]) -> Globs:
+    """Read patterns of resources' names, like `nvidia.com/mig-*`; they match names behind a `/`."""
+    return Globs.paths(f"/{text}" for text in texts)
+
+
+@dataclass(frozen=True)
+class GlobList:
+    """Patterns of what is allowed, and of nothing else; parsed to Globs.
+
+    `read` makes them of texts and raises GlobError. With `fixed` no list is tighter than a different one:
+    for what the patterns are of, neither more nor fewer of them is.
+    """
+
+    read: Callable[[Iterable[str]], Globs]
+    what: str
+    fixed: bool = False
+
+    @property
+    def allowed(self) -> str:
+        """What may be listed."""
+        return f"a list of patterns of {self.what}"
+
+    def parse(self, value: Any) -> Globs:
+        """Read the patterns."""
+        found = texts(value, self.allowed)
+        each(enumerate(found), self._one)
+        return self.read(found)
+
+    def _one(self, text: str) -> Globs:
+        try:
+            return self.read((text,))
+        except GlobError as error:
+            raise DocumentError([Fault((), str(error))]) from None
+
+    def is_tighter(self, new: Globs | None, old: Globs | None) -> bool:
+        """Tell whether `new` surely matches only what `old` matches; absent is everything."""
+        if old is None or new is None:
+            return old is None
+        return new == old if self.fixed else old.covers(new)
