@@ -16,11 +16,20 @@ _NEGATIVE: Final = re.compile(r"-\d+|-\d*\.\d+", re.ASCII)
 
 @dataclass(frozen=True, slots=True)
 class Option:
-    """One option of interest: `many` takes all words up to the next option, `flag` takes none."""
+    """One option, of one value if nothing else is said.
+
+    `many` takes all words up to the next option, `optional` one or none, `flag` none; `off` is the spelling
+    that switches a flag off. To those that are `unset` so, `None` and an empty text mean "not given". The
+    values of `append` add up, of all others the last occurrence counts.
+    """
 
     name: str
     many: bool = False
     flag: bool = False
+    optional: bool = False
+    off: bool = False
+    unset: bool = False
+    append: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,9 +53,14 @@ class Serving:
 
 @dataclass(slots=True)
 class Found:
-    """Options by name with their values, the last occurrence of each; flags have no values."""
+    """Options by name with their values, the last occurrence of each; flags have no values.
+
+    `places` holds in which word the first value stands, or the flag; values in words of their own follow
+    one another.
+    """
 
     values: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    places: dict[str, int] = field(default_factory=dict)
     open: bool = False
 
     def last(self, name: str) -> str | None:
@@ -60,7 +74,7 @@ class Found:
 
 
 def read_options(words: Sequence[str], options: Mapping[str, Option]) -> Found:
-    """Find the options among words; `options` holds them by every spelling.
+    """Find the options among words; `options` holds them by every spelling, and not all the program has.
 
     `--a-b=c` and `--a_b c` are the same; a repeated option counts by its last occurrence.
     """
@@ -83,11 +97,13 @@ def read_options(words: Sequence[str], options: Mapping[str, Option]) -> Found:
             continue
         if option.flag or equals:
             found.values[option.name] = (value,) if equals else ()
+            found.places[option.name] = index - 1
             continue
         end = index
         while end < len(words) and (option.many or end == index) and not _is_option(words[end]):
             end += 1
         found.values[option.name] = tuple(words[index:end])
+        found.places[option.name] = index if end > index else index - 1
         index = end
     return found
 
