@@ -8,7 +8,7 @@ from typing import Any, Final
 from webhook.policy.rule import Check
 from webhook.policy.subject import Subject
 from webhook.policy.verdict import Finding
-from webhook.sources.found import Role, Switch, SwitchName, Unknown
+from webhook.sources.found import Role, Switch, SwitchName, Unknown, Unresolvable
 
 _MAX_SHOWN: Final = 100
 _MAX_LISTED: Final = 3
@@ -56,14 +56,20 @@ def off(name: SwitchName, wanted: str) -> Check:
 
 
 def known(about: frozenset[Role | SwitchName | None]) -> Check:
-    """Make the check that finds whatever of these cannot be known."""
+    """Make the check that finds whatever of these the spec leaves open.
+
+    What is settled only while the server runs is the rule `modelSources.runtimeLoading`.
+    """
 
     def check(subject: Subject, _value: Any, _group: Mapping[str, Any]) -> Iterator[Finding]:
         for item in subject.extract.unresolved:
-            if item.about in about:
-                what = f"{item.about} unknown" if item.about else "options unknown"
-                yield Finding(
-                    item.path, f"{what}: {short(item.detail)}", _WANTED[item.reason], item.container
-                )
+            if item.about in about and item.reason is not Unknown.RUNTIME:
+                yield unknown(item)
 
     return check
+
+
+def unknown(item: Unresolvable) -> Finding:
+    """Write down what cannot be known, and what would settle it."""
+    what = f"{item.about} unknown" if item.about else "options unknown"
+    return Finding(item.path, f"{what}: {short(item.detail)}", _WANTED[item.reason], item.container)

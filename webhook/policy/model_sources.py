@@ -1,0 +1,196 @@
+"""Rules over where models come from. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+from webhook.policy.extracted import known, off, one_of, short, unknown
+from webhook.policy.kinds import Allowed, Choice, Flag, GlobList, Object, Revision, UrlList, origin
+from webhook.policy.rule import Rule
+from webhook.policy.subject import Subject
+from webhook.policy.verdict import Finding
+from webhook.sources.found import Backing, Location, Role, Source, SwitchName, Unknown
+from webhook.sources.globs import Globs
+
+_GROUP: Final = "modelSources"
+_ABOUT: Final = frozenset(
+    {
+        None,  # whatever is hidden may name a model
+        *Role,
+        SwitchName.RUNTIME_LOADING,
+        SwitchName.REDIRECT,
+        SwitchName.HUB_ENDPOINT,
+        SwitchName.INSECURE_REGISTRY,
+    }
+)
+# Their names can be moved to other content later; what pins them is a commit.
+_HUBS: Final = frozenset({"hf", "modelscope"})
+# huggingface_hub takes 5 to 40 digits for a commit (`REGEX_COMMIT_HASH`); fewer than 40 can also be a branch.
+_COMMIT: Final = re.compile(r"[0-9a-f]{40}")
+# `ENDPOINT` of huggingface_hub/constants.py where no variable sets another.
+_DEFAULT_HUB: Final = "https://huggingface.co"
+# What URL libraries disagree on: urllib3 ends a host at a backslash, others at the `@` behind it.
+_AMBIGUOUS_IN_URLS: Final = frozenset("@\\")
+
+
+def _allow(subject: Subject, value: Globs, group: Mapping[str, Any]) -> Iterator[Finding]:
+    for source in subject.extract.sources:
+        if source.local and source.location.scheme == "file" and group.get("localPaths") is not None:
+            continue
+        if not value.matches(source.location):
+            wanted = one_of(value.patterns, f"{source.location.scheme}://")
+            yield Finding(source.path, _named(source), wanted, source.container)
+
+
+def _revision(subject: Subject, value: str, _group: Mapping[str, Any]) -> Iterator[Finding]:
+    for source in subject.extract.sources:
+        if wanted := _unpinned(source.location, value):
+            yield Finding(source.path, _named(source), wanted, source.container)
+
+
+def _unpinned(location: Location, asked: str) -> str:
+    """Say what pins a source; empty if it is pinned, or if its kind cannot be by its name."""
+    if asked == "none":
+        return ""
+    if location.scheme in _HUBS:
+        if asked == "any":
+            return "" if location.revision else "a revision"
+        return "" if _COMMIT.fullmatch(location.revision) else "a revision of 40 hex digits"
+    if location.scheme == "oci":
+        if asked == "any" and location.tag:
+            return ""
+        return "" if location.revision else "a digest, @sha256:…"
+    return ""
+
+
+def _endpoints(subject: Subject, value: frozenset[str], _group: Mapping[str, Any]) -> Iterator[Finding]:
+    elsewhere = set()
+    for switch in subject.extract.switches:
+        if switch.name is SwitchName.HUB_ENDPOINT:
+            elsewhere.add(switch.container)
+            if not (url := _origin(switch.value)) or url not in value:
+                yield Finding(switch.path, url or "no plain URL", one_of(sorted(value)), switch.container)
+    if _DEFAULT_HUB in value:
+        return
+    for source in subject.extract.sources:
+        if source.location.scheme == "hf" and source.container not in elsewhere:
+            wanted = f"HF_ENDPOINT {one_of(sorted(value))}"
+            yield Finding(source.path, f"{_DEFAULT_HUB}, the default", wanted, source.container)
+
+
+def _origin(text: str) -> str:
+    if _AMBIGUOUS_IN_URLS.intersection(text) or not text.isprintable():
+        return ""
+    try:
+        return origin(text)
+    except ValueError:
+        return ""
+
+
+def _local(subject: Subject, value: Mapping[str, Any], _group: Mapping[str, Any]) -> Iterator[Finding]:
+    paths, backings = value.get("allow"), value.get("backedBy")
+    for source in subject.extract.sources:
+        local = source.local
+        if local is None:
+            continue
+        if paths is not None and not paths.matches(local.path):
+            yield Finding(source.path, short(local.path), one_of(paths.patterns), source.container)
+        if backings is not None and local.backing not in backings:
+            found = f"{short(local.path)} on {local.backing}"
+            yield Finding(source.path, found, one_of(backings), source.container)
+        if value.get("readOnly") and not local.read_only:
+            yield Finding(source.path, f"{short(local.path)} is writable", "readOnly: true", source.container)
+
+
+def _cloud(subject: Subject, _value: Any, _group: Mapping[str, Any]) -> Iterator[Finding]:
+    for source in subject.extract.sources:
+        tag = source.location.tag.lower()
+        # `:cloud` and `-cloud` mean inference elsewhere (ollama/internal/modelref).
+        if source.location.scheme == "ollama" and (tag == "cloud" or tag.endswith("-cloud")):
+            yield Finding(source.path, _named(source), "a model that runs in the pod", source.container)
+
+
+def _at_run_time(subject: Subject, value: Any, group: Mapping[str, Any]) -> Iterator[Finding]:
+    yield from _switched(subject, value, group)
+    for item in subject.extract.unresolved:
+        if item.reason is Unknown.RUNTIME:
+            yield unknown(item)
+
+
+_switched: Final = off(SwitchName.RUNTIME_LOADING, "only what the pod names")
+
+
+def _named(source: Source) -> str:
+    return f"{source.role} {short(str(source.location))}"
+
+
+RULES: Final = (
+    Rule(
+        _GROUP,
+        "allow",
+        GlobList(Globs.sources, "sources, like `hf://meta-llama/*` or `s3://models/**`"),
+        "where models, tokenizers, adapters and weights may come from; `*` is one component, `**` any number",
+        _allow,
+    ),
+    Rule(
+        _GROUP,
+        "requireRevision",
+        Revision(),
+        "how a hub's source is pinned: `any` revision, or a `commit` of 40 hex digits. Images need a tag "
+        "or digest, for `commit` a digest. Object stores and Ollama's names cannot be: `allow` decides",
+        _revision,
+    ),
+    Rule(
+        _GROUP,
+        "hubEndpoints",
+        UrlList(),
+        "the hubs that `HF_ENDPOINT` and its like may name; without such a variable the hub is "
+        f"{_DEFAULT_HUB}",
+        _endpoints,
+    ),
+    Rule(
+        _GROUP,
+        "localPaths",
+        Object(
+            {
+                "allow": GlobList(Globs.paths, "paths, like `/models/**`"),
+                "backedBy": Allowed(tuple(Backing)),
+                "readOnly": Flag(),
+            }
+        ),
+        "paths that a model may be loaded from, what may hold them, and whether their mount is read-only",
+        _local,
+    ),
+    Rule(_GROUP, "ollamaCloud", Choice(), "models that run at ollama.com, and prompts with them", _cloud),
+    Rule(
+        _GROUP,
+        "runtimeLoading",
+        Choice(),
+        "models or adapters are loaded only while the server runs: by request, by a resolver, or by an Ollama "
+        "that no command in the pod tells what to pull",
+        _at_run_time,
+    ),
+    Rule(
+        _GROUP,
+        "redirect",
+        Choice(),
+        "a file maps models to others (`VLLM_MODEL_REDIRECT_PATH`)",
+        off(SwitchName.REDIRECT, "the models as named"),
+    ),
+    Rule(
+        _GROUP,
+        "insecureRegistry",
+        Choice(),
+        "models are pulled without TLS, or without a look at the certificate (`--insecure`)",
+        off(SwitchName.INSECURE_REGISTRY, "a registry with TLS"),
+    ),
+    Rule(
+        _GROUP,
+        "unresolvable",
+        Choice(),
+        "it cannot be known from the pod what is loaded; without it `defaults.onUnresolvable` counts",
+        known(_ABOUT),
+    ),
+)
