@@ -17,6 +17,8 @@ from webhook.defaults import Defaults
 from webhook.handlers import Verdict, Word, denied, mutate, validate, warned
 from webhook.inject import Injection
 from webhook.log import Log
+from webhook.metrics import CONTENT_TYPE, Metrics
+from webhook.policy.policy import Policy
 from webhook.reasons import Problem, Reason
 from webhook.review import BodyError, Review, ReviewError, encode, parse
 from webhook.settings import OnError
@@ -41,6 +43,8 @@ class Admission:
         new_nonce: Callable[[], str] = lambda: secrets.token_hex(16),
         new_reference: Callable[[], str] = lambda: secrets.token_hex(4),
         clock: Callable[[], float] = time.perf_counter,
+        now: Callable[[], float] = time.time,
+        metrics: Metrics | None = None,
     ) -> None:
         self._config = config
         self._log = log
@@ -51,6 +55,14 @@ class Admission:
         self._new_nonce = new_nonce
         self._new_reference = new_reference
         self._clock = clock
+        self._now = now
+        self._metrics = metrics or Metrics()
+        self._policy: Policy | None = None
+
+    def hold(self, policy: Policy) -> None:
+        """Hold the reviews to come against another policy."""
+        self._policy = policy
+        self._metrics.policy(policy.hash, (exemption.id for exemption in policy.exceptions))
 
     def use(self, defaults: Defaults) -> None:
         """Take other defaults for the reviews to come."""
@@ -78,7 +90,7 @@ class Admission:
     def _decide(self, path: str, review: Review) -> Verdict:
         if path == MUTATE:
             return mutate(review, self._config, self._new_nonce)
-        return validate(review)
+        return validate(review, self._config, self._policy, self._now())
 
     def _unusable(self, path: str, error: ReviewError) -> Verdict:
         problem = Problem(error.reason, str(error))
@@ -105,13 +117,17 @@ class Admission:
     def _say(
         self, path: str, verdict: Verdict, start: float, review: Review | None = None, **more: str
     ) -> None:
-        ms = round((self._clock() - start) * 1000, 2)
+        seconds = self._clock() - start
+        ms = round(seconds * 1000, 2)
+        self._metrics.review(path, verdict.word, verdict.reason, seconds)
+        self._metrics.judged(verdict.judgement)
         if review is None:
             self._log.say(
                 verdict.word, verdict.sentence, path=path, reason=verdict.reason or None, ms=ms, **more
             )
             return
         key, name = review.named
+        violations = verdict.judgement.violations
         self._log.say(
             verdict.word,
             verdict.sentence,
@@ -121,6 +137,8 @@ class Admission:
             **{key: name},
             operation=review.operation,
             reason=verdict.reason or None,
+            rules=" ".join(dict.fromkeys(v.rule for v in violations)) or None,
+            exceptions=" ".join(dict.fromkeys(v.exception for v in violations if v.exception)) or None,
             ms=ms,
             **more,
         )
@@ -134,13 +152,14 @@ class App:
     body that it has begun to read.)
     """
 
-    def __init__(self, admission: Admission, log: Log) -> None:
+    def __init__(self, admission: Admission, log: Log, metrics: Metrics) -> None:
         self.stopping = False
         self.in_hand = 0
         self.idle = asyncio.Event()
         self.idle.set()
         self._admission = admission
         self._log = log
+        self._metrics = metrics
 
     def reviews(self) -> web.Application:
         """POST /mutate and /validate."""
@@ -150,14 +169,18 @@ class App:
         return app
 
     def health(self) -> web.Application:
-        """GET /healthz (alive) and /readyz (200 while reviews are taken)."""
+        """GET /healthz (alive), /readyz (200 while reviews are taken) and /metrics."""
         app = web.Application()
+        app.router.add_get("/metrics", self._metrics_text)
         app.router.add_get("/healthz", self._healthz)
         app.router.add_get("/readyz", self._readyz)
         return app
 
     async def _healthz(self, _: web.Request) -> web.Response:
         return web.Response(text="ok\n")
+
+    async def _metrics_text(self, _: web.Request) -> web.Response:
+        return web.Response(body=self._metrics.text(), headers={"Content-Type": CONTENT_TYPE})
 
     async def _readyz(self, _: web.Request) -> web.Response:
         return web.Response(status=503, text="stopping\n") if self.stopping else web.Response(text="ok\n")

@@ -102,11 +102,15 @@ def bad_label(value: Any, path: str) -> Problem:
 
 def template(obj: Mapping[str, Any]) -> Template | None:
     """Find the pod template of a workload, by its kind; None if the kind has none or it is missing."""
+    return next(templates(obj), None)
+
+
+def templates(obj: Mapping[str, Any]) -> Iterator[Template]:
+    """Find every pod template of a workload, by its kind, that of the serving pod first."""
     kind = obj.get("kind")
     for keys in _TEMPLATES.get(kind, ()) if isinstance(kind, str) else ():
         found: Any = obj
         for key in keys:
             found = mapping(found).get(key)
         if isinstance(found, dict):
-            return Template(found, ".".join(keys))
-    return None
+            yield Template(found, ".".join(keys))

@@ -44,6 +44,9 @@ class Reason(StrEnum):
     PODS_INTERRUPTED = "pods_interrupted"
     LABEL_RUNNING_POD = "label_running_pod"
 
+    # what the policy does not allow; the rules' ids tell what
+    POLICY_VIOLATION = "policy_violation"
+
     # the review, and the webhook itself
     UNSUPPORTED_VERSION = "unsupported_version"
     BAD_REVIEW = "bad_review"

@@ -10,7 +10,8 @@ from __future__ import annotations
 import base64
 import json
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, Final, NamedTuple, NoReturn
 
 from webhook.patch import Op
@@ -72,7 +73,10 @@ class Review(NamedTuple):
 
 
 class Answer(NamedTuple):
-    """What is answered. `code`, `reason` and `message` are the status of a denial."""
+    """What is answered. `code`, `reason` and `message` are the status of a denial.
+
+    `audit` goes to the API server's audit log, its keys under the name of the webhook's entry.
+    """
 
     allowed: bool = True
     patch: Sequence[Op] = ()
@@ -80,6 +84,7 @@ class Answer(NamedTuple):
     code: int = 403
     reason: str = ""
     message: str = ""
+    audit: Mapping[str, str] = MappingProxyType({})
 
 
 def _no_constant(name: str) -> NoReturn:
@@ -200,6 +205,8 @@ def encode(uid: str, answer: Answer, api_version: str = API_VERSION) -> bytes:
     response: dict[str, Any] = {"uid": uid, "allowed": answer.allowed}
     if answer.warnings:
         response["warnings"] = limit(answer.warnings)
+    if answer.audit:
+        response["auditAnnotations"] = dict(answer.audit)
     if not answer.allowed:
         response["status"] = {
             "status": "Failure",

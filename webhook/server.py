@@ -13,9 +13,10 @@ from typing import Final
 from aiohttp import web
 
 from webhook.app import Admission, App
-from webhook.defaults import DefaultsError
-from webhook.defaults_file import DefaultsFile
+from webhook.config import ConfigError
+from webhook.defaults_file import defaults_file
 from webhook.log import Log
+from webhook.metrics import Metrics
 from webhook.settings import Settings, SettingsError
 
 # A large pod is thousands of dicts, none of them garbage; at the default of 700 new objects the collector
@@ -47,9 +48,10 @@ class Server:
     def __init__(self, settings: Settings, log: Log) -> None:
         self._settings = settings
         self._log = log
-        admission = Admission(settings.injection, log, settings.on_error)
-        self._app = App(admission, log)
-        self._defaults = DefaultsFile(settings.defaults, log, admission.use)
+        metrics = Metrics()
+        admission = Admission(settings.injection, log, settings.on_error, metrics=metrics)
+        self._app = App(admission, log, metrics)
+        self._defaults = defaults_file(settings.defaults, log, admission.use)
         self._follow: asyncio.Task[None] | None = None
         self._reviews = _runner(self._app.reviews())
         self._health = _runner(self._app.health())
@@ -78,7 +80,7 @@ class Server:
         context = tls_context(settings.tls_cert, settings.tls_key)
         try:
             self._defaults.load()
-        except DefaultsError as error:
+        except ConfigError as error:
             raise SettingsError(
                 [f"--defaults {settings.defaults!r}: {text}" for text in error.problems]
             ) from None

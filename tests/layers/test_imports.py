@@ -13,15 +13,16 @@ STANDARD = sys.stdlib_module_names
 
 # The core: no I/O, no clock, no environment, no logging.
 CORE = (
-    "annotations candidates container defaults detect documents handlers inject key keys_pod keys_rows kinds "
-    "layer litellm_keys near patch pods ports quantity readiness reasons review row_objects values wishes "
-    "workload"
+    "annotations candidates container defaults detect documents extract handlers inject judging key "
+    "keys_pod keys_rows kinds kserve_pods layer litellm_keys made near patch pods ports quantity "
+    "readiness reasons review row_objects values wishes workload"
 )
 REGISTRARS_CORE = (
     "contract description health naming patterns reasons registration rows siblings steadiness telling"
 )
 PURE = (
     *sorted((ROOT / "webhook" / "sources").glob("*.py")),
+    *sorted((ROOT / "webhook" / "policy").glob("*.py")),
     *(ROOT / "webhook" / f"{name}.py" for name in CORE.split()),
     *(ROOT / "sidecar" / f"{name}.py" for name in REGISTRARS_CORE.split()),
 )

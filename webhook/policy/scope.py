@@ -1,16 +1,22 @@
-"""Two doors beside the labelled pods: whether a model server may run without the label, or lose it.
+"""The doors beside the labelled pods: servers without the label, that lose it, or that change their image.
 
 They are doors of the webhook, not rules over a pod: what comes through them is told by comparing requests,
-so these fields only say what becomes of it.
+so these fields only say what becomes of it. Pure.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Final
 
-from sidecar.contract import LABEL_SERVER
+from sidecar.contract import LABEL_SERVER, Engine
+from webhook.candidates import Likeness, likeness
 from webhook.policy.kinds import Choice
 from webhook.policy.rule import Rule
+from webhook.policy.subject import ContainerKind, Subject
+from webhook.policy.verdict import Finding
+from webhook.reasons import shown
+from webhook.sources import container, programs
 
 _GROUP: Final = "scope"
 
@@ -24,3 +30,39 @@ RULES: Final = (
     Rule(_GROUP, "keepLabel", Choice(), f"the label `{LABEL_SERVER}` is taken from a running pod"),
     Rule(_GROUP, "imageChange", Choice(), "an image of a running model server's pod is changed"),
 )
+REQUIRE_LABEL, KEEP_LABEL, IMAGE_CHANGE = (rule.id for rule in RULES)
+
+_ENGINES: Final = (Engine.VLLM, Engine.OLLAMA)
+
+
+def unlabelled(subject: Subject) -> Iterator[Finding]:
+    """Find containers of a pod without our label that run a vLLM or an Ollama, or have an image of theirs."""
+    for index, (_, path, name, raw) in enumerate(subject.containers):
+        reading = container.read(index, path, raw)
+        known = programs.image(raw.get("image"))
+        if (known and known.program.engine in _ENGINES) or any(
+            likeness(reading, engine) >= Likeness.IMAGE for engine in _ENGINES
+        ):
+            found = f"{shown(raw.get('image'))} in a pod without the label"
+            yield Finding(f"{path}.image", found, f"the label {LABEL_SERVER} on the pod", name)
+
+
+def label_removed(metadata_path: str) -> Finding:
+    """Say that a server's label was taken away, which stood on the metadata at this path."""
+    return Finding(f"{metadata_path}.labels[{LABEL_SERVER}]", "the label taken away", "the label to stay")
+
+
+def image_changed(new: Subject, old: Subject) -> Iterator[Finding]:
+    """Find containers of a running pod whose image an update changes.
+
+    It can be changed of containers and init containers only (`ValidatePodUpdate` of
+    `pkg/apis/core/validation/validation.go` in Kubernetes).
+    """
+    before = {(c.kind, c.name): c.raw.get("image") for c in old.containers}
+    for one in new.containers:
+        if one.kind is ContainerKind.EPHEMERAL or (one.kind, one.name) not in before:
+            continue
+        was, image = before[one.kind, one.name], one.raw.get("image")
+        if image != was and not new.is_registrar(one):
+            found = f"{shown(image)} in place of {shown(was)}"
+            yield Finding(f"{one.path}.image", found, "the image it was started with", one.name)

@@ -90,8 +90,8 @@ class Judgement(NamedTuple):
         return self._replace(violations=tuple(v for v in self.violations if v.key not in known))
 
 
-def listed(violations: Iterable[Violation]) -> tuple[str, ...]:
-    """Write violations down, each once, 4096 characters in all; how many are cut is said at the end."""
+def listed(violations: Iterable[object]) -> tuple[str, ...]:
+    """Write violations, or texts beside them, down, each once, 4096 characters in all; how many are cut is said at the end."""
     texts = list(dict.fromkeys(map(str, violations)))
     kept: list[str] = []
     room = TOTAL
