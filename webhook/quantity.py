@@ -1,11 +1,11 @@
-"""Resource quantities, as far as telling a pod's quality of service class needs them."""
+"""Resource quantities: amounts, counts, how people write them, quality of service class. Pure."""
 
 from __future__ import annotations
 
 import functools
 import re
 from collections.abc import Iterable, Mapping
-from decimal import Decimal
+from decimal import ROUND_UP, Decimal
 from typing import Any, Final
 
 from webhook.pods import mapping
@@ -17,12 +17,35 @@ _DECIMAL: Final = {"n": -9, "u": -6, "m": -3, "": 0, "k": 3, "M": 6, "G": 9, "T"
 _QUANTITY: Final = re.compile(
     r"([+-]?(?:[0-9]{1,40}\.?[0-9]{0,40}|\.[0-9]{1,40}))(?:([KMGTPE]i)|[eE]([+-]?[0-9]{1,3})|([numkMGTPE]?))"
 )
+_MAX: Final = Decimal(2**63 - 1)
+# Amounts below 1Mi are written plainly: 1024 CPUs are not 1Ki.
+_READABLE: Final = tuple(reversed(list(_BINARY.items())[1:]))
+_NANO: Final = Decimal("1e-9")
 _QOS_RESOURCES: Final = ("cpu", "memory")
 
 
 def parse(quantity: object) -> Decimal:
     """Give the amount of a quantity such as `250m`, `1.5Gi`, `1e3` or a plain number. Raises ValueError."""
+    if isinstance(quantity, dict | list):  # written out, one of them can be deeper than the stack
+        raise ValueError("an object or a list is no quantity; allowed are a number and a suffix")
     return _parse(str(quantity))
+
+
+def whole(quantity: object) -> int:
+    """Give a count, as of devices: a whole number from 0, however it is written. Raises ValueError."""
+    amount = parse(quantity)
+    if amount < 0 or amount != amount.to_integral_value():
+        raise ValueError(f"{quantity!r} is no whole number from 0")
+    return int(min(amount, _MAX))
+
+
+def text(amount: Decimal) -> str:
+    """Write an amount down as people do: `512Gi` where it comes out even, else a plain number."""
+    amount = min(amount, _MAX)
+    for suffix, size in _READABLE:
+        if amount >= size and amount % size == 0:
+            return f"{amount // size}{suffix}"
+    return f"{amount.quantize(_NANO, ROUND_UP).normalize():f}"
 
 
 @functools.lru_cache(maxsize=256)  # pods repeat the same few quantities

@@ -1,0 +1,70 @@
+"""Which accelerators the containers of a pod ask for. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Final, NamedTuple
+
+from webhook import quantity
+from webhook.pods import mapping
+from webhook.policy.extracted import short
+from webhook.policy.subject import Container, Subject
+from webhook.policy.verdict import Finding
+from webhook.reasons import shown
+from webhook.sources.globs import Globs
+
+# The names that the vendors' device plugins give.
+NAMES: Final = (
+    *("nvidia.com/gpu", "nvidia.com/mig-*", "nvidia.com/gpu.shared", "amd.com/gpu", "gpu.intel.com/*"),
+    *("habana.ai/gaudi", "google.com/tpu", "aws.amazon.com/neuron*"),
+)
+# Beside its devices Intel's plugin counts shares of one, and a right to watch (intel-device-plugins-for-
+# kubernetes, cmd/gpu_plugin/README.md).
+_NO_DEVICES: Final = frozenset(
+    f"gpu.intel.com/{name}"
+    for name in ("millicores", "memory.max", "tiles", "i915_monitoring", "xe_monitoring", "monitoring")
+)
+_MAX_LISTED: Final = 3
+
+
+class Asked(NamedTuple):
+    """The devices a container asks for, by name, and the first field that does."""
+
+    container: Container
+    counts: Mapping[str, int]
+    path: str
+
+
+def devices(subject: Subject, patterns: Globs) -> Iterator[Asked | Finding]:
+    """Give what each container asks for, and a finding for each amount that is no number of devices."""
+    known: dict[str, bool] = {}
+    for container in subject.containers:
+        own = container.raw.get("resources")
+        if not isinstance(own, dict):
+            continue
+        counts: dict[str, int] = {}
+        first = ""
+        for field in ("limits", "requests"):
+            for name, amount in mapping(own.get(field)).items():
+                if "/" not in name:  # the names of devices have their maker's domain
+                    continue
+                if name not in known:
+                    known[name] = name not in _NO_DEVICES and patterns.matches(f"/{name}")
+                if not known[name]:
+                    continue
+                path = f"{container.path}.resources.{field}[{name}]"
+                try:
+                    counts[name] = max(counts.get(name, 0), quantity.whole(amount))
+                except ValueError:
+                    seen = f"{short(shown(amount))} of {short(name)}"
+                    yield Finding(path, seen, "a whole number from 0", container.name)
+                first = first or path
+        if counts:
+            yield Asked(container, counts, first)
+
+
+def listed(counts: Mapping[str, int]) -> str:
+    """Write down how many of which: `4 nvidia.com/gpu`."""
+    texts = [f"{count} {short(name)}" for name, count in counts.items()]
+    more = f" and {len(texts) - _MAX_LISTED} kinds more" if len(texts) > _MAX_LISTED else ""
+    return " and ".join(texts[:_MAX_LISTED]) + more
