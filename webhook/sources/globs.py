@@ -40,13 +40,13 @@ class _Pattern(NamedTuple):
 class Globs:
     """A set of patterns; as a whole it matches what one of them matches."""
 
-    __slots__ = ("_patterns", "_root", "texts")
+    __slots__ = ("_parsed", "_root", "patterns")
 
     def __init__(self, texts: Iterable[str], patterns: Iterable[_Pattern]) -> None:
-        self.texts = tuple(texts)
-        self._patterns = tuple(patterns)
+        self.patterns = tuple(texts)
+        self._parsed = tuple(patterns)
         self._root = _Node()
-        for pattern in self._patterns:
+        for pattern in self._parsed:
             self._root.add(pattern)
 
     @classmethod
@@ -89,7 +89,7 @@ class Globs:
 
         Each pattern of `other` must lie within one of these: true is always right, false may be too careful.
         """
-        return all(self._covers(pattern) for pattern in other._patterns)
+        return all(self._covers(pattern) for pattern in other._parsed)
 
     def _covers(self, pattern: _Pattern) -> bool:
         tag = _ANYTHING if pattern.tag is None else pattern.tag
@@ -97,16 +97,16 @@ class Globs:
         return self._root.matches(pattern.parts, tag, revision)
 
     def __bool__(self) -> bool:
-        return bool(self.texts)
+        return bool(self.patterns)
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Globs) and set(self._patterns) == set(other._patterns)
+        return isinstance(other, Globs) and set(self._parsed) == set(other._parsed)
 
     def __hash__(self) -> int:
-        return hash(frozenset(self._patterns))
+        return hash(frozenset(self._parsed))
 
     def __repr__(self) -> str:
-        return f"Globs({list(self.texts)})"
+        return f"Globs({list(self.patterns)})"
 
 
 class _Node:

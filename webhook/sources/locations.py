@@ -48,8 +48,10 @@ _SIGNING: Final = re.compile(
     r"|sv|ss|srt|sp|se|st|spr|sr|sig|sip|skoid|sktid|skt|ske|sks|skv|token|access_token|download)"
 )
 
+# What a mounted volume is written as, by its kind (`webhook.sources.volumes`).
+VOLUMES: Final = frozenset({"pvc", "csi", "hostpath", "nfs", "configmap", "secret", "volume"})
 SCHEMES: Final = tuple(
-    sorted({HUB, MODELSCOPE, "oci", "pvc", "ollama", "file", "git", "http", "https", "csi", *_STORES})
+    sorted({HUB, MODELSCOPE, "oci", "ollama", "file", "git", "http", "https", *VOLUMES, *_STORES})
 )
 
 
