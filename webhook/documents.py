@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final, NamedTuple, NoReturn
 
 import yaml
@@ -96,9 +96,18 @@ def read(text: str) -> Any:
     return compose(text, MAX_VALUES).value
 
 
-def compose(text: str, max_values: int) -> Document:
-    """Read YAML of up to so many values, with the lines they stand on. Raises DocumentError."""
-    composer = _Composer(text, max_values)
+def never(_path: Path, _text: str) -> bool:
+    """Take nothing that YAML 1.1 would read as something else for a text."""
+    return False
+
+
+def compose(text: str, max_values: int, is_text: Callable[[Path, str], bool] = never) -> Document:
+    """Read YAML of up to so many values, with the lines they stand on. Raises DocumentError.
+
+    `is_text` says of a text that YAML 1.1 reads as something else (a date, `off`) whether it is meant as
+    the text it is at that place.
+    """
+    composer = _Composer(text, max_values, is_text)
     try:
         return Document(composer.document(), composer.lines)
     except yaml.MarkedYAMLError as error:
@@ -121,8 +130,9 @@ def _at(mark: Any) -> str:
 class _Composer:
     """Makes values of PyYAML's events, one after the other, and stops at the first that is not taken."""
 
-    def __init__(self, text: str, max_values: int) -> None:
+    def __init__(self, text: str, max_values: int, is_text: Callable[[Path, str], bool]) -> None:
         self.lines: dict[Path, int] = {}
+        self._is_text = is_text
         self._events: Iterator[Any] = yaml.parse(text, Loader=_Loader)
         self._left = max_values
 
@@ -153,7 +163,7 @@ class _Composer:
         if event.tag is not None:
             self._fail(event, f"a tag, {event.tag}, is not taken")
         if isinstance(event, yaml.ScalarEvent):
-            return self._scalar(event)
+            return self._scalar(event, path)
         if len(path) >= MAX_DEPTH:
             self._fail(event, f"nested deeper than {MAX_DEPTH}")
         if isinstance(event, yaml.SequenceStartEvent):
@@ -181,7 +191,7 @@ class _Composer:
             found[key] = self._value(next(self._events), (*path, key))
         return found
 
-    def _scalar(self, event: Any) -> Any:
+    def _scalar(self, event: Any, path: Path) -> Any:
         text = event.value
         if not event.implicit[0]:  # quoted, or a block
             value: Any = text
@@ -192,7 +202,7 @@ class _Composer:
         else:
             value = _number(text)
             if value is None:
-                self._refuse_odd(event)
+                self._refuse_odd(event, path)
                 value = text
         try:
             _check_scalar(value)
@@ -200,12 +210,12 @@ class _Composer:
             self._fail(event, str(error))
         return value
 
-    def _refuse_odd(self, event: Any) -> None:
+    def _refuse_odd(self, event: Any, path: Path) -> None:
         text = event.value
         if len(text) > _MAX_ODD:
             return
         for tag, pattern in yaml.SafeLoader.yaml_implicit_resolvers.get(text[0], ()):
-            if pattern.match(text):
+            if pattern.match(text) and not self._is_text(path, text):
                 kind = _TYPES.get(tag.rpartition(":")[2], "something else")
                 self._fail(event, f"{text!r} could be {kind}: put it in quotes, or write it as JSON does")
 

@@ -8,7 +8,7 @@ import pytest
 
 from tests.server.reviews import dump, patched, pod, review
 from tests.server.running import Running, Serving, until
-from webhook import cli, defaults_file
+from webhook import cli, followed_file
 
 TEXT = "defaults: {rpm: 1}\nnamespaces:\n  team-a: {tpm: 2}\n"
 
@@ -38,7 +38,7 @@ async def test_a_change_counts_without_a_restart(
     serving: Serving, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A bad change is logged and denies no pod; a good one counts for the next pod."""
-    monkeypatch.setattr(defaults_file, "_LOOK_EVERY", 0.01)
+    monkeypatch.setattr(followed_file, "_LOOK_EVERY", 0.01)
     path = tmp_path / "defaults.yaml"
     path.write_text(TEXT)
     async with serving(defaults=str(path)) as running:

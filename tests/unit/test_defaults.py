@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 
 from sidecar.contract import LogFormat, Override
-from webhook.defaults import NO_DEFAULTS, Defaults, DefaultsError, parse
-from webhook.defaults_file import DefaultsFile
+from webhook.config import ConfigError
+from webhook.defaults import NO_DEFAULTS, Defaults, parse
+from webhook.defaults_file import defaults_file
 from webhook.layer import TABLE
 from webhook.log import Log
 from webhook.wishes import Wishes
@@ -22,7 +23,7 @@ EXAMPLE = Path(__file__).parents[2] / "examples" / "webhook-defaults.yaml"
 
 def problems(text: str) -> list[str]:
     """Give what is wrong with a file."""
-    with pytest.raises(DefaultsError) as caught:
+    with pytest.raises(ConfigError) as caught:
         parse(text)
     return caught.value.problems
 
@@ -162,7 +163,7 @@ class Followed:
     def __init__(self, path: Path) -> None:
         self.used: list[Defaults] = []
         self._stream = io.StringIO()
-        self.file = DefaultsFile(str(path), Log(self._stream, LogFormat.JSON), self.used.append)
+        self.file = defaults_file(str(path), Log(self._stream, LogFormat.JSON), self.used.append)
 
     @property
     def log(self) -> list[dict[str, Any]]:
@@ -235,12 +236,16 @@ def test_a_bad_change_keeps_the_old_defaults(
     followed.file.look()
     followed.file.look()
     assert followed.used == [with_rpm(1)]
+    assert not followed.file.good
     assert [line["event"] for line in followed.log] == ["problem"] * len(told)
     for line, text in zip(followed.log, told, strict=True):
-        assert line["message"].startswith(f"The changed defaults are not taken, the old ones stay: {text}")
+        assert line["message"].startswith(
+            f"The changed file of --defaults is not taken, the last good one counts: {text}"
+        )
     path.write_text("defaults: {rpm: 2}")
     followed.file.look()
     assert followed.used == [with_rpm(1), with_rpm(2)]
+    assert followed.file.good
 
 
 @pytest.mark.parametrize("change", [spoil, mangle, Path.unlink])
@@ -249,14 +254,14 @@ def test_a_bad_file_is_an_error_at_the_start(tmp_path: Path, change: Callable[[P
     path = tmp_path / "defaults.yaml"
     path.touch()
     change(path)
-    with pytest.raises(DefaultsError):
+    with pytest.raises(ConfigError):
         Followed(path).file.load()
 
 
 def test_without_a_file_there_are_no_defaults() -> None:
     """Nothing is read and nothing is said."""
     stream, used = io.StringIO(), list[Defaults]()
-    file = DefaultsFile("", Log(stream), used.append)
+    file = defaults_file("", Log(stream), used.append)
     file.load()
     file.look()
     assert (used, stream.getvalue()) == ([], "")

@@ -94,15 +94,31 @@ def each(items: Iterable[tuple[str | int, Any]], parse: Callable[[Any], Any]) ->
 class Choice:
     """What becomes of a violation; parsed to a Mode: `deny`, the group's mode, to ENFORCE, `allow` to OFF."""
 
-    allowed: str = _listed(_CHOICES)
+    words: tuple[str, ...] = tuple(_CHOICES)
+
+    @property
+    def allowed(self) -> str:
+        """The words."""
+        return _listed(self.words)
 
     def parse(self, value: Any) -> Mode:
-        """Read one of the four words."""
-        return _CHOICES[_word(value, tuple(_CHOICES), self.allowed)]
+        """Read one of the words."""
+        return _CHOICES[_word(value, self.words, self.allowed)]
 
     def is_tighter(self, new: Mode | None, old: Mode | None) -> bool:
         """Tell whether `new` is as strict; absent is `allow`."""
         return (new or Mode.OFF).strictness >= (old or Mode.OFF).strictness
+
+
+@dataclass(frozen=True)
+class ModeWord:
+    """A Mode, by its own word."""
+
+    allowed: str = _listed(Mode)
+
+    def parse(self, value: Any) -> Mode:
+        """Read one of the words."""
+        return Mode(_word(value, tuple(Mode), self.allowed))
 
 
 @dataclass(frozen=True)

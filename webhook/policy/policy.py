@@ -7,9 +7,7 @@ later ones over earlier ones. Each entry was held against the base when the poli
 
 from __future__ import annotations
 
-import fnmatch
 import functools
-import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
@@ -17,28 +15,13 @@ from typing import Any, Final, NamedTuple
 from webhook.policy.kinds import Choice
 from webhook.policy.rule import Rule
 from webhook.policy.verdict import Mode
+from webhook.sources.globs import Globs
 
 # The Choice that says what becomes of an Unresolvable; where a group does not say, `defaults` does.
 UNRESOLVABLE: Final = "unresolvable"
 # Of namespaces whose rules are remembered, and of different sets of entries that count somewhere.
 _NAMESPACES: Final = 4096
 _SETS: Final = 256
-
-
-@functools.lru_cache(maxsize=4096)  # the same few patterns stand in many entries
-def _matcher(pattern: str) -> Callable[[str], re.Match[str] | None]:
-    # fnmatch joins the texts between asterisks by atomic groups: no pattern takes longer than quadratic time
-    return re.compile(fnmatch.translate(pattern)).match
-
-
-class NameGlob(NamedTuple):
-    """A pattern of names, in which `*` is any text."""
-
-    text: str
-
-    def matches(self, name: str) -> bool:
-        """Tell whether the whole name is one of these."""
-        return _matcher(self.text)(name) is not None
 
 
 class Group(NamedTuple):
@@ -62,16 +45,16 @@ Groups = Mapping[str, Group]
 class Override(NamedTuple):
     """The rules of the namespaces whose name matches."""
 
-    match: NameGlob
+    match: Globs
     groups: Groups
 
 
 class Match(NamedTuple):
     """Whom an exception is for; what is None or empty is not asked."""
 
-    namespace: NameGlob | None = None
-    pod_name: NameGlob | None = None
-    labels: Mapping[str, NameGlob] = {}
+    namespace: Globs | None = None
+    pod_name: Globs | None = None
+    labels: Mapping[str, Globs] = {}
 
     def holds(self, namespace: str, name: str, labels: Mapping[str, Any]) -> bool:
         """Tell whether a pod is meant."""
