@@ -51,8 +51,8 @@ def _parser() -> argparse.ArgumentParser:
     command = commands.add_parser(
         "serve",
         help="answer admission reviews",
-        description="Answer admission reviews: POST /mutate and /validate over TLS; /healthz and /readyz in "
-        "plain HTTP on a port of their own. Every setting may also be given by the environment variable in "
+        description="Answer admission reviews: POST /mutate and /validate over TLS; /healthz, /readyz and "
+        "/metrics in plain HTTP on a port of their own. Every setting may also be given by the environment variable in "
         "brackets behind it; the flag wins.",
         allow_abbrev=False,
     )

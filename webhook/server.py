@@ -8,15 +8,18 @@ import signal
 import ssl
 from collections.abc import Awaitable
 from contextlib import suppress
-from typing import Final
+from functools import partial
+from typing import Any, Final
 
 from aiohttp import web
 
 from webhook.app import Admission, App
 from webhook.config import ConfigError
 from webhook.defaults_file import defaults_file
+from webhook.followed_file import FollowedFile
 from webhook.log import Log
 from webhook.metrics import Metrics
+from webhook.policy_file import policy_file
 from webhook.settings import Settings, SettingsError
 
 # A large pod is thousands of dicts, none of them garbage; at the default of 700 new objects the collector
@@ -51,8 +54,14 @@ class Server:
         metrics = Metrics()
         admission = Admission(settings.injection, log, settings.on_error, metrics=metrics)
         self._app = App(admission, log, metrics)
-        self._defaults = defaults_file(settings.defaults, log, admission.use)
-        self._follow: asyncio.Task[None] | None = None
+        self._files: dict[str, FollowedFile[Any]] = {
+            "defaults": defaults_file(settings.defaults, log, admission.use),
+            "policy": policy_file(settings.policy, log, admission.hold),
+        }
+        for name, file in self._files.items():
+            if getattr(settings, name):
+                metrics.follow(name, partial(getattr, file, "good"))
+        self._follows: list[asyncio.Task[None]] = []
         self._reviews = _runner(self._app.reviews())
         self._health = _runner(self._app.health())
 
@@ -74,23 +83,18 @@ class Server:
     async def start(self) -> None:
         """Listen on both ports.
 
-        Raises SettingsError (bad certificate, bad defaults), OSError (port not to be had).
+        Raises SettingsError (bad certificate, defaults or policy), OSError (port not to be had).
         """
         settings = self._settings
         context = tls_context(settings.tls_cert, settings.tls_key)
-        try:
-            self._defaults.load()
-        except ConfigError as error:
-            raise SettingsError(
-                [f"--defaults {settings.defaults!r}: {text}" for text in error.problems]
-            ) from None
+        self._load()
         try:
             await self._listen(self._reviews, "--port", settings.port, context)
             await self._listen(self._health, "--health-port", settings.health_port)
         except OSError:
             await self.close()
             raise
-        self._follow = asyncio.create_task(self._defaults.follow(), name="defaults")
+        self._follows = [asyncio.create_task(file.follow(), name=name) for name, file in self._files.items()]
         self._log.say(
             "STARTED",
             "Admission reviews are answered",
@@ -99,7 +103,18 @@ class Server:
             cluster=settings.cluster_id,
             image=settings.registrar_image,
             mode=settings.inject_mode,
+            policy=settings.policy or None,
         )
+
+    def _load(self) -> None:
+        problems: list[str] = []
+        for name, file in self._files.items():
+            try:
+                file.load()
+            except ConfigError as error:
+                problems += [f"--{name} {getattr(self._settings, name)!r}: {text}" for text in error.problems]
+        if problems:
+            raise SettingsError(problems)
 
     async def _listen(
         self, runner: web.AppRunner, flag: str, port: int, context: ssl.SSLContext | None = None
@@ -113,9 +128,10 @@ class Server:
 
     async def close(self) -> None:
         """Close both ports at once; what is in hand has a second to be written."""
-        if self._follow is not None:
-            self._follow.cancel()
-            await asyncio.wait([self._follow])
+        for task in self._follows:
+            task.cancel()
+        if self._follows:
+            await asyncio.wait(self._follows)
         await self._reviews.cleanup()
         await self._health.cleanup()
 

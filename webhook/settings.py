@@ -134,9 +134,18 @@ class Settings:
             "changes"
         ),
     )
+    policy: str = field(
+        default="",
+        metadata=_flag(
+            "YAML file of the policy that model servers are held against, or default for the one that ships; "
+            "read again when it changes; without one nothing is judged"
+        ),
+    )
     listen_address: str = field(default="", metadata=_flag("address of both ports; empty is every interface"))
     port: int = field(default=8443, metadata=_flag("port of /mutate and /validate, TLS", *_PORT))
-    health_port: int = field(default=8080, metadata=_flag("port of /healthz and /readyz, HTTP", *_PORT))
+    health_port: int = field(
+        default=8080, metadata=_flag("port of /healthz, /readyz and /metrics, HTTP", *_PORT)
+    )
     on_error: OnError = field(
         default=OnError.BY_PATH,
         metadata=_flag(

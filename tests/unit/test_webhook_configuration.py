@@ -47,7 +47,7 @@ def test_the_placeholders_are_the_only_ones() -> None:
 
 
 def test_a_pod_goes_to_one_entry_only() -> None:
-    """`server`, or `carried` without `server`, or neither; `inject: "false"` keeps only the registrar away."""
+    """`server`, or `carried` without it, or neither; `inject: "false"` keeps only the registrar away."""
     for configuration in (MUTATING, VALIDATING):
         server, carried, *_ = configuration["webhooks"]
         off = [{"key": LABEL_INJECT, "operator": "NotIn", "values": ["false"]}]
