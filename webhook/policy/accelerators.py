@@ -18,7 +18,8 @@ from webhook.policy.verdict import Finding
 
 _GROUP: Final = "accelerators"
 # What gives devices to a container by a variable (the container runtimes of NVIDIA, AMD, Habana and Ascend),
-# or chooses among them behind the scheduler's back. CUDA_VISIBLE_DEVICES is none: it only hides what was given.
+# or chooses among them behind the scheduler's back. CUDA_VISIBLE_DEVICES is none of them: it only hides what
+# was given.
 _VISIBLE: Final = frozenset(
     f"{maker}_VISIBLE_DEVICES" for maker in ("NVIDIA", "AMD", "HABANA", "ASCEND", "ROCR", "HIP")
 )

@@ -24,7 +24,8 @@ from webhook.reasons import shown
 _GROUP: Final = "resources"
 _SHM: Final = "/dev/shm"  # noqa: S108 - a mount in somebody's pod, not a file of ours
 _LIMITS: Final = "resources.limits"
-# No amount that can be read is as large; `required` is the ceiling that takes any of them.
+# Of what is no amount: the API server never sends it, a manifest that `check` reads may have it. As no amount
+# that can be read is as large, this is the ceiling that `required` stands for, too.
 _UNREADABLE: Final = Decimal("Infinity")
 
 
@@ -158,9 +159,10 @@ def _mounted_at_shm(subject: Subject) -> frozenset[str]:
 
 def _amount(value: Any) -> Decimal:
     try:
-        return quantity.parse(value)
-    except ValueError:  # the API server never sends one; a manifest that `check` reads may have it
+        amount = quantity.parse(value)
+    except ValueError:
         return _UNREADABLE
+    return amount if amount >= 0 else _UNREADABLE
 
 
 RULES: Final = (

@@ -9,7 +9,10 @@ from webhook.policy import (
     code,
     egress,
     images,
+    metadata,
     model_sources,
+    pod_security,
+    probes,
     resources,
     scope,
 )
@@ -21,7 +24,10 @@ RULES: Final[tuple[Rule, ...]] = (
     *images.RULES,
     *accelerators.RULES,
     *resources.RULES,
+    *pod_security.RULES,
     *egress.RULES,
+    *metadata.RULES,
+    *probes.RULES,
     *scope.RULES,
 )
 # What each group is about.
