@@ -344,10 +344,15 @@ class Quantities(Table):
 
 @dataclass(frozen=True)
 class Object:
-    """Some named values, each of its own kind; parsed to a dict of those that are there."""
+    """Some named values, each of its own kind; parsed to a dict of those that are there.
+
+    Without `additive` another rule judges the same things as long as this one is absent, so that adding it
+    can allow what that one forbids.
+    """
 
     fields: Mapping[str, Kind]
     required: tuple[str, ...] = ()
+    additive: bool = True
 
     @property
     def allowed(self) -> str:
@@ -370,6 +375,8 @@ class Object:
 
     def is_tighter(self, new: Mapping[str, Any] | None, old: Mapping[str, Any] | None) -> bool:
         """Tell whether every field is tighter."""
+        if old is None and new is not None:
+            return self.additive
         new, old = new or {}, old or {}
         return all(kind.is_tighter(new.get(name), old.get(name)) for name, kind in self.fields.items())
 

@@ -158,7 +158,8 @@ RULES: Final = (
                 "allow": GlobList(Globs.paths, "paths, like `/models/**`"),
                 "backedBy": Allowed(tuple(Backing)),
                 "readOnly": Flag(),
-            }
+            },
+            additive=False,  # `allow` judges local paths too, as long as this is absent
         ),
         "paths that a model may be loaded from, what may hold them, and whether their mount is read-only",
         _local,
@@ -168,8 +169,8 @@ RULES: Final = (
         _GROUP,
         "runtimeLoading",
         Choice(),
-        "models or adapters are loaded only while the server runs: by request, by a resolver, or by an Ollama "
-        "that no command in the pod tells what to pull",
+        "models or adapters are loaded only while the server runs: by request, by a resolver, by an Ollama "
+        "that nothing in the pod tells what to pull",
         _at_run_time,
     ),
     Rule(
