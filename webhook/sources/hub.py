@@ -71,7 +71,7 @@ def environment(reading: Reading) -> Iterator[Item]:
     """Give the endpoints and secrets among a container's variables, and those its commands set."""
     bare = Spot(reading, Call(reading.words, reading.env))
     for name, value in reading.env.items():
-        yield from _variable(bare, name, value)
+        yield from variable(bare, name, value)
     yield from _unlisted(reading)
     known: Mapping[str, str] = reading.env
     for call in reading.calls:
@@ -79,9 +79,8 @@ def environment(reading: Reading) -> Iterator[Item]:
             continue
         spot = Spot(reading, call)
         for name in _COMMON:
-            value = call.env.get(name)
-            if value is not None and value != known.get(name):
-                yield from _variable(spot, name, value)
+            if name in call.env and call.env[name] != known.get(name):
+                yield from variable(spot, name, call.env[name])
         known = call.env
 
 
@@ -95,7 +94,8 @@ def models(reading: Reading) -> Iterator[Item]:
     yield from locations.items(Role.MODEL, text, place, reading.name, revision=revision)
 
 
-def _variable(spot: Spot, name: str, value: str) -> Iterator[Item]:
+def variable(spot: Spot, name: str, value: str) -> Iterator[Item]:
+    """Give the endpoint or the secret that one variable of a command is."""
     if name in _ENDPOINTS:
         yield from _endpoint(spot, name, value)
     elif name == _STAGING and value.lower() in _TRUE:

@@ -25,19 +25,15 @@ from webhook.sources.argv import Call
 from webhook.sources.container import Reading
 from webhook.sources.found import Item, Role, Source, Switch, SwitchName, Unknown, Unresolvable
 from webhook.sources.locations import BadValueError
-from webhook.sources.operands import Word, given
+from webhook.sources.operands import Word, given, table
 from webhook.sources.spot import Spot
 from webhook.sources.text import is_known, is_loose, readable
 
-_VALUED: Final[Mapping[str, str]] = {
-    "-f": "file",
-    "--file": "file",
-    "-q": "quantize",
-    "--quantize": "quantize",
-    **{f"--{name}": name for name in ("model", "dimensions", "format", "keepalive")},
-    **{f"--{name}": name for name in ("width", "height", "steps", "seed", "negative")},
-}
-_FLAGS: Final = {"--insecure": "insecure"}
+_OPTIONS: Final = table(
+    "-f|--file -q|--quantize --model --dimensions --format --keepalive"
+    " --width --height --steps --seed --negative",
+    "--insecure",
+)
 # What a command does with the model it names first.
 _NAMING: Final = {"pull": Role.WEIGHTS, "push": Role.WEIGHTS, "cp": Role.WEIGHTS, "run": Role.MODEL}
 # The same for the paths of the API; `create` and `copy` have keys of their own.
@@ -53,7 +49,7 @@ _REMOTE: Final = "ollama.com"
 def items(reading: Reading, call: Call, start: int) -> Iterator[Item]:
     """Give what an Ollama command loads; of `serve`, the hosts its variables let answer."""
     spot = Spot(reading, call)
-    found = given(call.words, start, _VALUED, _FLAGS)
+    found = given(call.words, start, _OPTIONS)
     if not found.operands:
         return
     command, *operands = found.operands

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from webhook.sources import locations
 from webhook.sources.argv import Call
@@ -11,6 +11,9 @@ from webhook.sources.found import Location, Role, Source, Switch, SwitchName, Un
 from webhook.sources.locations import BadValueError, LocalPath
 from webhook.sources.operands import Word
 from webhook.sources.text import readable
+
+# Where a wrapper's own words are looked at.
+_MAX_OPTIONS: Final = 30
 
 
 class Spot(NamedTuple):
@@ -53,9 +56,12 @@ class Spot(NamedTuple):
         reading, call = self.reading, self.call
         if call.env.get(name) == reading.env.get(name):
             return reading.variable(name)
-        if not call.scripted:
-            prefix = f"{name}="
-            for at in range(call.first - 1, -1, -1):
-                if reading.words[at].startswith(prefix):
-                    return reading.place(call, at - call.first)
+        prefix = f"{name}="
+        # Behind `env`, which may be left in place or dropped from the words.
+        for at, word in enumerate(call.words[:_MAX_OPTIONS]):
+            if word.startswith(prefix):
+                return reading.place(call, at)
+        for at in range(0 if call.scripted else call.first):
+            if reading.words[at].startswith(prefix):
+                return reading.place(call, at - call.first)
         return reading.place(call, 0)
