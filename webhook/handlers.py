@@ -43,6 +43,8 @@ class Verdict(NamedTuple):
     answer: Answer
     reason: str = ""
     judgement: Judgement = Judgement()
+    # what is wrong with the use of our labels and annotations
+    problems: tuple[Problem, ...] = ()
 
 
 _NOT_OURS: Final = Verdict(Word.ALLOWED, "Nothing in this request is for this webhook", Answer())
@@ -67,12 +69,14 @@ def validate(review: Review, config: Injection, policy: Policy | None = None, no
     """
     mistakes = _mistakes(review)
     if policy is None:
-        return _told(mistakes, Judged())
+        return _told(mistakes, Judged())._replace(problems=mistakes.problems)
     image = config.defaults.of(review.namespace).registrar_image or config.image
     judged = Judge(policy, review.namespace, image, now).request(review)
     verdict = _told(mistakes, judged)
     audit = _audit(verdict.word, judged.judgement)
-    return verdict._replace(answer=verdict.answer._replace(audit=audit), judgement=judged.judgement)
+    return verdict._replace(
+        answer=verdict.answer._replace(audit=audit), judgement=judged.judgement, problems=mistakes.problems
+    )
 
 
 def denied(problems: Sequence[Problem], code: int = 403) -> Verdict:
