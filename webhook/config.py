@@ -57,6 +57,13 @@ class Sheet:
         line = f" (line {self._lines[known]})" if known else ""
         return f"{documents.place('', path)}{line}"
 
+    def at(self, path: Path) -> Any:
+        """Give the value at a place that is in the file."""
+        value = self.value
+        for step in path:
+            value = value[step]
+        return value
+
     def object(self, value: Any, path: Path, names: Collection[str] = ()) -> dict[str, Any]:
         """Give an object, empty for what is none; an absent one is empty.
 

@@ -54,8 +54,14 @@ _FIRST_YEAR: Final = 1970
 
 def parse(text: str, rules: tuple[Rule, ...]) -> Policy:
     """Read a policy file by a table of rules. Raises ConfigError with everything that is wrong."""
+    return read(text, rules)[0]
+
+
+def read(text: str, rules: tuple[Rule, ...]) -> tuple[Policy, Sheet]:
+    """Give the sheet too, which knows the lines. Raises ConfigError with everything that is wrong."""
     sheet = Sheet(text, _is_text)
-    return _Reader(sheet, rules).policy(hashlib.sha256(text.encode()).hexdigest()[:_HASH_DIGITS])
+    content_hash = hashlib.sha256(text.encode()).hexdigest()[:_HASH_DIGITS]
+    return _Reader(sheet, rules).policy(content_hash), sheet
 
 
 def _is_text(path: Path, text: str) -> bool:
