@@ -6,6 +6,13 @@ from typing import Any
 
 from webhook.patch import Op, apply
 
+GROUPS = {
+    "Pod": "",
+    "Job": "batch",
+    "CronJob": "batch",
+    "LeaderWorkerSet": "leaderworkerset.x-k8s.io",
+    "InferenceService": "serving.kserve.io",
+}
 UID = "705ab4f5-6393-11e8-b7cc-42010a800002"
 
 
@@ -60,7 +67,7 @@ def deployment(labels: dict[str, str], annotations: dict[str, str] | None = None
 def review(obj: dict[str, Any] | None, operation: str = "CREATE", **request: Any) -> dict[str, Any]:
     """Give the review of a request about the object; further arguments are fields of the request."""
     kind = (obj or {}).get("kind", "Pod")
-    group = "" if kind == "Pod" else "apps"
+    group = GROUPS.get(kind, "apps")
     return {
         "apiVersion": "admission.k8s.io/v1",
         "kind": "AdmissionReview",

@@ -1,57 +1,23 @@
 """What each kind of review is answered, and what the log says of it; without the network."""
 
-import io
 import json
 import socket
 import subprocess
 import sys
-from datetime import UTC, datetime
 from typing import Any, NoReturn
 
 import pytest
 
 from sidecar.contract import LogFormat
-from tests.server.reviews import UID, deployment, dump, patched, pod, review
+from tests.server.desk import Desk
+from tests.server.reviews import UID, deployment, patched, pod, review
 from webhook import handlers
-from webhook.app import MUTATE, VALIDATE, Admission
-from webhook.inject import Injection
-from webhook.log import Log
+from webhook.app import MUTATE, VALIDATE
 from webhook.settings import OnError
 
 SERVER = {"litellm-registrar.io/server": "vllm"}
 CARRIED = {"litellm-registrar.io/carried": "vllm"}
 TYPO = {"litellm-registrar.io/prot": "8000", "litellm-registrar.io/scheme": "gopher"}
-
-
-class Desk:
-    """An `Admission` with a fixed nonce, reference and clock, and its log."""
-
-    def __init__(self, on_error: OnError = OnError.BY_PATH, style: LogFormat = LogFormat.JSON) -> None:
-        self.stream = io.StringIO()
-        ticks = iter(range(1_000_000))
-        self._admission = Admission(
-            Injection(cluster="test", image="registry.example.com/registrar:1"),
-            Log(self.stream, style, lambda: datetime(2026, 11, 21, 6, 0, 0, 123456, UTC)),
-            on_error,
-            new_nonce=lambda: "0123456789abcdef",
-            new_reference=lambda: "5ca1ab1e",
-            clock=lambda: next(ticks) / 1000,
-        )
-
-    def ask(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
-        """Give the response within the review that answers."""
-        answer = json.loads(self._admission.answer(path, dump(body)))
-        assert (answer["apiVersion"], answer["kind"]) == (body["apiVersion"], "AdmissionReview")
-        assert answer["response"]["uid"] == body["request"]["uid"]
-        response: dict[str, Any] = answer["response"]
-        return response
-
-    @property
-    def line(self) -> dict[str, Any]:
-        """The only line of the log."""
-        (text,) = self.stream.getvalue().splitlines()
-        line: dict[str, Any] = json.loads(text)
-        return line
 
 
 @pytest.fixture
