@@ -1,4 +1,4 @@
-"""The command line: `python -m webhook serve`."""
+"""The command line: `python -m webhook serve`, `check` and `policy lint`."""
 
 from __future__ import annotations
 
@@ -13,29 +13,63 @@ from dataclasses import MISSING, Field, fields
 from typing import Any
 
 from webhook import __version__
+from webhook.check import command
+from webhook.check.command import UnusableError
+from webhook.check.report import Format
 from webhook.log import LibraryHandler, Log
 from webhook.server import serve
 from webhook.settings import Settings, SettingsError, flag, variable
 
 
 def main(argv: Sequence[str] | None = None, environ: Mapping[str, str] = os.environ) -> int:
-    """Run one command. Gives the exit code: 0 after SIGTERM, 1 if it cannot serve, 2 for bad settings."""
-    given = vars(_parser().parse_args(argv))
-    try:
-        settings = Settings.read(given, environ)
-    except SettingsError as error:
-        return _complain(error.problems, 2)
-    if isinstance(sys.stdout, io.TextIOWrapper):  # whatever the locale: a name must not fail a log line
+    """Run one command, and give the exit code.
+
+    2 for bad settings or unusable input; of `serve` 0 after SIGTERM and 1 if it cannot serve; of `check` 1
+    if anything is refused.
+    """
+    given = _parser().parse_args(argv)
+    if isinstance(sys.stdout, io.TextIOWrapper):  # whatever the locale: a name must not fail a line
         sys.stdout.reconfigure(encoding="utf-8")
+    try:
+        code: int = given.run(given, environ)
+    except (SettingsError, UnusableError) as error:
+        return _complain(error.problems, 2)
+    except BrokenPipeError:  # `webhook check ... | head`
+        sys.stdout = None
+        return 1
+    return code
+
+
+def _serve(given: argparse.Namespace, environ: Mapping[str, str]) -> int:
+    settings = Settings.read(vars(given), environ)
     log = Log(sys.stdout, settings.log_format)
     logging.basicConfig(handlers=[LibraryHandler(log)], level=logging.WARNING)
     try:
         asyncio.run(serve(settings, log))
-    except SettingsError as error:
-        return _complain(error.problems, 2)
     except OSError as error:
         return _complain([str(error)], 1)
     return 0
+
+
+def _check(given: argparse.Namespace, _: Mapping[str, str]) -> int:
+    if given.cluster == bool(given.files):
+        raise UnusableError(["check: name files (or - for standard input), or say --cluster"])
+    if not given.cluster and (given.kubeconfig or given.context):
+        raise UnusableError(["check: --kubeconfig and --context go with --cluster"])
+    options = command.options(
+        policy=given.policy,
+        defaults=given.defaults,
+        at=given.at,
+        form=given.format,
+        registrar_image=given.registrar_image,
+    )
+    if given.cluster:
+        return command.check_cluster(options, given.kubeconfig, given.context, given.namespace)
+    return command.check_files(given.files, options, given.namespace or "default")
+
+
+def _lint(given: argparse.Namespace, _: Mapping[str, str]) -> int:
+    return command.lint_policy(given.file)
 
 
 def _complain(problems: Sequence[str], code: int) -> int:
@@ -48,17 +82,67 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="webhook", allow_abbrev=False)
     parser.add_argument("--version", action="version", version=__version__)
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
-    command = commands.add_parser(
+    _add_serve(commands)
+    _add_check(commands)
+    policy = commands.add_parser("policy", help="work on policy files", allow_abbrev=False)
+    actions = policy.add_subparsers(title="commands", required=True, metavar="COMMAND")
+    lint = actions.add_parser(
+        "lint",
+        help="find every mistake in a policy file",
+        description="Read a policy file as the webhook would, and name every mistake with its path and line.",
+        allow_abbrev=False,
+    )
+    lint.add_argument("file", metavar="FILE", help="the policy file, or `default` for the one that ships")
+    lint.set_defaults(run=_lint)
+    return parser
+
+
+def _add_serve(commands: Any) -> None:
+    serving = commands.add_parser(
         "serve",
         help="answer admission reviews",
         description="Answer admission reviews: POST /mutate and /validate over TLS; /healthz, /readyz and "
-        "/metrics in plain HTTP on a port of their own. Every setting may also be given by the environment variable in "
-        "brackets behind it; the flag wins.",
+        "/metrics in plain HTTP on a port of their own. Every setting may also be given by the environment "
+        "variable in brackets behind it; the flag wins.",
         allow_abbrev=False,
     )
     for item in fields(Settings):
-        command.add_argument(flag(item), dest=item.name, metavar="X", help=_help(item))
-    return parser
+        serving.add_argument(flag(item), dest=item.name, metavar="X", help=_help(item))
+    serving.set_defaults(run=_serve)
+
+
+def _add_check(commands: Any) -> None:
+    checking = commands.add_parser(
+        "check",
+        help="judge manifests, or what lives in a cluster, as the webhook would",
+        description="Judge manifests (YAML or JSON, several to a file, lists) as the webhook would, and tell "
+        "what the injector would do; with --cluster, what lives in a cluster and would be refused if it were "
+        "made anew. Exit code 1 if anything is refused, 2 if something cannot be used.",
+        allow_abbrev=False,
+    )
+    checking.add_argument("files", nargs="*", metavar="FILE", help="files of manifests; - is standard input")
+    checking.add_argument("--cluster", action="store_true", help="judge what lives, read-only")
+    for name, default, meaning in (
+        ("--policy", "default", "policy file; `default` is the one that ships"),
+        ("--namespace", "", "of manifests that name none; with --cluster the only one that is read"),
+        ("--defaults", "", "the webhook's file of defaults of annotations"),
+        ("--registrar-image", "", "the webhook's --registrar-image: such a container is not judged"),
+        (
+            "--at",
+            "",
+            "judge as of a date or a time like 2026-12-31T18:00:00Z, when exceptions may have ended",
+        ),
+        ("--kubeconfig", "", "with --cluster: the file; else $KUBECONFIG or ~/.kube/config"),
+        ("--context", "", "with --cluster: the kubeconfig's context"),
+    ):
+        checking.add_argument(name, default=default, metavar="X", help=meaning)
+    checking.add_argument(
+        "--format",
+        choices=[str(form) for form in Format],
+        default=str(Format.TEXT),
+        help="how the result is written; github: workflow commands, shown beside a pull request's lines",
+    )
+    checking.set_defaults(run=_check)
 
 
 def _help(item: Field[Any]) -> str:
