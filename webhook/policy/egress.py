@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
@@ -16,7 +17,9 @@ from webhook.sources.found import SwitchName
 _GROUP: Final = "egress"
 # What curl, Python's and Go's libraries take from the environment, in either case.
 _PROXIES: Final = ("http_proxy", "https_proxy", "all_proxy")
-_ASSIGNED: Final = tuple(f"{name}=" for name in _PROXIES)
+# As a command sets one, in small letters and without the quotes a shell drops; an empty one is none.
+_SET: Final = re.compile(r"(?<!no)_proxy=(?=[^\s;&|])")
+_QUOTING: Final = str.maketrans("", "", "'\"\\\n")
 
 
 def _label(subject: Subject, value: Mapping[str, Any], _group: Mapping[str, Any]) -> Iterator[Finding]:
@@ -48,7 +51,7 @@ def _words(container: Container) -> Iterator[Finding]:
     for field in ("command", "args"):
         words = container.raw.get(field)
         for index, word in enumerate(words if isinstance(words, list) else ()):
-            if isinstance(word, str) and any(name in word.lower() for name in _ASSIGNED):
+            if isinstance(word, str) and "=" in word and _SET.search(word.translate(_QUOTING).lower()):
                 path = f"{container.path}.{field}[{index}]"
                 yield Finding(path, "a proxy is set", "no proxy", container.name)
 

@@ -5,7 +5,7 @@ Each file is a list of cases: a `name`, the `trick`, the pod of `pods.yaml` it b
 
 - `options` and `env` are added to the server's args and variables, `server` replaces fields of its container;
 - `fill` is the command of the init container `fill`;
-- `pod` is merged into the pod: objects key by key, lists of containers and volumes by their names, `null` takes
+- `pod` is merged into the pod: objects key by key, containers and volumes by their names; `null` takes
   a key away;
 - `before`, changes of the same kind, makes it an update of what they give; `sub_resource` says of which.
 
