@@ -31,6 +31,11 @@ class Option:
     unset: bool = False
     append: bool = False
 
+    @property
+    def single(self) -> bool:
+        """Whether it takes exactly one value, of which the last one counts."""
+        return not (self.many or self.flag or self.optional or self.append)
+
 
 @dataclass(frozen=True, slots=True)
 class Serving:
@@ -76,7 +81,8 @@ class Found:
 def read_options(words: Sequence[str], options: Mapping[str, Option]) -> Found:
     """Find the options among words; `options` holds them by every spelling, and not all the program has.
 
-    `--a-b=c` and `--a_b c` are the same; a repeated option counts by its last occurrence.
+    `--a-b=c` and `--a_b c` are the same; a repeated option counts by its last occurrence, if it does not add
+    up: then its place is that of the last one.
     """
     found = Found()
     index, valued = 0, False
@@ -95,14 +101,15 @@ def read_options(words: Sequence[str], options: Mapping[str, Option]) -> Found:
         valued = option is None and not equals and not spelled.startswith(_FLAGS)
         if option is None:
             continue
-        if option.flag or equals:
-            found.values[option.name] = (value,) if equals else ()
-            found.places[option.name] = index - 1
-            continue
         end = index
-        while end < len(words) and (option.many or end == index) and not _is_option(words[end]):
+        while not (option.flag or equals) and end < len(words) and not _is_option(words[end]):
             end += 1
-        found.values[option.name] = tuple(words[index:end])
+            if not option.many:
+                break
+        values = (value,) if equals else tuple(words[index:end])
+        if option.append:
+            values = (*found.values.get(option.name, ()), *values)
+        found.values[option.name] = values
         found.places[option.name] = index if end > index else index - 1
         index = end
     return found

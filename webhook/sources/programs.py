@@ -45,6 +45,7 @@ class Image:
 
 
 VLLM: Final = Program("vLLM", Engine.VLLM, vllm.PORT, vllm.read)
+VLLM_MODULE: Final = Program("vLLM", Engine.VLLM, vllm.PORT, vllm.read_module)
 OLLAMA: Final = Program("Ollama", Engine.OLLAMA, ollama.PORT, ollama.read)
 LLAMA_CPP: Final = Program("llama.cpp", Engine.OPENAI, 8080, openai.read_llama_cpp)
 LLAMA_CPP_PYTHON: Final = Program("llama-cpp-python", Engine.OPENAI, 8000, openai.read_any)
@@ -70,13 +71,13 @@ _EXECUTABLES: Final[Mapping[str, Mapping[str, Program]]] = {
     "text-generation-launcher": {"": TGI},
 }
 _MODULES: Final[Mapping[str, Program]] = {
-    "vllm.entrypoints.openai.api_server": VLLM,
+    "vllm.entrypoints.openai.api_server": VLLM_MODULE,
+    "vllm.entrypoints.launchers.api_server.entry": VLLM_MODULE,
     "sglang.launch_server": SGLANG,
     "llama_cpp.server": LLAMA_CPP_PYTHON,
     "huggingfaceserver": HUGGINGFACESERVER,
 }
-# By the last part of the repository, so that mirrors count. vLLM's older images start the module in
-# place of `vllm serve`; both read the same options.
+# By the last part of the repository, so that mirrors count.
 _VLLM_IMAGE: Final = Image(VLLM, ("vllm", "serve"))
 _IMAGES: Final[Mapping[str, Image]] = {
     "vllm-openai": _VLLM_IMAGE,
@@ -91,6 +92,10 @@ _IMAGES: Final[Mapping[str, Image]] = {
 }
 
 
+# The subcommands of vLLM that load models and are no server, and the words of their names.
+_LOADERS: Final = {"launch": 2, "bench": 2, "snapshot": 2, "run-batch": 1}
+
+
 def start(words: Sequence[str]) -> Start | None:
     """Tell which program these words (one at least) start as a server; None if none that is known."""
     name = basename(words[0])
@@ -103,6 +108,14 @@ def start(words: Sequence[str]) -> Start | None:
         return Start(program, words[1:])
     program = subcommands.get(words[1]) if len(words) > 1 else None
     return Start(program, words[2:]) if program else None
+
+
+def loads(words: Sequence[str]) -> int | None:
+    """Tell where the options of another command of vLLM that loads a model begin; None if it is none."""
+    if basename(words[0]) != "vllm" or len(words) == 1:
+        return None
+    named = _LOADERS.get(words[1])
+    return None if named is None else min(1 + named, len(words))
 
 
 def is_client(words: Sequence[str]) -> bool:
