@@ -4,7 +4,7 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Final
 
-from tests.bench import capabilities, mutate, probing, registering, rolling, steady, updating
+from tests.bench import capabilities, evasions, mutate, probing, registering, rolling, steady, updating
 from tests.bench.figures import Figure
 
 
@@ -27,6 +27,7 @@ BENCHES: Final = (
     Bench(("update_gap",), 4, updating.measure),
     Bench(("capability_truth", "capability_unknowns", "probe_tokens"), 3, capabilities.measure),
     Bench(("probe_time",), 3, probing.measure),
+    Bench(("evasions",), 0.1, evasions.measure),
 )
 NAMES: Final = (
     *("ready_to_routable", "own_share", "rolling_restart", "rolling_restart_control", "drain_overrun"),
@@ -34,6 +35,7 @@ NAMES: Final = (
     *("mutate_small", "mutate_small_p99", "mutate_large", "mutate_large_p99"),
     *("registrar_memory", "registrar_start", "steady_calls"),
     *("capability_truth", "capability_unknowns", "probe_tokens", "probe_time"),
+    *("evasions",),
 )
 DESCRIPTIONS: Final = """\
 - **ready_to_routable**: a server is ready → first successful chat by a new name on the LiteLLM replica
@@ -67,4 +69,6 @@ DESCRIPTIONS: Final = """\
   counters, and models that Ollama loaded.
 - **probe_time**: start of the registrar → all rows written with what a ready real vLLM tells, less the same
   for a registrar that puts no questions; the difference of the two p90.
+- **evasions**: pods of `tests/policy/evasions` not refused by the rule that they try to get
+  past: models and code named by every spelling, variable, script, hook, volume and container.
 """
