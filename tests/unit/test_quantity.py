@@ -102,3 +102,39 @@ def test_every_container_counts() -> None:
     full = {"resources": {"limits": both(1, "1Gi")}}
     assert quantity.guaranteed([full, full])
     assert not quantity.guaranteed([full, {"name": "init"}])
+
+
+@pytest.mark.parametrize(
+    ("written", "count"),
+    [("0", 0), (8, 8), ("8", 8), ("1k", 1000), ("2e1", 20), ("1000m", 1), ("1e99", 2**63 - 1)],
+)
+def test_whole(written: object, count: int) -> None:
+    """A count may be written like any quantity, and is capped as the API server caps it."""
+    assert quantity.whole(written) == count
+
+
+@pytest.mark.parametrize("written", ["1500m", "-1", "0.5", "", "x", None, True, [], {}])
+def test_no_whole_number(written: object) -> None:
+    """Half a device is none, and what cannot be read is not 0."""
+    with pytest.raises(ValueError, match=r"no whole number|no quantity"):
+        quantity.whole(written)
+
+
+@pytest.mark.parametrize(
+    ("written", "text"),
+    [
+        ("512Gi", "512Gi"),
+        ("536870912Ki", "512Gi"),
+        ("1025Mi", "1025Mi"),
+        ("1024", "1024"),
+        ("64", "64"),
+        ("64.250", "64.25"),
+        ("500m", "0.5"),
+        ("1e-99", "0.000000001"),
+        ("1e99", "9223372036854775807"),
+        ("0", "0"),
+    ],
+)
+def test_text(written: str, text: str) -> None:
+    """An amount is told in the largest binary unit in which it is whole, else plainly and never at length."""
+    assert quantity.text(quantity.parse(written)) == text
