@@ -73,7 +73,7 @@ def argv(
     `entrypoint` and `default` are ENTRYPOINT and CMD of its image;
     `command` replaces both, `args` only the CMD (Kubernetes: "Define a command and arguments").
     """
-    command, args = _strings(container.get("command")), _strings(container.get("args"))
+    command, args = strings(container.get("command")), strings(container.get("args"))
     if command:
         words: Sequence[str] = [*command, *args]
     else:
@@ -132,20 +132,21 @@ def _unwrapped(call: Call, starts: Callable[[Sequence[str]], object]) -> Call:
         return call
     for index in range(1, min(len(words), _MAX_OPTIONS)):
         rest = words[index:]
-        if starts(rest) or _is_shell(rest[0]):
+        if starts(rest) or is_shell(rest[0]):
             set_here = (word.partition("=") for word in words[1:index] if "=" in word and word[0] != "-")
             env = {**call.env, **{name: value for name, _, value in set_here}}
             return Call(rest, env, call.at(index), call.scripted)
     return call
 
 
-def _is_shell(word: str) -> bool:
+def is_shell(word: str) -> bool:
+    """Tell whether a word names a shell."""
     return basename(word) in _SHELLS
 
 
 def _script(words: Sequence[str]) -> int | None:
     """Give where the script of `sh -c script` stands, whatever other options stand before it."""
-    if not _is_shell(words[0]):
+    if not is_shell(words[0]):
         return None
     asked, index = False, 1
     while index < len(words) and words[index][:1] in {"-", "+"}:
@@ -164,5 +165,6 @@ def _places(container: Mapping[str, Any], field: str) -> list[str]:
     return [f"{field}[{index}]" for index, item in enumerate(value) if isinstance(item, str)]
 
 
-def _strings(value: Any) -> list[str]:
+def strings(value: Any) -> list[str]:
+    """Give the texts of what should be a list of texts."""
     return [item for item in value if isinstance(item, str)] if isinstance(value, list) else []

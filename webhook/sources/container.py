@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
-from webhook.pods import objects
+from webhook.pods import mapping, objects
 from webhook.sources import programs
-from webhook.sources.argv import ENTRYPOINT, Call, argv, commands, environment, is_script, places
+from webhook.sources.argv import (
+    ENTRYPOINT,
+    Call,
+    argv,
+    commands,
+    environment,
+    is_script,
+    places,
+    strings,
+)
 from webhook.sources.options import Serving
 from webhook.sources.programs import Image, Program
 from webhook.sources.shell import UnreadableError
@@ -21,7 +30,8 @@ class Reading:
 
     `calls` are the commands it starts; `runs` the servers among them, as far as their programs are known.
     `unreadable` says why its command could not be read. `client` tells that it runs a known program otherwise
-    than as a server.
+    than as a server. `hook` is where its command stands, if that is one the kubelet runs beside the
+    container's own: `lifecycle.postStart.exec`.
     """
 
     index: int
@@ -34,6 +44,7 @@ class Reading:
     runs: tuple[tuple[Program, Serving], ...] = ()
     unreadable: str = ""
     client: bool = False
+    hook: str = ""
 
     @property
     def name(self) -> str:
@@ -48,13 +59,18 @@ class Reading:
 
     def variable(self, name: str) -> str:
         """Give the JSON path of a variable; the last entry of a name counts, as in the kubelet."""
-        for index, entry in reversed(list(objects(self.container.get("env")))):
-            if entry.get("name") == name:
-                return f"{self.path}.env[{index}]"
-        return f"{self.path}.image"
+        index = self._variables.get(name)
+        return f"{self.path}.image" if index is None else f"{self.path}.env[{index}]"
+
+    @cached_property
+    def _variables(self) -> dict[Any, int]:
+        entries = objects(self.container.get("env"))
+        return {name: index for index, entry in entries if isinstance(name := entry.get("name"), str)}
 
     @cached_property
     def _places(self) -> list[str]:
+        if self.hook:
+            return [f"{self.hook}.{place}" for place in places(_within(self.container, self.hook), (), ())]
         entrypoint, default = _starts_with(self.image)
         return places(self.container, entrypoint, default)
 
@@ -66,6 +82,26 @@ def read(index: int, path: str, container: Mapping[str, Any]) -> Reading:
     if image and image.env:
         env = {**image.env, **env}
     words = argv(container, env, *_starts_with(image))
+    return _run(Reading(index, path, container, env, words, image))
+
+
+def hook(reading: Reading, at: str) -> Reading | None:
+    """Read a command that the kubelet runs beside a container's own; None if there is none.
+
+    `at` is `lifecycle.postStart.exec` or alike. `$(NAME)` is expanded in probes, but not in lifecycle hooks
+    (kubelet, `pkg/kubelet/prober/prober.go`, `pkg/kubelet/lifecycle/handlers.go`).
+    """
+    holder = _within(reading.container, at)
+    variables = {} if at.startswith("lifecycle") else reading.env
+    words = argv(holder, variables, (), ()) if variables else strings(holder.get("command"))
+    if not words:
+        return None
+    return _run(Reading(reading.index, reading.path, reading.container, reading.env, tuple(words), hook=at))
+
+
+def _run(reading: Reading) -> Reading:
+    """Read what the words of a container start."""
+    words, env = reading.words, reading.env
     calls, runs, client = [], [], False
     try:
         for call in commands(words, env, programs.start):
@@ -75,20 +111,23 @@ def read(index: int, path: str, container: Mapping[str, Any]) -> Reading:
             else:
                 client |= programs.is_client(call.words)
     except UnreadableError as error:
-        return Reading(index, path, container, env, words, image, unreadable=str(error))
+        return replace(reading, unreadable=str(error))
     unreadable = "it starts no server known here" if is_script(words) and not runs else ""
-    return Reading(
-        index,
-        path,
-        container,
-        env,
-        words,
-        image,
-        tuple(calls),
-        tuple(runs),
-        unreadable,
-        client and not runs,
+    return replace(
+        reading,
+        calls=tuple(calls),
+        runs=tuple(runs),
+        unreadable=unreadable,
+        client=client and not runs,
     )
+
+
+def _within(container: Mapping[str, Any], at: str) -> Mapping[str, Any]:
+    """Give the object that stands at a path of keys."""
+    found = container
+    for key in at.split("."):
+        found = mapping(found.get(key))
+    return found
 
 
 def _starts_with(image: Image | None) -> tuple[tuple[str, ...], tuple[str, ...]]:
