@@ -155,9 +155,23 @@ def test_the_default_endpoint() -> None:
     assert told("modelSources.hubEndpoints", [mirror], of(LLAMA)) == [
         f"{AT}: https://huggingface.co, the default -> HF_ENDPOINT {mirror}"
     ]
-    sent = Extract(of(LLAMA).extract.sources, (Switch(_HUB, mirror, AT, "server"),))
-    assert told("modelSources.hubEndpoints", [mirror], subject({}, extract=sent)) == []
     assert told("modelSources.hubEndpoints", [mirror], of(Location("s3", "models/x"))) == []
+
+
+@pytest.mark.parametrize(
+    ("more", "told_of"),
+    [
+        ({"env": [{"name": "HF_ENDPOINT", "value": "https://hub.example.com"}]}, False),
+        ({"args": ["HF_ENDPOINT=https://hub.example.com vllm serve x"]}, False),
+        ({"env": [{"name": "HF_ENDPOINT", "value": ""}]}, True),
+        ({"env": [{"name": "AWS_ENDPOINT_URL", "value": "https://hub.example.com"}]}, True),
+    ],
+)
+def test_a_download_that_is_sent_to_the_mirror(more: dict[str, Any], told_of: bool) -> None:  # noqa: FBT001 - a table
+    """Only the hub's own variable sends downloads elsewhere; where to is told by its switch."""
+    pod = {"spec": {"containers": [{"name": "server", **more}]}}
+    judged = subject(pod, extract=of(LLAMA).extract)
+    assert bool(told("modelSources.hubEndpoints", ["https://hub.example.com"], judged)) is told_of
 
 
 def test_local_paths() -> None:

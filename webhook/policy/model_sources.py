@@ -6,10 +6,11 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
+from webhook.pods import objects
 from webhook.policy.extracted import known, off, one_of, short, unknown
 from webhook.policy.kinds import Allowed, Choice, Flag, GlobList, Object, Revision, UrlList, origin
 from webhook.policy.rule import Rule
-from webhook.policy.subject import Subject
+from webhook.policy.subject import Container, Subject
 from webhook.policy.verdict import Finding
 from webhook.sources.found import Backing, Location, Role, Source, SwitchName, Unknown
 from webhook.sources.globs import Globs
@@ -30,6 +31,7 @@ _HUBS: Final = frozenset({"hf", "modelscope"})
 # huggingface_hub takes 5 to 40 digits for a commit (`REGEX_COMMIT_HASH`); fewer than 40 can also be a branch.
 _COMMIT: Final = re.compile(r"[0-9a-f]{40}")
 # `ENDPOINT` of huggingface_hub/constants.py where no variable sets another.
+_HUB: Final = "HF_ENDPOINT"
 _DEFAULT_HUB: Final = "https://huggingface.co"
 # What URL libraries disagree on: urllib3 ends a host at a backslash, others at the `@` behind it.
 _AMBIGUOUS_IN_URLS: Final = frozenset("@\\")
@@ -66,18 +68,29 @@ def _unpinned(location: Location, asked: str) -> str:
 
 
 def _endpoints(subject: Subject, value: frozenset[str], _group: Mapping[str, Any]) -> Iterator[Finding]:
-    elsewhere = set()
     for switch in subject.extract.switches:
-        if switch.name is SwitchName.HUB_ENDPOINT:
-            elsewhere.add(switch.container)
-            if not (url := _origin(switch.value)) or url not in value:
-                yield Finding(switch.path, url or "no plain URL", one_of(sorted(value)), switch.container)
+        if switch.name is SwitchName.HUB_ENDPOINT and (url := _origin(switch.value)) not in value:
+            yield Finding(switch.path, short(url) or "no plain URL", one_of(sorted(value)), switch.container)
     if _DEFAULT_HUB in value:
         return
+    moved = {container.name for container in subject.containers if _moves_hub(container)}
     for source in subject.extract.sources:
-        if source.location.scheme == "hf" and source.container not in elsewhere:
-            wanted = f"HF_ENDPOINT {one_of(sorted(value))}"
+        if source.location.scheme == "hf" and source.container not in moved:
+            wanted = f"{_HUB} {one_of(sorted(value))}"
             yield Finding(source.path, f"{_DEFAULT_HUB}, the default", wanted, source.container)
+
+
+def _moves_hub(container: Container) -> bool:
+    """Tell whether a container has the hub's variable at all, or a command that sets it."""
+    words = (container.raw.get(field) for field in ("command", "args"))
+    return any(
+        entry.get("name") == _HUB and (entry.get("value") or entry.get("valueFrom"))
+        for _, entry in objects(container.raw.get("env"))
+    ) or any(
+        isinstance(word, str) and f"{_HUB}=" in word
+        for listed in words
+        for word in (listed if isinstance(listed, list) else ())
+    )
 
 
 def _origin(text: str) -> str:
