@@ -11,7 +11,7 @@ import contextlib
 import json
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Hashable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, NoReturn
 
@@ -161,11 +161,11 @@ def _text(value: Any) -> str:
 
 
 def _plain(value: Any, depth: int) -> Any:
-    """Give the value as JSON has it: keys are text, numbers are finite."""
+    """Give the value as JSON has it: without dates and bytes, numbers are finite."""
     if depth > MAX_DEPTH:  # merged: each part was shallow enough
         raise ValueError(f"nested deeper than {MAX_DEPTH}")
     if isinstance(value, dict):
-        return {_key(key): _plain(item, depth + 1) for key, item in value.items()}
+        return {key: _plain(item, depth + 1) for key, item in value.items()}
     if isinstance(value, list):
         return [_plain(item, depth + 1) for item in value]
     if value is not None and not isinstance(value, str | int | float):
@@ -173,10 +173,6 @@ def _plain(value: Any, depth: int) -> Any:
     if isinstance(value, float) and not math.isfinite(value):
         raise ValueError("a number that is not finite")
     return value
-
-
-def _key(key: Any) -> str:
-    return key if isinstance(key, str) else json.dumps(key)
 
 
 def _constant(name: str) -> NoReturn:
@@ -214,6 +210,18 @@ class _Reader(Composer, SafeConstructor, Resolver):
         if kind is yaml.ScalarNode and implicit[0] and (tag in _TEXTS or (tag in _NUMBERS and ":" in value)):
             return _STR
         return tag
+
+    def construct_mapping(self, node: Any, deep: bool = False) -> dict[Hashable, Any]:  # noqa: FBT001, FBT002 - PyYAML's
+        """Make an object. Its keys are text from the start: to Python 1 and true are the same key."""
+        self.flatten_mapping(node)
+        found: dict[Hashable, Any] = {}
+        for name, value in node.value:
+            key = self.construct_object(name, deep=True)
+            if isinstance(key, dict | list):
+                self._fail(name, "a key that is no text")
+            text = key if isinstance(key, str) else json.dumps(key, default=str)
+            found[text] = self.construct_object(value, deep=deep)
+        return found
 
     def check_event(self, *kinds: type) -> bool:
         """Tell whether the next event is of one of these kinds."""
