@@ -74,6 +74,7 @@ class Cluster:
     def __init__(self, work: Path) -> None:
         self.work = work
         self.env = {**os.environ, "WORK": str(work)}
+        self.audit_log = work / "audit.log"
 
     def script(self, name: str, *args: str, **env: str) -> str:
         """Run one of the scripts for this cluster; give what it prints for its caller."""
@@ -144,11 +145,23 @@ class Cluster:
         return Path(cert), Path(key), Path(ca)
 
 
+# What the audit log tells: who asked for what, with what admission wrote beside it.
+_AUDIT = {
+    "apiVersion": "audit.k8s.io/v1",
+    "kind": "Policy",
+    "omitStages": ["RequestReceived"],
+    "rules": [{"level": "Metadata", "verbs": ["create", "update", "patch"]}, {"level": "None"}],
+}
+
+
 @contextmanager
 def control_plane(work: Path) -> Iterator[Cluster]:
-    """Run etcd, kube-apiserver and the controllers; no pod of it ever runs."""
+    """Run etcd, kube-apiserver, which keeps an audit log, and the controllers; no pod of it ever runs."""
     cluster = Cluster(work)
-    cluster.script("up.sh", "--controllers")
+    policy = work / "audit-policy.yaml"
+    policy.write_text(json.dumps(_AUDIT))
+    flags = f"--audit-policy-file={policy} --audit-log-path={cluster.audit_log}"
+    cluster.script("up.sh", "--controllers", APISERVER_FLAGS=flags)
     try:
         yield cluster
     finally:

@@ -9,6 +9,7 @@ from tests.peers.cluster import CONTROL_PLANE, CONTROL_PLANE_PROGRAMS, Cluster, 
 from tests.peers.require import require
 from tests.peers.scripts import HOW_TO_GET
 from tests.peers.webhook import Webhook
+from tests.real.apiserver.manifests import REQUIRE_LABEL, policy_file
 
 _numbers = itertools.count()
 
@@ -23,8 +24,10 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
 
 @pytest.fixture(scope="session")
 def webhook(cluster: Cluster) -> Iterator[Webhook]:
-    """Serve admission to the cluster, configured as the README says."""
-    process = Webhook(cluster)
+    """Serve admission to the cluster as the README says, with a policy for `policed-` namespaces."""
+    policy = cluster.work / "policy.yaml"
+    policy.write_text(policy_file())
+    process = Webhook(cluster, "127.0.0.1", "--policy", str(policy))
     process.start()
     process.configure()
     yield process
@@ -35,5 +38,13 @@ def webhook(cluster: Cluster) -> Iterator[Webhook]:
 def namespace(cluster: Cluster) -> Iterator[str]:
     """Give the test a namespace of its own, in which pods can be made."""
     name = cluster.namespace(f"test-{next(_numbers)}")
+    yield name
+    cluster.kubectl("delete", "namespace", name, "--wait=false")
+
+
+@pytest.fixture
+def policed(cluster: Cluster) -> Iterator[str]:
+    """Give the test a namespace in which the policy forbids things, and no model server lacks its label."""
+    name = cluster.namespace(f"policed-{next(_numbers)}", **{REQUIRE_LABEL: "true"})
     yield name
     cluster.kubectl("delete", "namespace", name, "--wait=false")

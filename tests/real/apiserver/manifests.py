@@ -1,5 +1,6 @@
 """Manifests for the tests here: a vLLM server as a person would write it."""
 
+import json
 from typing import Any
 
 JSON = dict[str, Any]
@@ -7,6 +8,25 @@ JSON = dict[str, Any]
 SERVER = "litellm-registrar.io/server"
 CARRIED = "litellm-registrar.io/carried"
 CARRIED_SETTINGS = "litellm-registrar.io/carried-settings"
+REQUIRE_LABEL = "litellm-registrar.io/require-label"
+RULES: JSON = {
+    "code": {"mode": "enforce", "trustRemoteCode": "deny"},
+    "images": {"mode": "enforce", "allow": ["docker.io/vllm/*", "docker.io/library/busybox"]},
+    "resources": {"mode": "enforce", "max": {"memory": "2Gi"}},
+    "podSecurity": {"mode": "enforce", "deny": ["hostNetwork"]},
+    "scope": {"mode": "enforce", "requireLabel": "deny", "keepLabel": "deny", "imageChange": "deny"},
+}
+
+
+def policy_file(exceptions: list[JSON] | None = None) -> str:
+    """Give a policy that forbids things in namespaces called `policed-...` only."""
+    spec = {
+        "rules": {},
+        "namespaces": [{"match": "policed-*", "rules": RULES}],
+        "exceptions": exceptions or [],
+    }
+    head = {"apiVersion": "policy.litellm-registrar.io/v1", "kind": "ModelServerPolicy"}
+    return json.dumps({**head, "metadata": {"name": "test"}, "spec": spec})
 
 
 def container() -> JSON:
