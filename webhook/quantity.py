@@ -33,6 +33,8 @@ def parse(quantity: object) -> Decimal:
 
 def whole(quantity: object) -> int:
     """Give a count, as of devices: a whole number from 0, however it is written. Raises ValueError."""
+    if type(quantity) is int and 0 <= quantity <= _MAX:
+        return quantity
     amount = parse(quantity)
     if amount < 0 or amount != amount.to_integral_value():
         raise ValueError(f"{quantity!r} is no whole number from 0")

@@ -32,7 +32,7 @@ _BY_ANNOTATION: Final = "cdi.k8s.io/"
 
 
 def _per_container(subject: Subject, value: int, group: Mapping[str, Any]) -> Iterator[Finding]:
-    for item in devices(subject, group["resources"]):
+    for item in devices(subject.containers, group["resources"]):
         if isinstance(item, Finding):
             yield item
         elif sum(item.counts.values()) > value:
@@ -41,7 +41,7 @@ def _per_container(subject: Subject, value: int, group: Mapping[str, Any]) -> It
 
 def _per_pod(subject: Subject, value: int, group: Mapping[str, Any]) -> Iterator[Finding]:
     asked: list[Asked] = []
-    for item in devices(subject, group["resources"]):
+    for item in devices(subject.containers, group["resources"]):
         if isinstance(item, Finding):
             yield item
         else:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Final, NamedTuple
 
 from webhook import quantity
 from webhook.pods import mapping
 from webhook.policy.extracted import short
-from webhook.policy.subject import Container, Subject
+from webhook.policy.subject import Container
 from webhook.policy.verdict import Finding
 from webhook.reasons import shown
 from webhook.sources.globs import Globs
@@ -35,10 +35,10 @@ class Asked(NamedTuple):
     path: str
 
 
-def devices(subject: Subject, patterns: Globs) -> Iterator[Asked | Finding]:
+def devices(containers: Iterable[Container], patterns: Globs) -> Iterator[Asked | Finding]:
     """Give what each container asks for, and a finding for each amount that is no number of devices."""
     known: dict[str, bool] = {}
-    for container in subject.containers:
+    for container in containers:
         own = container.raw.get("resources")
         if not isinstance(own, dict):
             continue

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator, Mapping
 from typing import Any, Final, NamedTuple
 
@@ -19,6 +20,8 @@ from webhook.sources.images import ImageError, ImageRef, image
 _GROUP: Final = "images"
 # What the runtime takes where nothing is said.
 _LATEST: Final = "latest"
+# No reference is longer (`webhook.sources.images`).
+_MAX_REMEMBERED: Final = 600
 
 
 class _Used(NamedTuple):
@@ -41,15 +44,27 @@ def _used(subject: Subject) -> Iterator[_Used]:
 
 
 def _read(path: str, text: Any, container: str) -> _Used:
+    if isinstance(text, str):
+        # what is longer than a reference can be is not worth remembering
+        ref = _ref(text) if len(text) <= _MAX_REMEMBERED else None
+        return _Used(path, short(text) if text else "no image", ref, container)
+    return _Used(path, "no image" if text is None else shown(text), None, container)
+
+
+@functools.lru_cache(maxsize=1024)  # a cluster has few images, a big pod the same ones again and again
+def _ref(text: str) -> ImageRef | None:
     try:
-        return _Used(path, short(text) if isinstance(text, str) else "", image(text), container)
+        return image(text)
     except ImageError:
-        return _Used(path, "no image" if text is None else short(shown(text)), None, container)
+        return None
 
 
 def _allowed(subject: Subject, value: Globs, _group: Mapping[str, Any]) -> Iterator[Finding]:
+    known: dict[ImageRef | None, bool] = {None: False}
     for used in _used(subject):
-        if used.ref is None or not value.matches(used.ref):
+        if used.ref not in known:
+            known[used.ref] = used.ref is not None and value.matches(used.ref)
+        if not known[used.ref]:
             yield Finding(used.path, used.text, one_of(value.patterns), used.container)
 
 

@@ -35,16 +35,18 @@ def matches_devices(subject: Subject, _value: Any, group: Mapping[str, Any]) -> 
     splits = _splits(subject)
     if not splits:
         return
+    split = [
+        container
+        for container in subject.containers
+        if container.kind is ContainerKind.MAIN and container.path in splits
+    ]
     asked = {
         item.container.path: item
-        for item in devices(subject, group["resources"])
+        for item in devices(split, group["resources"])
         if not isinstance(item, Finding)
     }
-    for container in subject.containers:
-        split = splits.get(container.path)
-        if split is None or container.kind is not ContainerKind.MAIN:
-            continue
-        used, path = split
+    for container in split:
+        used, path = splits[container.path]
         here = asked.get(container.path)
         if _is_judged(subject, container, here, used) and not _fits(subject, container, here, used):
             seen = listed(here.counts) if here else "no accelerators"

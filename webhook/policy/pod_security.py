@@ -227,8 +227,8 @@ def _denied(subject: Subject, value: tuple[str, ...], _group: Mapping[str, Any])
 
 def _fields(context: Mapping[str, Any], path: str, name: str, fields: list[_Field]) -> Iterator[Finding]:
     for field in fields:
-        value: Any = context
-        for key in field.keys:
+        value = context.get(field.keys[0])
+        for key in field.keys[1:] if value is not None else ():
             value = mapping(value).get(key)
         if value is not None and value not in field.allowed:
             where = f"{path}.securityContext.{'.'.join(field.keys)}"
