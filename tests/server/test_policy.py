@@ -148,6 +148,24 @@ def test_without_a_policy_nothing_is_judged() -> None:
     assert set(Desk().ask(VALIDATE, review(BAD))) == {"uid", "allowed"}
 
 
+@pytest.mark.parametrize(
+    "request_",
+    [
+        {"subResource": "binding"},
+        {"operation": "DELETE", "object": None, "oldObject": BAD},
+        {"operation": "CONNECT", "subResource": "exec"},
+        {"kind": {"group": "autoscaling", "version": "v1", "kind": "Scale"}, "subResource": "scale"},
+        {"kind": {"group": "example.com", "version": "v1", "kind": "Deployment"}},
+        {"kind": {"group": "apps", "version": "v1", "kind": "Deployment"}, "subResource": "status"},
+    ],
+)
+def test_other_requests_are_allowed(request_: JSON) -> None:
+    """Other operations, subresources and kinds; the audit log has the decision all the same."""
+    response = Desk(policy=policy()).ask(VALIDATE, review(BAD, **request_))
+    assert response["allowed"]
+    assert set(response["auditAnnotations"]) == {"decision", "policy"}
+
+
 def test_the_injecting_path_never_judges() -> None:
     """/mutate has no opinion."""
     response = Desk(policy=policy()).ask(MUTATE, review(BAD))
