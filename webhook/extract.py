@@ -1,12 +1,78 @@
-"""From a pod to where its models and its code come from."""
+"""From a pod to where its models and its code come from.
+
+Every container is read: init containers, main and ephemeral ones, the commands of their hooks and probes.
+What commands load counts wherever they run. What *cannot* be told counts where it matters:
+
+- in containers that look like the server (`webhook.candidates`): a script nobody can read, an image whose
+  entrypoint names no model;
+- in containers that can write to a volume a model is loaded from: whatever may write there;
+- in pods with Ollama: scripts that speak of it, since any container can tell it to pull.
+
+`envFrom` hides variables. Of a server, or of a container that loads something, it is told once per reader
+of such variables (`webhook.sources.{hub,vllm_switches}`): `HF_TOKEN` by `envFrom` cannot be told
+from `HF_ENDPOINT` by `envFrom`. One entry of `env` with `valueFrom`, or an `envFrom` with a prefix, can.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Final
 
-from sidecar.contract import Engine
-from webhook.sources.found import Extract
+from sidecar.contract import CONTAINER_NAME, Engine
+from webhook.candidates import Likeness, likeness
+from webhook.layer import PREFIX
+from webhook.pods import annotations_of, mapping, objects
+from webhook.sources import (
+    hub,
+    kserve,
+    llama_sources,
+    loaders,
+    ollama_sources,
+    programs,
+    server_sources,
+    vllm_sources,
+)
+from webhook.sources.argv import ENTRYPOINT, Call, basename, is_shell
+from webhook.sources.container import Reading, hook, read
+from webhook.sources.fillers import Actor, Fillers
+from webhook.sources.found import (
+    Extract,
+    Item,
+    Role,
+    Source,
+    Switch,
+    SwitchName,
+    Unknown,
+    Unresolvable,
+)
+from webhook.sources.locations import HUB, MODELSCOPE
+from webhook.sources.volumes import Volumes, directories
+
+_KINDS: Final = ("initContainers", "containers", "ephemeralContainers")
+_MAIN: Final = "containers"
+_BESIDE: Final = {
+    "lifecycle": ("lifecycle.postStart.exec", "lifecycle.preStop.exec"),
+    **{probe: (f"{probe}.exec",) for probe in ("startupProbe", "readinessProbe", "livenessProbe")},
+}
+# As many containers as are looked at for a server (`webhook.candidates`), and more items than anybody reads.
+_MAX_CONTAINERS: Final = 500
+_MAX_ITEMS: Final = 5000
+_READERS: Final[Mapping[str, Callable[[Reading, Call, int], Iterator[Item]]]] = {
+    programs.VLLM.name: vllm_sources.items,
+    programs.SGLANG.name: server_sources.sglang,
+    programs.TGI.name: server_sources.tgi,
+    programs.HUGGINGFACESERVER.name: server_sources.huggingfaceserver,
+    programs.LLAMA_CPP.name: llama_sources.llama_cpp,
+    programs.LLAMA_CPP_PYTHON.name: llama_sources.llama_cpp_python,
+}
+# Commands of vLLM that load a model and serve nobody.
+_VLLM_CLIENTS: Final = frozenset({"bench", "run-batch"})
+_OLLAMAS: Final = ("ollama", ":11434")
+_HUBS: Final = frozenset({HUB, MODELSCOPE})
+_WRAPPERS_AT_MOST: Final = 30
 
 
 def extract(pod: Mapping[str, Any], engine: Engine | None, path: str = "spec") -> Extract:
@@ -14,4 +80,270 @@ def extract(pod: Mapping[str, Any], engine: Engine | None, path: str = "spec") -
 
     `engine` is what the pod's label says, None if it says nothing of ours. Never raises.
     """
-    raise NotImplementedError
+    sources: dict[Source, None] = {}
+    switches: dict[Switch, None] = {}
+    unresolved: dict[Unresolvable, None] = {}
+    for count, item in enumerate(_Pod(pod, engine or Engine.AUTO, path).items()):
+        if count == _MAX_ITEMS:
+            detail = f"more than {_MAX_ITEMS} sources and switches; no more are read"
+            unresolved[Unresolvable(None, Unknown.AMBIGUOUS, detail, path)] = None
+            break
+        if isinstance(item, Source):
+            sources[item] = None
+        elif isinstance(item, Switch):
+            switches[item] = None
+        else:
+            unresolved[item] = None
+    return Extract(tuple(sources), tuple(switches), tuple(unresolved))
+
+
+@dataclass(slots=True)
+class _Container:
+    """One container: its own command first, then those of its hooks and probes, each with what it loads."""
+
+    kind: str
+    readings: list[Reading]
+    loaded: list[list[Item]]
+    is_server: bool = False
+
+    @property
+    def main(self) -> Reading:
+        """What it starts with."""
+        return self.readings[0]
+
+
+class _Pod:
+    """A pod while it is read."""
+
+    def __init__(self, pod: Mapping[str, Any], engine: Engine, path: str) -> None:
+        self.pod = pod
+        self.spec = mapping(pod.get("spec"))
+        self.engine = engine
+        self.path = path
+        self.volumes = Volumes(self.spec)
+        raw = [(kind, index, c) for kind in _KINDS for index, c in objects(self.spec.get(kind))]
+        self.left_out = len(raw) - _MAX_CONTAINERS
+        self.containers = [
+            _container(kind, f"{path}.{kind}[{index}]", index, c) for kind, index, c in raw[:_MAX_CONTAINERS]
+        ]
+        self._mark_servers()
+
+    def _mark_servers(self) -> None:
+        """Mark the containers that look like the server: the likeliest, as when one is chosen for injection.
+
+        The annotation that names one adds it; others do not look less like a server by it.
+        """
+        named = annotations_of(self.pod).get(f"{PREFIX}container")
+        ranked = [(likeness(c.main, self.engine), c) for c in self.containers]
+        mains = [
+            (rank, c)
+            for rank, c in ranked
+            if c.kind == _MAIN and (rank is Likeness.RUNS or c.main.name != CONTAINER_NAME)
+        ]
+        best = max((rank for rank, _ in mains), default=Likeness.OTHER)
+        for rank, container in mains:
+            container.is_server = rank is best is not Likeness.OTHER or container.main.name == named
+        for rank, container in ranked:
+            container.is_server |= rank is Likeness.RUNS
+
+    def items(self) -> Iterator[Item]:
+        """Give everything."""
+        asked = list(
+            kserve.asked(annotations_of(self.pod), f"{self.path.removesuffix('spec')}metadata.annotations")
+        )
+        everywhere = [item for item in asked if isinstance(item, Source)]
+        actors = [
+            Actor(reading, [item for item in loaded if isinstance(item, Source)])
+            for container in self.containers
+            for reading, loaded in zip(container.readings, container.loaded, strict=True)
+        ]
+        fillers = Fillers(self.volumes, actors, everywhere)
+        loads = {source.location for actor in actors for source in actor.sources}
+        # What the storage initializer says itself, its annotation need not say again.
+        yield from (item for item in asked if not (isinstance(item, Source) and item.location in loads))
+        for container in self.containers:
+            yield from self._of(container, fillers)
+        yield from self._stores(fillers, names=any(location.scheme == "ollama" for location in loads))
+        if self.left_out > 0:
+            detail = f"{self.left_out} more containers than the {_MAX_CONTAINERS} that are read"
+            yield Unresolvable(None, Unknown.AMBIGUOUS, detail, self.path)
+
+    def _of(self, container: _Container, fillers: Fillers) -> Iterator[Item]:
+        """Give what one container loads, serves and switches."""
+        loaded = list(itertools.chain.from_iterable(container.loaded))
+        served = [item for reading in container.readings for item in self._served(reading, fillers)]
+        if container.is_server:
+            yield from self._of_server(container.main, served, fillers)
+        elif not self._matters(container):
+            loaded = [item for item in loaded if not _is_script(item)]
+        yield from loaded
+        yield from served
+        environment = hub.environment(container.main)
+        if container.is_server or loaded or served:
+            yield from environment
+        else:
+            # Endpoints are nothing to a container that loads nothing.
+            yield from (item for item in environment if _is_secret(item))
+
+    def _served(self, reading: Reading, fillers: Fillers) -> Iterator[Item]:
+        """Give what the servers load that a container starts."""
+        if not reading.runs and not reading.client:
+            return
+        for call, directory in directories(reading):
+            started = programs.start(call.words)
+            if started is not None:
+                reader = _READERS.get(started.program.name)
+                start = len(call.words) - len(started.words)
+            elif basename(call.words[0]) == "vllm" and set(call.words[1:2]) & _VLLM_CLIENTS:
+                reader, start = vllm_sources.items, 2
+            else:
+                continue
+            if reader:
+                yield from _found(reader(reading, call, start), reading, directory, fillers)
+
+    def _of_server(self, reading: Reading, served: Sequence[Item], fillers: Fillers) -> Iterator[Item]:
+        """Give what is said only of containers that look like the server."""
+        shell = _shell(reading)
+        if shell is not None:
+            place = reading.place(Call(reading.words, reading.env), shell)
+            yield Switch(SwitchName.SHELL, basename(reading.words[shell]), place, reading.name)
+        if reading.runs:
+            return
+        if not reading.calls:
+            yield _unreadable(reading, None)
+            return
+        # An image with an entrypoint of its own: it names its model by variable, or by options like vLLM's.
+        found = list(_found(hub.models(reading), reading, "", fillers))
+        if self.engine is not Engine.OLLAMA and any(word[:2] == "--" for word in reading.words[1:]):
+            found += self._as_vllm(reading, fillers)
+        yield from found
+        if self.engine is Engine.OLLAMA and self._names_ollama():
+            return
+        if not any(_is_model(item) for item in (*served, *found)):
+            yield _nameless(reading)
+
+    def _as_vllm(self, reading: Reading, fillers: Fillers) -> Iterator[Item]:
+        """Read the options of a program nobody knows like vLLM's: what they say, not what they leave out."""
+        call = reading.calls[-1]
+        default = reading.place(call, 0)
+        for item in _found(vllm_sources.items(reading, call, 1), reading, "", fillers):
+            said = item.path != default or not isinstance(item, Source)
+            if said and getattr(item, "name", None) is not SwitchName.UNKNOWN_OPTION:
+                yield item
+
+    def _names_ollama(self) -> bool:
+        return any(
+            isinstance(item, Source) and item.location.scheme == "ollama"
+            for container in self.containers
+            for loaded in container.loaded
+            for item in loaded
+        )
+
+    def _matters(self, container: _Container) -> bool:
+        """Tell whether a script of this container may decide what is served.
+
+        It may where it shares a volume with a server, or can tell an Ollama server to pull.
+        """
+        if any(word in text for text in container.main.words for word in _OLLAMAS):
+            return True
+        return not self._of_servers.isdisjoint(self._keys(container))
+
+    @cached_property
+    def _of_servers(self) -> set[str]:
+        return {key for container in self.containers if container.is_server for key in self._keys(container)}
+
+    def _keys(self, container: _Container) -> set[str]:
+        """Give the volumes that a container mounts."""
+        if "volumeMounts" not in container.main.container:
+            return set()
+        return {mount.volume.key for mount in self.volumes.mounts(container.main).values()}
+
+    def _stores(self, fillers: Fillers, *, names: bool) -> Iterator[Item]:
+        """Give what the stores of Ollama servers are mounted from, and say where nothing names a model."""
+        for container in self.containers:
+            for reading in container.readings:
+                for call in reading.calls if reading.runs else ():
+                    started = programs.start(call.words)
+                    if started and started.program is programs.OLLAMA:
+                        yield from self._store(reading, call, fillers, names=names)
+
+    def _store(self, reading: Reading, call: Call, fillers: Fillers, *, names: bool) -> Iterator[Item]:
+        store = ollama_sources.store(reading, call)
+        if isinstance(store, Unresolvable) or store.local is None:
+            yield store
+            return
+        place = self.volumes.place(reading, store.local.path)
+        if place.volume and not place.volume.fresh:
+            yield from fillers.traced(store, reading, "")
+        elif not names:
+            yield ollama_sources.at_run_time(reading, call)
+
+
+def _container(kind: str, path: str, index: int, raw: Mapping[str, Any]) -> _Container:
+    main = read(index, path, raw)
+    readings = [main]
+    for key, places in _BESIDE.items():
+        if key in raw:
+            readings += filter(None, (hook(main, place) for place in places))
+    loaded = [
+        list(kserve.items(reading) if kserve.is_initializer(reading) else loaders.items(reading))
+        for reading in readings
+    ]
+    return _Container(kind, readings, loaded)
+
+
+def _found(items: Iterable[Item], reading: Reading, directory: str, fillers: Fillers) -> Iterator[Item]:
+    """Trace what a server is told: paths to what holds them, ids of a hub to a path that may lie there."""
+    for item in items:
+        if not isinstance(item, Source):
+            yield item
+            continue
+        yield from fillers.traced(item, reading, directory)
+        if item.local is None and item.location.scheme in _HUBS:
+            yield from fillers.shadowing(item, reading, directory)
+
+
+def _shell(reading: Reading) -> int | None:
+    """Give where the shell stands that a container starts with; None if it starts with none."""
+    starts = is_shell(reading.words[0]) or any(c.scripted or is_shell(c.words[0]) for c in reading.calls)
+    if not starts and reading.calls:
+        return None
+    words = enumerate(reading.words[:_WRAPPERS_AT_MOST])
+    return next((index for index, word in words if is_shell(word)), None)
+
+
+def _nameless(reading: Reading) -> Unresolvable:
+    """Say that nothing of a container that looks like the server names a model."""
+    call = reading.calls[0]
+    place = reading.place(call, 0)
+    if call.words[0] == ENTRYPOINT:
+        detail = "its image's entrypoint decides which model is loaded"
+        return Unresolvable(Role.MODEL, Unknown.ENTRYPOINT, detail, f"{reading.path}.image", reading.name)
+    return Unresolvable(
+        Role.MODEL,
+        Unknown.SCRIPT,
+        f"{basename(call.words[0])[:60]} decides which model is loaded",
+        place,
+        reading.name,
+    )
+
+
+def _unreadable(reading: Reading, about: Role | None) -> Unresolvable:
+    field = next((key for key in ("args", "command") if reading.container.get(key)), "image")
+    place = f"{reading.path}.{field}"
+    return Unresolvable(about, Unknown.SCRIPT, f"a script of which {reading.unreadable}", place, reading.name)
+
+
+def _is_model(item: Item) -> bool:
+    """Tell whether an item says, or says that it cannot be known, which model is loaded."""
+    if isinstance(item, Source):
+        return item.role is Role.MODEL
+    return isinstance(item, Unresolvable) and item.about in {None, Role.MODEL}
+
+
+def _is_script(item: Item) -> bool:
+    return isinstance(item, Unresolvable) and item.reason is Unknown.SCRIPT
+
+
+def _is_secret(item: Item) -> bool:
+    return isinstance(item, Switch) and item.name is SwitchName.SECRET

@@ -9,6 +9,7 @@ others are unknown.
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -51,9 +52,12 @@ _HARMLESS: Final = frozenset(
 # They set up tools in their own places, unless they are told a directory.
 _INSTALLING: Final = frozenset({"pip", "pip3", "apk", "apt", "apt-get", "yum", "dnf", "microdnf"})
 _ELSEWHERE: Final = ("/", "-t", "--target", "--prefix", "--root", "--user", ".")
-_PROCESS_ROOT: Final = re.compile(r"/proc/[^/]*/root(?=/|$)")
+# The shell's own root, as a modelcar names it.
+_PROCESS_ROOT: Final = re.compile(r"/proc/(?:self|\0\$\0)/root(?=/|$)")
 _MAX_OPERANDS: Final = 50
 _MAX_CHAIN: Final = 8
+# Of the volumes mounted within one model.
+_MAX_BELOW: Final = 20
 
 
 class Actor(NamedTuple):
@@ -139,15 +143,35 @@ class Fillers:
         if unknown:
             yield found
             yield _hidden(source, unknown)
-        else:
-            yield from self._told_of(place, found, reading)
+            return
+        yield from self._told_of(place, found, reading)
+        for part in itertools.islice(self._volumes.below(reading, place.path), _MAX_BELOW):
+            within = replace(source, local=Local(part.path, part.backing, part.read_only))
+            yield from self._told_of(part, within, reading)
+
+    def shadowing(self, source: Source, reading: Reading, directory: str) -> Iterator[Item]:
+        """Give what a server finds in place of a hub's id, where a volume lies at that path.
+
+        A server takes a path that exists before it asks a hub; a volume that starts empty and that nothing
+        fills has no such path.
+        """
+        place = self._volumes.shadows(reading, source.location.name, directory)
+        if place is None or place.volume is None:
+            return
+        if place.volume.fresh:
+            filled = self._of(place.volume.key, 0)
+            if filled.any is None and not filled.strange:
+                return
+        yield from self._told_of(
+            place, replace(source, local=Local(place.path, place.backing, place.read_only)), reading
+        )
 
     def _told_of(self, place: Place, source: Source, reading: Reading) -> Iterator[Item]:
         key = _key(place, reading)
         filled = self._of(key, 0)
         others = list(self._untold(key))
         yield from others
-        held, put = place.location, filled.best(place.inside)
+        held, put = place.location, filled.best(place.inside) or self._asked(place.path)
         if held:
             yield replace(source, location=held)
         elif put:
@@ -180,12 +204,16 @@ class Fillers:
         if known is None:
             # Known before it is complete: volumes can be copied in a circle.
             known = self._filled[key] = _Filled()
-            if key.startswith("fs "):
-                for source in self._everywhere:
-                    known.put(source.into.strip("/"), source.location)
             for index in self._writers.get(key, ()):
                 self._add(known, index, key, depth)
         return known
+
+    def _asked(self, path: str) -> Location | None:
+        """Give what is put at a path from outside the pod."""
+        for source in self._everywhere:
+            if f"{path}/".startswith(f"{source.into}/"):
+                return source.location
+        return None
 
     @cached_property
     def _writers(self) -> Mapping[str, list[int]]:

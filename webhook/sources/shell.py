@@ -176,7 +176,8 @@ class _Reader:
             # Unset in the pod is not unset: the image may set it.
             value = self.env.get(match[1], unknown(match[1])) or match[2]
         else:
-            return unknown(loose=loose)
+            # The number of the shell's process is one word, whatever it is.
+            return unknown("$") if text == "$$" else unknown(loose=loose)
         self.room -= len(value)
         if self.room < 0:
             raise UnreadableError("its variables grow too long")

@@ -8,6 +8,7 @@ cannot be seen: a volume counts as a whole as what is in it, so whatever can wri
 
 from __future__ import annotations
 
+import bisect
 import posixpath
 import re
 from collections.abc import Iterator, Mapping
@@ -114,6 +115,14 @@ class Volumes:
                     known[tuple(_parts(path))] = mount
         return known
 
+    def below(self, reading: Reading, path: str) -> Iterator[Place]:
+        """Give the volumes mounted below an absolute path: they hold a part of what is loaded from it."""
+        paths, prefix = self._sorted(reading), f"{path.rstrip('/')}/"
+        for index in range(bisect.bisect_left(paths, prefix), len(paths)):
+            if not paths[index].startswith(prefix):
+                return
+            yield self.place(reading, paths[index])
+
     def shadows(self, reading: Reading, name: str, directory: str) -> Place | None:
         """Give where a hub's id would be found as a path, if a mount lies there; None if none does.
 
@@ -147,6 +156,17 @@ class Volumes:
             known = {path[-length:]: path for path in paths for length in (1, 2)}
             self._known_ends[reading.path] = known
         return known
+
+    def _sorted(self, reading: Reading) -> list[str]:
+        known = self._known_paths.get(reading.path)
+        if known is None:
+            known = sorted("/" + "/".join(path) for path in self.mounts(reading))
+            self._known_paths[reading.path] = known
+        return known
+
+    @cached_property
+    def _known_paths(self) -> dict[str, list[str]]:
+        return {}
 
     @cached_property
     def _mounts(self) -> dict[str, dict[tuple[str, ...], _Mount]]:
