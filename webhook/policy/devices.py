@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Final, NamedTuple
 
@@ -24,6 +25,8 @@ _NO_DEVICES: Final = frozenset(
     f"gpu.intel.com/{name}"
     for name in ("millicores", "memory.max", "tiles", "i915_monitoring", "xe_monitoring", "monitoring")
 )
+# Of a resource's name: a domain, `/` and a label (IsQualifiedName in apimachinery's pkg/util/validation).
+_LONGEST: Final = 253 + 1 + 63
 _MAX_LISTED: Final = 3
 
 
@@ -35,9 +38,17 @@ class Asked(NamedTuple):
     path: str
 
 
+@functools.lru_cache(maxsize=1024)  # a cluster has few kinds of devices
+def _matches(patterns: Globs, name: str) -> bool:
+    return patterns.matches(f"/{name}")
+
+
+def _is_device(patterns: Globs, name: str) -> bool:
+    return len(name) <= _LONGEST and name not in _NO_DEVICES and _matches(patterns, name)
+
+
 def devices(containers: Iterable[Container], patterns: Globs) -> Iterator[Asked | Finding]:
     """Give what each container asks for, and a finding for each amount that is no number of devices."""
-    known: dict[str, bool] = {}
     for container in containers:
         own = container.raw.get("resources")
         if not isinstance(own, dict):
@@ -46,11 +57,7 @@ def devices(containers: Iterable[Container], patterns: Globs) -> Iterator[Asked 
         first = ""
         for field in ("limits", "requests"):
             for name, amount in mapping(own.get(field)).items():
-                if "/" not in name:  # the names of devices have their maker's domain
-                    continue
-                if name not in known:
-                    known[name] = name not in _NO_DEVICES and patterns.matches(f"/{name}")
-                if not known[name]:
+                if "/" not in name or not _is_device(patterns, name):  # a maker's names have its domain
                     continue
                 path = f"{container.path}.resources.{field}[{name}]"
                 try:

@@ -59,12 +59,14 @@ def _ref(text: str) -> ImageRef | None:
         return None
 
 
+@functools.lru_cache(maxsize=1024)
+def _matches(patterns: Globs, ref: ImageRef) -> bool:
+    return patterns.matches(ref)
+
+
 def _allowed(subject: Subject, value: Globs, _group: Mapping[str, Any]) -> Iterator[Finding]:
-    known: dict[ImageRef | None, bool] = {None: False}
     for used in _used(subject):
-        if used.ref not in known:
-            known[used.ref] = used.ref is not None and value.matches(used.ref)
-        if not known[used.ref]:
+        if used.ref is None or not _matches(value, used.ref):
             yield Finding(used.path, used.text, one_of(value.patterns), used.container)
 
 

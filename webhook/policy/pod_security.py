@@ -7,6 +7,7 @@ no effect on Kubernetes 1.30 and newer (seccomp annotations) are not looked at. 
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final, NamedTuple
 
@@ -118,7 +119,8 @@ def _kept_capabilities(
 def _added_capabilities(
     _container: Container, context: Mapping[str, Any], _spec: Mapping[str, Any]
 ) -> Iterator[tuple[str, str, str]]:
-    for index, name in enumerate(_listed(mapping(context.get("capabilities")).get("add"))):
+    capabilities = context.get("capabilities")
+    for index, name in enumerate(_listed(mapping(capabilities).get("add"))) if capabilities else ():
         if not isinstance(name, str) or name not in _CAPABILITIES:
             yield f"securityContext.capabilities.add[{index}]", _seen(name), "none beyond a runtime's default"
 
@@ -203,29 +205,49 @@ PARTS: Final = tuple(
 )
 
 
+class _Plan(NamedTuple):
+    """What is looked at for some of the parts."""
+
+    flags: tuple[str, ...]
+    of_pod: tuple[tuple[str, Callable[[Subject], Iterator[Finding]]], ...]
+    pods_fields: tuple[_Field, ...]
+    fields: tuple[_Field, ...]
+    of_container: tuple[tuple[str, _Check], ...]
+
+
+@functools.lru_cache(maxsize=64)  # one for each list that a policy has
+def _plan(parts: tuple[str, ...]) -> _Plan:
+    fields = tuple(field for field in _FIELDS if field.part in parts)
+    return _Plan(
+        tuple(flag for flag in _HOST_FLAGS if flag in parts),
+        tuple(item for item in _OF_POD.items() if item[0] in parts),
+        tuple(field for field in fields if field.of_pod),
+        fields,
+        tuple(item for item in _OF_CONTAINER.items() if item[0] in parts),
+    )
+
+
 def _denied(subject: Subject, value: tuple[str, ...], _group: Mapping[str, Any]) -> Iterator[Finding]:
-    parts, spec = frozenset(value), subject.spec
-    for flag in _HOST_FLAGS:
-        if flag in parts and spec.get(flag) not in (None, False):
+    plan, spec = _plan(value), subject.spec
+    for flag in plan.flags:
+        if spec.get(flag) not in (None, False):
             yield Finding(f"{subject.path}.{flag}", _seen(spec[flag]), "false", part=flag)
-    for part, check_pod in _OF_POD.items():
-        if part in parts:
-            for finding in check_pod(subject):
-                yield finding._replace(part=part)
-    fields = [field for field in _FIELDS if field.part in parts]
-    checks = [(part, check) for part, check in _OF_CONTAINER.items() if part in parts]
-    of_pod = [field for field in fields if field.of_pod]
-    yield from _fields(mapping(spec.get("securityContext")), subject.path, "", of_pod)
+    for part, check_pod in plan.of_pod:
+        for finding in check_pod(subject):
+            yield finding._replace(part=part)
+    yield from _fields(mapping(spec.get("securityContext")), subject.path, "", plan.pods_fields)
     for container in subject.containers:
         context = mapping(container.raw.get("securityContext"))
         if context:
-            yield from _fields(context, container.path, container.name, fields)
-        for part, check in checks:
+            yield from _fields(context, container.path, container.name, plan.fields)
+        for part, check in plan.of_container:
             for field, seen, wanted in check(container, context, spec):
                 yield Finding(f"{container.path}.{field}", seen, wanted, container.name, part)
 
 
-def _fields(context: Mapping[str, Any], path: str, name: str, fields: list[_Field]) -> Iterator[Finding]:
+def _fields(
+    context: Mapping[str, Any], path: str, name: str, fields: tuple[_Field, ...]
+) -> Iterator[Finding]:
     for field in fields:
         value = context.get(field.keys[0])
         for key in field.keys[1:] if value is not None else ():

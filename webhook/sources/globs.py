@@ -40,7 +40,7 @@ class _Pattern(NamedTuple):
 class Globs:
     """A set of patterns; as a whole it matches what one of them matches."""
 
-    __slots__ = ("_parsed", "_root", "patterns")
+    __slots__ = ("_hash", "_parsed", "_root", "patterns")
 
     def __init__(self, texts: Iterable[str], patterns: Iterable[_Pattern]) -> None:
         self.patterns = tuple(texts)
@@ -48,6 +48,7 @@ class Globs:
         self._root = _Node()
         for pattern in self._parsed:
             self._root.add(pattern)
+        self._hash = hash(frozenset(self._parsed))
 
     @classmethod
     def sources(cls, texts: Iterable[str]) -> Globs:
@@ -103,7 +104,7 @@ class Globs:
         return isinstance(other, Globs) and set(self._parsed) == set(other._parsed)
 
     def __hash__(self) -> int:
-        return hash(frozenset(self._parsed))
+        return self._hash
 
     def __repr__(self) -> str:
         return f"Globs({list(self.patterns)})"
