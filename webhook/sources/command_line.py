@@ -17,6 +17,7 @@ from webhook.sources.text import is_loose
 
 # What a word that is certainly a value does not begin with: an option, or a mark.
 _TELLING: Final = ("-", "\0")
+_UNSET: Final = frozenset({"", "None"})
 _OPTION: Final = Spelled(Kind.OPTION)
 _VALUE: Final = Spelled(Kind.VALUE)
 
@@ -91,23 +92,24 @@ class Line:
         values = () if option.flag else (self.words.word(found + 1),)
         return Given(option, self.words.ats[found], values)
 
-    def value(self, name: str) -> Word | None:
-        """Give the value of an option, the first of many; None where it is not given, or unset."""
+    def values(self, name: str) -> Sequence[Word]:
+        """Give every value of an option, save those that mean that it is not given."""
         given = self.given(name)
-        if given is None or not given.values:
-            return None
-        word = given.values[0]
-        return None if given.option.unset and word.text in {"", "None"} else word
+        if given is None:
+            return ()
+        if given.option.unset:
+            return [word for word in given.values if word.text not in _UNSET]
+        return given.values
+
+    def value(self, name: str) -> Word | None:
+        """Give the first value of an option; None where it is not given."""
+        values = self.values(name) if name in self.found else ()
+        return values[0] if values else None
 
     def text(self, name: str) -> str | None:
         """Give the text of `value`."""
-        word = self.value(name) if name in self.found else None
+        word = self.value(name)
         return None if word is None else word.text
-
-    def values(self, name: str) -> Sequence[Word]:
-        """Give every value of an option."""
-        given = self.given(name)
-        return given.values if given else ()
 
     def flag(self, name: str) -> Given | None:
         """Give a flag if it is on: its last occurrence counts."""
