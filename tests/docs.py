@@ -15,6 +15,8 @@ from sidecar.log import Word
 from sidecar.reasons import Reason
 from webhook.layer import PREFIX, TABLE
 from webhook.litellm_keys import PARAMS
+from webhook.policy.rule import Rule
+from webhook.policy.table import GROUPS, RULES
 
 README: Final = Path(__file__).parents[1] / "README.md"
 
@@ -85,11 +87,31 @@ def webhook_flags() -> str:
     return f"```text\n{rest.strip()}\n```"
 
 
+def policy() -> str:
+    """Render the reference of the policy's rules, group by group."""
+    parts = []
+    for name, about in GROUPS.items():
+        rows = [_rule(rule) for rule in RULES if rule.group == name]
+        parts.append(f"**`{name}`**: {about}\n\n" + _table(("field", "value", "what it is about"), rows))
+    return "\n\n".join(parts)
+
+
+def _rule(rule: Rule) -> tuple[str, str, str]:
+    default = "" if rule.default is None else f"; without it {_listed(rule.default)}"
+    return f"`{rule.field}`", rule.kind.allowed, f"{rule.meaning}{default}"
+
+
+def _listed(value: object) -> str:
+    items = value if isinstance(value, list) else [value]
+    return ", ".join(f"`{item}`" for item in items)
+
+
 PARTS: Final[Mapping[str, Callable[[], str]]] = {
     "annotations": annotations,
     "parameters": parameters,
     "log-words": log_words,
     "reasons": reasons,
+    "policy": policy,
     "webhook-flags": webhook_flags,
 }
 
