@@ -27,7 +27,8 @@ def main() -> None:
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     context.load_cert_chain(cert, key)
     app = web.Application(client_max_size=8 * 1024 * 1024)
-    app.router.add_post("/mutate", allow)
+    for path in ("/mutate", "/validate"):
+        app.router.add_post(path, allow)
     web.run_app(app, host="127.0.0.1", port=int(port), ssl_context=context, access_log=None, print=None)
 
 
