@@ -1,0 +1,76 @@
+"""Code that comes into a server from around it: variables that say where code lies, volumes over its own.
+
+Only what leads into a volume counts: what lies in the image is the image's. Sources: Python's "Command line
+and environment" (`PYTHONPATH` and its like; `-m` puts the working directory before all else), ld.so(8),
+bash(1), execvp(3).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+from webhook.pods import objects
+from webhook.sources.argv import Call, basename
+from webhook.sources.container import Reading
+from webhook.sources.found import Item, Switch, SwitchName, Unknown, Unresolvable
+from webhook.sources.spot import Spot
+from webhook.sources.text import is_known, readable, variable_of
+from webhook.sources.volumes import Volumes, directories
+
+_VARIABLES: Final = (
+    *("PATH", "LD_PRELOAD", "LD_AUDIT", "LD_LIBRARY_PATH", "BASH_ENV"),
+    *("PYTHONPATH", "PYTHONHOME", "PYTHONUSERBASE"),
+)
+# Where images keep programs and libraries: below these, and in these wholes.
+_PACKAGES: Final = frozenset({"site-packages", "dist-packages"})
+_WHOLES: Final = ((), ("usr",), ("usr", "local"), ("opt", "venv"))
+_WITHIN: Final = frozenset(
+    {
+        *((*whole, name) for whole in _WHOLES for name in ("bin", "sbin", "lib", "lib64")),
+        ("etc", "ld.so.preload"),
+    }
+)
+_DEEPEST: Final = 3
+# Of the node's kernel, not of a program.
+_MODULES: Final = ("lib", "modules")
+
+
+def items(reading: Reading, volumes: Volumes) -> Iterator[Item]:
+    """Give what a container takes from volumes as if it were its image's own, as plug-ins."""
+    for index, mount in objects(reading.container.get("volumeMounts")):
+        path = mount.get("mountPath")
+        if isinstance(path, str) and _hides_programs(path):
+            place = f"{reading.path}.volumeMounts[{index}]"
+            yield Switch(SwitchName.PLUGIN, path, place, reading.name)
+    known: object = None
+    for call, directory in directories(reading):
+        if call.env is not known:
+            known = call.env
+            yield from _variables(reading, call, volumes, directory)
+        name = basename(call.words[0])
+        if name.startswith("python") and directory and volumes.place(reading, directory).volume:
+            yield Spot(reading, call).switch(SwitchName.PLUGIN, directory, 0)
+
+
+def _hides_programs(path: str) -> bool:
+    parts = tuple(part for part in path.split("/") if part not in {"", "."})
+    if not _PACKAGES.isdisjoint(parts):
+        return True
+    within = any(parts[:depth] in _WITHIN for depth in range(1, _DEEPEST + 1))
+    return parts in _WHOLES or (within and parts[:2] != _MODULES)
+
+
+def _variables(reading: Reading, call: Call, volumes: Volumes, directory: str) -> Iterator[Item]:
+    spot = Spot(reading, call)
+    for name in _VARIABLES:
+        for part in call.env.get(name, "").replace(" ", ":").split(":"):
+            if not part:
+                continue
+            if is_known(part):
+                if volumes.place(reading, part, directory).volume:
+                    yield Switch(SwitchName.PLUGIN, part, spot.set_at(name), reading.name)
+            elif (variable := variable_of(part)) in reading.env and not is_known(reading.env[variable]):
+                detail = f"{name} holds {readable(part)}"
+                place = spot.set_at(name)
+                yield Unresolvable(SwitchName.PLUGIN, Unknown.VARIABLE, detail, place, reading.name)
