@@ -132,7 +132,7 @@ def _shm(subject: Subject, value: Decimal, _group: Mapping[str, Any]) -> Iterato
     mounted = _mounted_at_shm(subject) if in_memory else frozenset()
     for index, volume in in_memory:
         name = volume.get("name")
-        if name not in mounted:
+        if not isinstance(name, str) or name not in mounted:
             continue
         limit = volume["emptyDir"].get("sizeLimit")
         amount = Decimal(0) if limit is None else _amount(limit)
