@@ -26,6 +26,7 @@ from webhook.candidates import Likeness, likeness
 from webhook.layer import PREFIX
 from webhook.pods import annotations_of, mapping, objects
 from webhook.sources import (
+    foreign_code,
     hub,
     kserve,
     llama_sources,
@@ -49,6 +50,7 @@ from webhook.sources.found import (
     Unresolvable,
 )
 from webhook.sources.locations import HUB, MODELSCOPE
+from webhook.sources.text import is_known, readable
 from webhook.sources.volumes import Volumes, directories
 
 _KINDS: Final = ("initContainers", "containers", "ephemeralContainers")
@@ -68,9 +70,9 @@ _READERS: Final[Mapping[str, Callable[[Reading, Call, int], Iterator[Item]]]] = 
     programs.LLAMA_CPP.name: llama_sources.llama_cpp,
     programs.LLAMA_CPP_PYTHON.name: llama_sources.llama_cpp_python,
 }
-# Commands of vLLM that load a model and serve nobody.
-_VLLM_CLIENTS: Final = frozenset({"bench", "run-batch"})
 _OLLAMAS: Final = ("ollama", ":11434")
+# They run what a file says, or a text.
+_RUNNING: Final = frozenset({"eval", "source", "."})
 _HUBS: Final = frozenset({HUB, MODELSCOPE})
 _WRAPPERS_AT_MOST: Final = 30
 
@@ -194,8 +196,8 @@ class _Pod:
             if started is not None:
                 reader = _READERS.get(started.program.name)
                 start = len(call.words) - len(started.words)
-            elif basename(call.words[0]) == "vllm" and set(call.words[1:2]) & _VLLM_CLIENTS:
-                reader, start = vllm_sources.items, 2
+            elif (options := programs.loads(call.words)) is not None:
+                reader, start = vllm_sources.items, options
             else:
                 continue
             if reader:
@@ -207,20 +209,39 @@ class _Pod:
         if shell is not None:
             place = reading.place(Call(reading.words, reading.env), shell)
             yield Switch(SwitchName.SHELL, basename(reading.words[shell]), place, reading.name)
+        yield from foreign_code.items(reading, self.volumes)
         if reading.runs:
+            yield from self._companions(reading)
             return
         if not reading.calls:
-            yield _unreadable(reading, None)
+            yield _unreadable(reading)
             return
         # An image with an entrypoint of its own: it names its model by variable, or by options like vLLM's.
         found = list(_found(hub.models(reading), reading, "", fillers))
         if self.engine is not Engine.OLLAMA and any(word[:2] == "--" for word in reading.words[1:]):
             found += self._as_vllm(reading, fillers)
         yield from found
-        if self.engine is Engine.OLLAMA and self._names_ollama():
-            return
-        if not any(_is_model(item) for item in (*served, *found)):
+        if reading.calls[-1].words[0] != ENTRYPOINT:
+            # The pod names a program of which nothing is known: whatever else it says may be for show.
             yield _nameless(reading)
+        elif self.engine is Engine.OLLAMA and self._names_ollama():
+            return
+        elif not any(_is_model(item) for item in (*served, *found)):
+            yield _nameless(reading)
+
+    def _companions(self, reading: Reading) -> Iterator[Item]:
+        """Give the scripts beside a server that are no part of its image: nobody knows what they start."""
+        for call, directory in directories(reading):
+            name = basename(call.words[0])
+            if name not in _RUNNING and not is_shell(name) and not name.startswith("python"):
+                continue
+            file = next((word for word in call.words[1:] if word[:1] not in {"-", "+"}), "")
+            if programs.start(call.words) or (name.startswith("python") and (not file or "-m" in call.words)):
+                continue
+            place = self.volumes.place(reading, file, directory) if file and is_known(file) else None
+            if name == "eval" or place is None or place.volume or place.unknown:
+                detail = f"what {name} runs beside the server"
+                yield Unresolvable(None, Unknown.SCRIPT, detail, reading.place(call, 0), reading.name)
 
     def _as_vllm(self, reading: Reading, fillers: Fillers) -> Iterator[Item]:
         """Read the options of a program nobody knows like vLLM's: what they say, not what they leave out."""
@@ -313,25 +334,22 @@ def _shell(reading: Reading) -> int | None:
 
 
 def _nameless(reading: Reading) -> Unresolvable:
-    """Say that nothing of a container that looks like the server names a model."""
-    call = reading.calls[0]
-    place = reading.place(call, 0)
-    if call.words[0] == ENTRYPOINT:
-        detail = "its image's entrypoint decides which model is loaded"
-        return Unresolvable(Role.MODEL, Unknown.ENTRYPOINT, detail, f"{reading.path}.image", reading.name)
-    return Unresolvable(
-        Role.MODEL,
-        Unknown.SCRIPT,
-        f"{basename(call.words[0])[:60]} decides which model is loaded",
-        place,
-        reading.name,
-    )
+    """Say that an image nobody knows, which looks like the server, is told no model."""
+    detail, place = "what its image's entrypoint runs", f"{reading.path}.image"
+    return Unresolvable(None, Unknown.ENTRYPOINT, detail, place, reading.name)
 
 
-def _unreadable(reading: Reading, about: Role | None) -> Unresolvable:
+def _unknown_program(reading: Reading) -> Unresolvable:
+    """Say that a program nobody knows runs in a container that looks like the server."""
+    call = reading.calls[-1]
+    detail = f"what {readable(basename(call.words[0]))[:60]} runs"
+    return Unresolvable(None, Unknown.SCRIPT, detail, reading.place(call, 0), reading.name)
+
+
+def _unreadable(reading: Reading) -> Unresolvable:
     field = next((key for key in ("args", "command") if reading.container.get(key)), "image")
     place = f"{reading.path}.{field}"
-    return Unresolvable(about, Unknown.SCRIPT, f"a script of which {reading.unreadable}", place, reading.name)
+    return Unresolvable(None, Unknown.SCRIPT, f"its script: {reading.unreadable}", place, reading.name)
 
 
 def _is_model(item: Item) -> bool:

@@ -171,9 +171,13 @@ class Fillers:
         filled = self._of(key, 0)
         others = list(self._untold(key))
         yield from others
-        held, put = place.location, filled.best(place.inside) or self._asked(place.path)
+        held, put = place.location, filled.best(place.inside)
         if held:
             yield replace(source, location=held)
+        elif asked := self._asked(place.path):
+            # mounted read-only, if nobody tells KServe otherwise (`GetStorageInitializerReadOnlyFlag`)
+            local = Local(place.path, Backing.INIT_CONTAINER, read_only=True)
+            yield replace(source, location=asked, local=local)
         elif put:
             backing = Backing.INIT_CONTAINER if place.volume else Backing.CONTAINER
             yield replace(source, location=put, local=Local(place.path, backing, place.read_only))

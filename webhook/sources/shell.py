@@ -42,7 +42,7 @@ _OPENERS: Final = frozenset({"if", "while", "until"})
 _LOOPS: Final = frozenset({"for", "select"})
 _CLOSERS: Final = frozenset({"fi", "done"})
 _BETWEEN: Final = frozenset({"then", "else", "elif", "do", "!", "{", "}", "time"})
-_UNREADABLE: Final = frozenset({"case", "function", "coproc"})
+_UNREADABLE: Final = frozenset({"case", "function", "coproc", "alias"})
 _ASSIGNING: Final = frozenset({"export", "readonly", "declare", "typeset", "local"})
 # After these, any variable may be another one.
 _SOURCING: Final = frozenset({"source", ".", "eval", "read"})
