@@ -251,6 +251,8 @@ RAY = {"command": ["ray", "start", "--head"]}
         (read(), {"name": "server"}, Engine.VLLM),
         # one server over several pods
         (read((TP, "8"), (PP, "2")), asking(gpu=8) | RAY, Engine.VLLM),
+        (read(), asking(gpu=8) | RAY, Engine.VLLM),
+        (read(), asking(gpu=8) | {"args": ["--distributed-executor-backend=ray"]}, Engine.VLLM),
         (read((TP, "8"), (PP, "2")), asking(gpu=8) | {"args": ["--nnodes=2"]}, Engine.VLLM),
         (read((TP, "16")), asking(gpu=8) | {"env": [{"name": "LWS_GROUP_SIZE"}]}, Engine.VLLM),
     ],

@@ -17,20 +17,25 @@ _PARALLEL: Final = (SwitchName.TENSOR_PARALLEL, SwitchName.PIPELINE_PARALLEL, Sw
 # What may hide one of them: anything of the command line can.
 _HIDING: Final = frozenset({*_PARALLEL, None})
 _MAX_DIGITS: Final = 6
+# Of a vLLM server that is told nothing (vllm/config/parallel.py).
+_UNSAID: Final = 1
 # One of these can be several devices to the server, by its generation: cores of a TPU or of Neuron, tiles.
 _OF_SEVERAL: Final = ("google.com/", "aws.amazon.com/", "gpu.intel.com/")
 # Pods that are one server together with others: by what LeaderWorkerSet and KubeRay write on them, or by what
 # the container is told.
 _SPANNING_LABELS: Final = ("leaderworkerset.sigs.k8s.io/", "ray.io/")
 _SPANNING_PATH: Final = "leaderWorkerTemplate"
-_SPANNING_WORDS: Final = ("ray start", "nnodes", "node-rank", "node_rank", "multi-node", "LWS_", "RAY_")
+_SPANNING_WORDS: Final = (
+    *("ray start", "executor-backend", "executor_backend", "nnodes", "node-rank", "node_rank", "multi-node"),
+    *("LWS_", "RAY_"),
+)
 
 
 def matches_devices(subject: Subject, _value: Any, group: Mapping[str, Any]) -> Iterator[Finding]:
     """Find containers whose server splits its model over more or fewer devices than they ask for.
 
     Judged is only what is known on both sides. A server that spans several pods (LeaderWorkerSet, Ray, vLLM's
-    `--nnodes`) must use a multiple of what one of them has.
+    `--nnodes`) must use a multiple of what one of them has, if it says how many.
     """
     splits = _splits(subject)
     if not splits:
@@ -55,10 +60,7 @@ def matches_devices(subject: Subject, _value: Any, group: Mapping[str, Any]) -> 
 
 
 def _splits(subject: Subject) -> dict[str, tuple[int, str]]:
-    """Give, by the container's path, over how many devices its server splits, and the switch that says so.
-
-    A vLLM server that is told nothing uses one (vllm/config/parallel.py).
-    """
+    """Give, by the container's path, over how many devices its server splits, and the switch that says so."""
     hidden = {_container(item.path) for item in subject.extract.unresolved if item.about in _HIDING}
     said: dict[str, dict[SwitchName, list[tuple[str, str]]]] = {}
     for switch in subject.extract.switches:
@@ -68,9 +70,8 @@ def _splits(subject: Subject) -> dict[str, tuple[int, str]]:
     if subject.engine is Engine.VLLM:
         for source in subject.extract.sources:
             if source.role is Role.MODEL:
-                said.setdefault(_container(source.path), {}).setdefault(
-                    SwitchName.TENSOR_PARALLEL, [("1", source.path)]
-                )
+                by_name = said.setdefault(_container(source.path), {})
+                by_name.setdefault(SwitchName.TENSOR_PARALLEL, [(str(_UNSAID), source.path)])
     splits = {}
     for path, by_name in said.items():
         single = [switches[0] for switches in by_name.values() if len(switches) == 1]
@@ -105,7 +106,10 @@ def _is_for_cpus(container: Container) -> bool:
 
 def _fits(subject: Subject, container: Container, asked: Asked | None, used: int) -> bool:
     have = sum(asked.counts.values()) if asked else 0
-    return used == have or (0 < have < used and used % have == 0 and _spans_pods(subject, container))
+    if used == have:
+        return True
+    is_part = used == _UNSAID or (0 < have < used and used % have == 0)
+    return is_part and _spans_pods(subject, container)
 
 
 def _spans_pods(subject: Subject, container: Container) -> bool:
