@@ -56,11 +56,14 @@ class Judge:
                 judgement = judgement.since(Judgement(tuple(self._pod(old, review.old_object))))
                 changes += self._changed(one, old, review.kind)
             found += judgement.violations
-        found.sort(key=lambda violation: -violation.mode.strictness)
-        at_most = self.policy.defaults.workloads if review.kind in WORKLOADS else Mode.ENFORCE
-        told = [violation._replace(mode=violation.mode.at_most(at_most)) for violation in found]
-        later = len(_refusing(found)) - len(_refusing(told))
-        return Judged(empty._replace(violations=(*told, *changes)), later)
+        at_most = self.policy.defaults.workloads
+        later = 0
+        if review.kind in WORKLOADS and at_most is not Mode.ENFORCE:
+            refusing = [v for v in found if v.mode is Mode.ENFORCE]
+            later = sum(not v.exception for v in refusing)
+            others = [v for v in found if v.mode is not Mode.ENFORCE]
+            found = [*(v._replace(mode=at_most) for v in refusing), *others]
+        return Judged(empty._replace(violations=(*found, *changes)), later)
 
     def _pod(self, one: Made, obj: Mapping[str, Any]) -> Iterator[Violation]:
         for violation in self._violations_of(one):
@@ -104,10 +107,6 @@ class Judge:
 
     def _subject(self, one: Made) -> Subject:
         return Subject(one.pod, one.engine, one.path, self.own_image)
-
-
-def _refusing(violations: Iterable[Violation]) -> list[Violation]:
-    return [v for v in violations if v.mode is Mode.ENFORCE and not v.exception]
 
 
 def _counts(review: Review) -> bool:

@@ -72,11 +72,17 @@ class Metrics:
             registry=self.registry,
         )
         self._known_exceptions: frozenset[str] = frozenset()
+        self._by_rule: dict[tuple[str, str], Counter] = {}
+        self._by_review: dict[tuple[str, str, str], tuple[Counter, Histogram]] = {}
 
     def review(self, path: str, decision: str, reason: str, seconds: float) -> None:
         """Count an answered review."""
-        self._reviews.labels(path, decision, reason).inc()
-        self._seconds.labels(path).observe(seconds)
+        series = self._by_review.get((path, decision, reason))
+        if series is None:  # the library takes longer to find a series than to count in it
+            series = self._reviews.labels(path, decision, reason), self._seconds.labels(path)
+            self._by_review[path, decision, reason] = series
+        series[0].inc()
+        series[1].observe(seconds)
 
     def judged(self, judgement: Judgement) -> None:
         """Count what a policy found."""
@@ -84,7 +90,10 @@ class Metrics:
             if violation.exception:
                 self._exceptions.labels(violation.exception).inc()
             else:
-                self._violations.labels(violation.rule, violation.mode.value).inc()
+                key = violation.rule, violation.mode.value
+                if key not in self._by_rule:
+                    self._by_rule[key] = self._violations.labels(*key)
+                self._by_rule[key].inc()
 
     def policy(self, digest: str, exceptions: Iterable[str]) -> None:
         """Take note of another policy: of exceptions that are not in it any more there are no series."""

@@ -100,7 +100,7 @@ def test_the_audit_annotations_tell_what_was_decided_and_by_what() -> None:
     assert response["auditAnnotations"] == {
         "decision": "denied",
         "policy": parse(text, RULES).hash,
-        "violations": f"{GPUS}=enforce {IMAGES}=audit",
+        "violations": f"{IMAGES}=audit {GPUS}=enforce",
     }
 
 
