@@ -38,7 +38,7 @@ from webhook.sources import (
 )
 from webhook.sources.argv import ENTRYPOINT, Call, basename, is_shell
 from webhook.sources.container import Reading, hook, read
-from webhook.sources.fillers import Actor, Fillers
+from webhook.sources.fillers import Actor, Fillers, is_harmless
 from webhook.sources.found import (
     Extract,
     Item,
@@ -216,6 +216,8 @@ class _Pod:
         if not reading.calls:
             yield _unreadable(reading)
             return
+        if all(is_harmless(call) for call in reading.calls):
+            return
         # An image with an entrypoint of its own: it names its model by variable, or by options like vLLM's.
         found = list(_found(hub.models(reading), reading, "", fillers))
         if self.engine is not Engine.OLLAMA and any(word[:2] == "--" for word in reading.words[1:]):
@@ -223,7 +225,7 @@ class _Pod:
         yield from found
         if reading.calls[-1].words[0] != ENTRYPOINT:
             # The pod names a program of which nothing is known: whatever else it says may be for show.
-            yield _nameless(reading)
+            yield _unknown_program(reading)
         elif self.engine is Engine.OLLAMA and self._names_ollama():
             return
         elif not any(_is_model(item) for item in (*served, *found)):

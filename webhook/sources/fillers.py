@@ -260,7 +260,7 @@ class Fillers:
             name = basename(call.words[0])
             if name in _COPYING:
                 self._copies(deeds, reading, call, directory)
-            elif not _is_harmless(name, call):
+            elif not is_harmless(call):
                 deeds.strange.append(_unknown(reading, call))
         return deeds
 
@@ -314,9 +314,9 @@ class Fillers:
         return self._volumes.place(reading, found, directory)
 
 
-def _is_harmless(name: str, call: Call) -> bool:
+def is_harmless(call: Call) -> bool:
     """Tell whether a command writes nothing that a server would load, or what it loads is known."""
-    words = call.words
+    words, name = call.words, basename(call.words[0])
     if name in _HARMLESS or programs.start(words) or programs.is_client(words):
         return True
     if name == "grep":
