@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import Final
 
 from webhook.sources import locations
@@ -36,13 +35,18 @@ _CODE: Final = 65536
 _CALL: Final = re.compile(
     r"\b(snapshot_download|hf_hub_download|model_file_download)\s*\(([^()]{0," + str(_ABOUT) + r"})\)"
 )
+# What code can load something with, or hide that it does.
 _LOADING: Final = re.compile(
-    r"snapshot_download|_download\b|from_pretrained|pipeline\(|urlretrieve|modelscope|huggingface|\bhf_|boto3"
-    r"|s3fs|gcsfs|fsspec|ollama|/api/|exec\(|eval\(|__import__|importlib|base64|subprocess|os\.system|requests"
+    r"_download\b|from_pretrained|pipeline\(|urlretrieve|modelscope|huggingface|\bhf_|\bHf[A-Z]|HF_|boto3|s3fs"
+    r"|gcsfs|fsspec|ollama|/api/|exec\(|eval\(|__import__|importlib|base64|subprocess|os\.system|requests|httpx"
+    r"|aiohttp|\.write|(?<!url)open\("
 )
+# Names of what is loaded by the calls above, once more; under another name they would not be found.
+_IMPORT: Final = re.compile(r"(?:from [\w.]+ )?import [\w., ]+")
 _ARGUMENT: Final = re.compile(
     r"""\s*(?:(\w+)\s*=\s*)?(?:"([^"\\]*)"|'([^'\\]*)'|([^,"']*)|(.[^,]*))\s*(?:,|$)""", re.ASCII | re.DOTALL
 )
+_URI: Final = "hf://"
 _CONSTANTS: Final = frozenset({"None", "True", "False"})
 # Keywords of those calls by what they say.
 _KEYWORDS: Final = {
@@ -58,10 +62,17 @@ _KEYWORDS: Final = {
 
 
 def hf(reading: Reading, call: Call, start: int) -> Iterator[Item]:
-    """Give what `hf download REPO [FILE...]` fetches."""
-    found = given(call.words, start, _HF)
-    if len(found.operands) > 1 and found.operands[0].text == "download":
-        yield from _fetched(Spot(reading, call), found, found.operands[1], locations.HUB)
+    """Give what `hf download REPO [FILE...]` fetches, and `hf cp hf://... DIRECTORY`."""
+    spot, found = Spot(reading, call), given(call.words, start, _HF)
+    command, *operands = found.operands or [Word("", start)]
+    download = command.text == "download"
+    if download and operands and not operands[0].text.startswith(_URI):
+        yield from _fetched(spot, found, operands[0], locations.HUB)
+        return
+    into = _target(spot, found) if download else operands[-1].text if len(operands) > 1 else ""
+    for word in operands:
+        if word.text.startswith(_URI):
+            yield spot.url(Role.WEIGHTS, word, into)
 
 
 def modelscope(reading: Reading, call: Call, start: int) -> Iterator[Item]:
@@ -107,10 +118,8 @@ def _code(spot: Spot, code: Word) -> Iterator[Item]:
                 yield spot.switch(SwitchName.HUB_ENDPOINT, word.text, word.at)
             yield from _fetched(spot, found, found.options["repo"][-1], scheme)
         else:
-            rest = _CALL.sub("", text)
-            # What is imported is named once more.
-            rest = re.sub(r"(?:from [\w.]+ )?import [\w., ]+", "", rest)
-            if not _LOADING.search(rest) and is_known(rest) and "HF_" not in rest:
+            rest = _IMPORT.sub(lambda m: m[0] if " as " in m[0] else "", _CALL.sub("", text))
+            if not _LOADING.search(rest) and is_known(rest):
                 return
     yield spot.unresolvable(Role.WEIGHTS, Unknown.SCRIPT, "Python code that may load anything", code.at)
 
@@ -143,7 +152,6 @@ def _fetched(spot: Spot, found: Given, repo: Word, scheme: str) -> Iterator[Item
         if word and not is_known(word.text):
             yield spot.variable(Role.WEIGHTS, word)
             return
-    into = found.last("local-dir", "local_dir", "cache-dir", "cache_dir")
     try:
         location = locations.hub(repo.text, revision.text if revision else "", scheme)
     except locations.BadValueError as error:
@@ -151,12 +159,19 @@ def _fetched(spot: Spot, found: Given, repo: Word, scheme: str) -> Iterator[Item
         return
     if found.all("dataset") or (kind and kind.text != "model"):
         location = location._replace(name=f"{kind.text if kind else 'dataset'}s/{location.name}")
-    target = into.text if into else _cache(spot) if scheme == locations.HUB else ""
-    yield replace(spot.source(Role.WEIGHTS, location, repo.at), into=target)
+    target = _target(spot, found) if scheme == locations.HUB else _told(found)
+    yield spot.source(Role.WEIGHTS, location, repo.at, target)
 
 
-def _cache(spot: Spot) -> str:
-    """Give the directory of the Hugging Face cache, empty if no variable says it."""
+def _told(found: Given) -> str:
+    into = found.last("local-dir", "cache-dir")
+    return into.text if into else ""
+
+
+def _target(spot: Spot, found: Given) -> str:
+    """Give the directory a download goes to: as told, else the cache if a variable says where that is."""
     env = spot.call.env
+    if told := _told(found):
+        return told
     home = env.get("HF_HOME")
     return env.get("HF_HUB_CACHE") or env.get("HUGGINGFACE_HUB_CACHE") or (f"{home}/hub" if home else "")

@@ -54,12 +54,6 @@ def location(text: str) -> Location | None:
     return Location(SCHEME, f"{host.lower()}/{namespace}/{model}", tag) if valid else None
 
 
-def is_cloud(found: Location) -> bool:
-    """Tell whether a location is an Ollama model that is run elsewhere: prompts leave the cluster."""
-    tag = found.tag.lower()
-    return found.scheme == SCHEME and (tag == _CLOUD or tag.endswith(f"-{_CLOUD}"))
-
-
 def _tagged(name: str) -> tuple[str, str | None]:
     """Split off the tag: what stands behind the last colon, if no slash follows it."""
     before, colon, tag = name.rpartition(":")

@@ -54,6 +54,7 @@ _GIT: Final = table(
     " --work-tree --bundle-uri --exec-path",
 )
 _COPYING: Final = frozenset({"cp", "copy", "sync", "mv", "move", "copyto", "rsync", "mirror", "c", "s"})
+_FETCHING: Final = frozenset({"clone", "fetch", "pull"})
 # rclone's backends by the scheme of their sources.
 _BACKENDS: Final = {"s3": "s3", "gcs": "gs", "google cloud storage": "gs", "azureblob": "az"}
 # `remote:path`, `:backend,option=value,option="value":path`
@@ -168,6 +169,8 @@ def git(reading: Reading, call: Call, start: int) -> Iterator[Item]:
     for index, word in enumerate(operands):
         url = _repository(word.text)
         if not url:
+            if index == 0 and command.text in _FETCHING and not is_known(word.text):
+                yield spot.variable(Role.WEIGHTS, word)
             continue
         into = ""
         if command.text == "clone":
