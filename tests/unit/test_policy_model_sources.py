@@ -43,11 +43,11 @@ def open_to(about: Role | SwitchName | None, reason: Unknown = Unknown.VARIABLE)
 
 
 def test_each_source_must_be_allowed() -> None:
-    """All sources that no pattern matches are told, with the patterns of their own kind first."""
+    """All sources that no pattern matches are told, with the patterns of their own kind."""
     judged = of(LLAMA, Location("hf", "evil/x"), Location("s3", "evil/y"))
     assert told("modelSources.allow", ["s3://models/**", "hf://meta-llama/*"], judged) == [
-        f"{AT}: model hf://evil/x -> hf://meta-llama/* or s3://models/**",
-        f"{AT}: model s3://evil/y -> s3://models/** or hf://meta-llama/*",
+        f"{AT}: model hf://evil/x -> hf://meta-llama/* or 1 more",
+        f"{AT}: model s3://evil/y -> s3://models/** or 1 more",
     ]
 
 

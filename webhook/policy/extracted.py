@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from webhook.policy.rule import Check
@@ -30,13 +30,14 @@ def short(text: str) -> str:
     return text if len(text) <= _MAX_SHOWN else f"{text[: _MAX_SHOWN - 1]}…"
 
 
-def one_of(patterns: Iterable[str], first: str = "") -> str:
-    """Write down what is allowed, what begins like `first` before all else, and how many more there are."""
-    listed = sorted(patterns, key=lambda pattern: not pattern.startswith(first))
-    if not listed:
+def one_of(patterns: Sequence[str], first: str = "") -> str:
+    """Write down what is allowed: some that begin like `first`, else some of all, and how many more."""
+    if not patterns:
         return "none"
-    more = f" or {len(listed) - _MAX_LISTED} more" if len(listed) > _MAX_LISTED else ""
-    return " or ".join(map(short, listed[:_MAX_LISTED])) + more
+    listed = [pattern for pattern in patterns if pattern.startswith(first)] or patterns
+    told = " or ".join(map(short, listed[:_MAX_LISTED]))
+    more = len(patterns) - min(len(listed), _MAX_LISTED)
+    return f"{told} or {more} more" if more else told
 
 
 def found(switch: Switch) -> str:
