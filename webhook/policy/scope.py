@@ -40,7 +40,7 @@ def unlabelled(subject: Subject) -> Iterator[Finding]:
     for index, (_, path, name, raw) in enumerate(subject.containers):
         reading = container.read(index, path, raw)
         known = programs.image(raw.get("image"))
-        if (known and known.program.engine in _ENGINES) or any(
+        if (known and known.program and known.program.engine in _ENGINES) or any(
             likeness(reading, engine) >= Likeness.IMAGE for engine in _ENGINES
         ):
             found = f"{shown(raw.get('image'))} in a pod without the label"

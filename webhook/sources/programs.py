@@ -36,9 +36,12 @@ class Start(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Image:
-    """What a known image starts with: ENTRYPOINT, CMD and the variables that matter."""
+    """What a known image starts with: ENTRYPOINT, CMD and the variables that matter.
 
-    program: Program
+    Without a `program` it is one of a tool that loads models and serves none.
+    """
+
+    program: Program | None
     entrypoint: tuple[str, ...] = (ENTRYPOINT,)
     default: tuple[str, ...] = ()
     env: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
@@ -89,6 +92,13 @@ _IMAGES: Final[Mapping[str, Image]] = {
     "sglang": Image(SGLANG),
     "text-generation-inference": Image(TGI, ("text-generation-launcher",), env={"PORT": "80"}),
     "huggingfaceserver": Image(HUGGINGFACESERVER, ("python3", "-m", "huggingfaceserver")),
+    **{
+        name: Image(None, (program,))
+        for name, program in {
+            **{name: name for name in ("curl", "git", "rclone", "mc", "oras", "s5cmd")},
+            "aws-cli": "aws",
+        }.items()
+    },
 }
 
 
