@@ -216,7 +216,8 @@ class _Pod:
         if not reading.calls:
             yield _unreadable(reading)
             return
-        if all(is_harmless(call) for call in reading.calls):
+        # Python that loads something may well serve it.
+        if all(is_harmless(c) and not basename(c.words[0]).startswith("python") for c in reading.calls):
             return
         # An image with an entrypoint of its own: it names its model by variable, or by options like vLLM's.
         found = list(_found(hub.models(reading), reading, "", fillers))
