@@ -158,7 +158,7 @@ def findings(rule: Rule, subject: Subject) -> list[Finding]:
     return list(rule.check(subject, values[rule.field], values)) if rule.check else []
 
 
-@settings(max_examples=600, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(PODS, SWITCHES, st.one_of(st.none(), st.sampled_from(Engine)))
 def test_no_pod_makes_a_rule_raise(pod: Any, switches: list[Switch], engine: Engine | None) -> None:
     """Each rule answers with findings whose texts are short, under a part that the rule has."""
@@ -172,7 +172,7 @@ def test_no_pod_makes_a_rule_raise(pod: Any, switches: list[Switch], engine: Eng
     assert json.dumps(pod) == before
 
 
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(PODS)
 def test_a_pod_and_its_template_get_the_same_findings(pod: Any) -> None:
     """Only the path differs between a pod and the workload that would make it."""

@@ -125,6 +125,15 @@ def test_no_whole_number_is_found(amount: Any) -> None:
         assert [line.partition("-> ")[2] for line in found] == ["a whole number from 0"]
 
 
+def test_very_many_names_are_not_looked_through() -> None:
+    """Nobody hides devices behind a thousand other resources."""
+    names = {f"example.com/{index}": 1 for index in range(1000)}
+    assert told("accelerators.maxPerPod", 0, subject(pod(limits(names)))) == []
+    assert told("accelerators.maxPerPod", 0, subject(pod(limits(names | {GPU: 1})))) == [
+        "spec.containers[0].resources.limits: too many resources -> at most 1000 in a pod"
+    ]
+
+
 def test_the_path_is_that_of_the_template() -> None:
     """In a workload the path leads through its template."""
     judged = subject(pod(asking(gpu=2), asking(gpu=2)), path="spec.template.spec")

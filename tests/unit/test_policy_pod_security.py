@@ -134,6 +134,11 @@ def test_parts_of_the_pod(part: str, spec: dict[str, Any], found: str | None) ->
             "capabilities.add[0]: 'ALL' -> none beyond a runtime's default",
         ),
         ("addCapabilities", {"capabilities": {"add": "ALL"}}, None),
+        (
+            "addCapabilities",
+            {"capabilities": {"add": ["CHOWN"] * 101}},
+            "capabilities.add: 101 of them -> none beyond a runtime's default",
+        ),
         ("keepCapabilities", {"capabilities": {"drop": ["KILL"]}}, "capabilities.drop: not ALL -> ALL"),
         ("keepCapabilities", {}, "capabilities.drop: not ALL -> ALL"),
         (

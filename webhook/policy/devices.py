@@ -27,6 +27,7 @@ _NO_DEVICES: Final = frozenset(
 )
 # Of a resource's name: a domain, `/` and a label (IsQualifiedName in apimachinery's pkg/util/validation).
 _LONGEST: Final = 253 + 1 + 63
+_MAX_NAMES: Final = 1000
 _MAX_LISTED: Final = 3
 
 
@@ -48,7 +49,11 @@ def _is_device(patterns: Globs, name: str) -> bool:
 
 
 def devices(containers: Iterable[Container], patterns: Globs) -> Iterator[Asked | Finding]:
-    """Give what each container asks for, and a finding for each amount that is no number of devices."""
+    """Give what each container asks for, and a finding for each amount that is no number of devices.
+
+    A pod that names more than 1000 resources is not looked through: that alone is a finding.
+    """
+    names: set[str] = set()
     for container in containers:
         own = container.raw.get("resources")
         if not isinstance(own, dict):
@@ -57,14 +62,25 @@ def devices(containers: Iterable[Container], patterns: Globs) -> Iterator[Asked 
         first = ""
         for field in ("limits", "requests"):
             for name, amount in mapping(own.get(field)).items():
-                if "/" not in name or not _is_device(patterns, name):  # a maker's names have its domain
+                if "/" not in name:  # a device's name has its maker's domain
+                    continue
+                names.add(name)
+                if len(names) > _MAX_NAMES:
+                    path = f"{container.path}.resources.{field}"
+                    yield Finding(
+                        path, "too many resources", f"at most {_MAX_NAMES} in a pod", container.name
+                    )
+                    return
+                if not _is_device(patterns, name):
                     continue
                 path = f"{container.path}.resources.{field}[{name}]"
                 try:
-                    counts[name] = max(counts.get(name, 0), quantity.whole(amount))
+                    count = quantity.whole(amount)
                 except ValueError:
                     seen = f"{short(shown(amount))} of {short(name)}"
                     yield Finding(path, seen, "a whole number from 0", container.name)
+                    continue
+                counts[name] = max(counts.get(name, 0), count)
                 first = first or path
         if counts:
             yield Asked(container, counts, first)

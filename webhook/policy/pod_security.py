@@ -29,6 +29,9 @@ _CAPABILITIES: Final = frozenset(
         *("SETFCAP", "SETGID", "SETPCAP", "SETUID", "SYS_CHROOT"),
     }
 )
+_BY_DEFAULT: Final = "none beyond a runtime's default"
+# Linux knows 41.
+_MAX_CAPABILITIES: Final = 100
 _SYSCTLS: Final = frozenset(
     {
         *("kernel.shm_rmid_forced", "net.ipv4.ip_local_port_range", "net.ipv4.ip_local_reserved_ports"),
@@ -120,9 +123,13 @@ def _added_capabilities(
     _container: Container, context: Mapping[str, Any], _spec: Mapping[str, Any]
 ) -> Iterator[tuple[str, str, str]]:
     capabilities = context.get("capabilities")
-    for index, name in enumerate(_listed(mapping(capabilities).get("add"))) if capabilities else ():
+    added = _listed(mapping(capabilities).get("add")) if capabilities else []
+    if len(added) > _MAX_CAPABILITIES:
+        yield "securityContext.capabilities.add", f"{len(added)} of them", _BY_DEFAULT
+        return
+    for index, name in enumerate(added):
         if not isinstance(name, str) or name not in _CAPABILITIES:
-            yield f"securityContext.capabilities.add[{index}]", _seen(name), "none beyond a runtime's default"
+            yield f"securityContext.capabilities.add[{index}]", _seen(name), _BY_DEFAULT
 
 
 def _host_ports(

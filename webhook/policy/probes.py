@@ -19,8 +19,8 @@ from webhook.sources import container as containers
 _GROUP: Final = "probes"
 _KINDS: Final = ("readiness", "startup", "liveness")
 _HANDLERS: Final = ("httpGet", "tcpSocket", "exec", "grpc")
-# A pod with more containers is no honest one: all of them are looked at, and none is read.
-_MAX_READ: Final = 500
+# Of more containers than this all are meant where the server cannot be told; none is read again.
+_MAX_READ: Final = 50
 _WORKER_INDEX: Final = "leaderworkerset.sigs.k8s.io/worker-index"
 
 
