@@ -2,26 +2,21 @@
 
 from __future__ import annotations
 
-import os
 import re
 import subprocess
 from collections.abc import Iterator
-from pathlib import Path
 
 import httpx
 import pytest
 
 from tests.peers.require import require
-from tests.peers.scripts import HOW_TO_GET, not_installed
+from tests.peers.scripts import CACHE, HOW_TO_GET, not_installed
 from tests.peers.servers import ModelServer, model_server
 from webhook.sources import openai
 from webhook.sources.ollama_names import location
 
 pytestmark = pytest.mark.real
 
-CACHE = (
-    Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "litellm-registrar" / "model-servers"
-)
 TAKEN = (
     *("plain", "UPPER", "x:tag", "X:Tag.1", "_x", "a_b-c.d", "me/x", "me_2/x:t", "h/n/m", "h:5000/n/m:t"),
     *("http://h/n/m2", "https://h.example/n/m3", "HF.co/Org/Repo-GGUF:Q4_K_M", "x" * 80, f"y:{'t' * 80}"),
@@ -88,7 +83,7 @@ def models(server: ModelServer) -> set[str]:
 def test_llama_server_has_every_option_that_is_read() -> None:
     """By `--help`; the older names of some options are no longer listed."""
     require(HOW_TO_GET, not_installed("llama-server"))
-    program = CACHE / "llama-server" / "llama-server"
+    program = CACHE / "model-servers" / "llama-server" / "llama-server"
     shown = subprocess.run([program, "--help"], capture_output=True, text=True, check=True, timeout=60).stdout
     listed = set(re.findall(r"(?<![\w-])--?[a-zA-Z][\w.-]*", shown))
     older = {"-mv", "--model-vocoder", "-hfv", "-hfrv", "--hf-repo-v"}

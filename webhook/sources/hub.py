@@ -31,6 +31,7 @@ _ENDPOINTS: Final = frozenset(
         *("STORAGE_EMULATOR_HOST", "AZURE_STORAGE_ENDPOINT", "AZURE_STORAGE_BLOB_ENDPOINT"),
     }
 )
+_NAMED: Final = _ENDPOINTS | {_STAGING}
 # `huggingface_hub` takes these for yes.
 _TRUE: Final = frozenset({"1", "on", "yes", "true"})
 
@@ -71,7 +72,8 @@ def environment(reading: Reading) -> Iterator[Item]:
     """Give the endpoints and secrets among a container's variables, and those its commands set."""
     bare = Spot(reading, Call(reading.words, reading.env))
     for name, value in reading.env.items():
-        yield from variable(bare, name, value)
+        if name.endswith(_SECRETS) or name in _NAMED:
+            yield from variable(bare, name, value)
     yield from _unlisted(reading)
     known: Mapping[str, str] = reading.env
     for call in reading.calls:
