@@ -100,6 +100,14 @@ def test_different_devices_add_up() -> None:
     ]
 
 
+def test_none_of_a_device_is_no_device() -> None:
+    """An amount of 0 neither counts nor is told."""
+    judged = subject(pod(limits({GPU: "0", "amd.com/gpu": 2})))
+    assert told("accelerators.maxPerPod", 1, judged) == [
+        "spec.containers[0].resources.limits[amd.com/gpu]: 2 amd.com/gpu in all -> at most 1 in a pod"
+    ]
+
+
 def test_a_request_alone_counts() -> None:
     """Devices count by the larger of limit and request."""
     container = {"name": "a", "resources": {"limits": {GPU: 1}, "requests": {GPU: 3}}}

@@ -20,7 +20,7 @@ BASELINE = tuple(
         *("privilegeEscalation", "runAsRoot", "noSeccomp", "keepCapabilities"),
     }
 )
-PROFILES = "no such field or RuntimeDefault or Localhost"
+PROFILES = "RuntimeDefault or Localhost"
 RESTRICTED: dict[str, Any] = {
     "securityContext": {
         "allowPrivilegeEscalation": False,
@@ -100,7 +100,7 @@ def test_an_ordinary_pod_passes_the_baseline() -> None:
         (
             "hostProcess",
             {"securityContext": {"windowsOptions": {"hostProcess": True}}},
-            "securityContext.windowsOptions.hostProcess: true -> no such field or false",
+            "securityContext.windowsOptions.hostProcess: true -> false",
         ),
     ],
 )
@@ -115,9 +115,9 @@ def test_parts_of_the_pod(part: str, spec: dict[str, Any], found: str | None) ->
 @pytest.mark.parametrize(
     ("part", "container", "found"),
     [
-        ("privileged", {"privileged": True}, "privileged: true -> no such field or false"),
+        ("privileged", {"privileged": True}, "privileged: true -> false"),
         ("privileged", {"privileged": None}, None),
-        ("procMount", {"procMount": "Unmasked"}, "procMount: 'Unmasked' -> no such field or Default"),
+        ("procMount", {"procMount": "Unmasked"}, "procMount: 'Unmasked' -> Default"),
         (
             "addCapabilities",
             {"capabilities": {"add": ["CHOWN", "SYS_ADMIN"]}},
@@ -155,7 +155,7 @@ def test_parts_of_the_pod(part: str, spec: dict[str, Any], found: str | None) ->
             "seLinuxOptions",
             {"seLinuxOptions": {"type": "spc_t"}},
             (
-                "seLinuxOptions.type: 'spc_t' -> no such field or container_t or container_init_t or "
+                "seLinuxOptions.type: 'spc_t' -> container_t or container_init_t or "
                 "container_kvm_t or container_engine_t"
             ),
         ),
@@ -167,7 +167,7 @@ def test_parts_of_the_pod(part: str, spec: dict[str, Any], found: str | None) ->
         (
             "hostProcess",
             {"windowsOptions": {"hostProcess": True}},
-            "windowsOptions.hostProcess: true -> no such field or false",
+            "windowsOptions.hostProcess: true -> false",
         ),
         (
             "privilegeEscalation",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from webhook import quantity
 from webhook.pods import mapping
@@ -55,35 +55,37 @@ def devices(containers: Iterable[Container], patterns: Globs) -> Iterator[Asked 
     """
     names: set[str] = set()
     for container in containers:
-        own = container.raw.get("resources")
-        if not isinstance(own, dict):
-            continue
         counts: dict[str, int] = {}
         first = ""
-        for field in ("limits", "requests"):
-            for name, amount in mapping(own.get(field)).items():
-                if "/" not in name:  # a device's name has its maker's domain
-                    continue
-                names.add(name)
-                if len(names) > _MAX_NAMES:
-                    path = f"{container.path}.resources.{field}"
-                    yield Finding(
-                        path, "too many resources", f"at most {_MAX_NAMES} in a pod", container.name
-                    )
-                    return
-                if not _is_device(patterns, name):
-                    continue
-                path = f"{container.path}.resources.{field}[{name}]"
-                try:
-                    count = quantity.whole(amount)
-                except ValueError:
-                    seen = f"{short(shown(amount))} of {short(name)}"
-                    yield Finding(path, seen, "a whole number from 0", container.name)
-                    continue
+        for field, name, amount in _resources(container):
+            path = f"{container.path}.resources.{field}"
+            names.add(name)
+            if len(names) > _MAX_NAMES:
+                yield Finding(path, "too many resources", f"at most {_MAX_NAMES} in a pod", container.name)
+                return
+            if not _is_device(patterns, name):
+                continue
+            path = f"{path}[{name}]"
+            try:
+                count = quantity.whole(amount)
+            except ValueError:
+                seen = f"{short(shown(amount))} of {short(name)}"
+                yield Finding(path, seen, "a whole number from 0", container.name)
+                continue
+            if count:
                 counts[name] = max(counts.get(name, 0), count)
                 first = first or path
         if counts:
             yield Asked(container, counts, first)
+
+
+def _resources(container: Container) -> Iterator[tuple[str, str, Any]]:
+    """Give the field, name and amount of what may be a device: those names have their maker's domain."""
+    own = container.raw.get("resources")
+    for field in ("limits", "requests") if isinstance(own, dict) else ():
+        for name, amount in mapping(own.get(field)).items():
+            if "/" in name:
+                yield field, name, amount
 
 
 def listed(counts: Mapping[str, int]) -> str:

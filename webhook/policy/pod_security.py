@@ -61,7 +61,7 @@ class _Field(NamedTuple):
     def wanted(self) -> str:
         """What may be there."""
         words = [str(value).lower() if isinstance(value, bool) else value for value in self.allowed]
-        return " or ".join(["no such field", *filter(None, words)])
+        return " or ".join(filter(None, words)) or "no such field"
 
 
 _FIELDS: Final = (
