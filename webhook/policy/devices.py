@@ -81,8 +81,8 @@ def devices(containers: Iterable[Container], patterns: Globs) -> Iterator[Asked 
 
 def _resources(container: Container) -> Iterator[tuple[str, str, Any]]:
     """Give the field, name and amount of what may be a device: those names have their maker's domain."""
-    own = container.raw.get("resources")
-    for field in ("limits", "requests") if isinstance(own, dict) else ():
+    own = mapping(container.raw.get("resources"))
+    for field in ("limits", "requests") if own else ():
         for name, amount in mapping(own.get(field)).items():
             if "/" in name:
                 yield field, name, amount
