@@ -27,6 +27,8 @@ _CONTAINER: Final = "kserve-container"
 _INITIALIZER: Final = "storage-initializer"
 _VOLUME: Final = "kserve-provision-location"
 _MOUNT: Final = "/mnt/models"
+_STORAGE_SPEC: Final = "internal.serving.kserve.io/storage-spec"
+_MODEL_OPTIONS: Final = frozenset({"--model", "--model_id", "--model-id", "--model_dir", "--model-dir", "-m"})
 
 # (path in the pod, path in the InferenceService)
 Place = tuple[str, str]
@@ -71,11 +73,13 @@ def _pod(service: Mapping[str, Any], name: str, component: Mapping[str, Any]) ->
         inits.append(_initializer(uri, mount))
     if downloads:
         volumes.append({"name": _VOLUME, "emptyDir": {}})
+    annotations = {**annotations_of(service), **mapping(component.get("annotations"))}
+    if isinstance(model.get("storage"), dict):
+        annotations[_STORAGE_SPEC] = "true"
+        places.append((f"metadata.annotations[{_STORAGE_SPEC}]", f"{path}.{key}.storage"))
     places += [("spec", path), ("metadata", path)]
-    metadata = {
-        "labels": {**labels_of(service), **mapping(component.get("labels"))},
-        "annotations": {**annotations_of(service), **mapping(component.get("annotations"))},
-    }
+    labels = {**labels_of(service), **mapping(component.get("labels"))}
+    metadata = {"labels": labels, "annotations": annotations}
     lists = {"containers": containers, "initContainers": inits, "volumes": volumes}
     pod = {"metadata": metadata, "spec": {**component, **lists}}
     return ComponentPod(name, pod, tuple(places))
@@ -99,10 +103,25 @@ def _downloads(
 
 
 def _container(key: str, model: Mapping[str, Any], mounts: list[str]) -> Mapping[str, Any]:
+    """Give the container that a model becomes.
+
+    The arguments of a ServingRuntime come before the model's own (`MergeRuntimeContainers` of
+    `pkg/controller/v1beta1/inferenceservice/utils/utils.go`). What they are is not known here; where the
+    model's own name none, theirs mean what KServe has put at `/mnt/models`.
+    """
     kind = key if key != "model" else mapping(model.get("modelFormat")).get("name")
     known = _IMAGES.get(kind) if isinstance(kind, str) and not model.get("runtime") else None
-    image = {"image": known} if known and "image" not in model else {}
-    return _mounted({**image, **model, "name": _CONTAINER}, mounts)
+    container = {**model, "name": _CONTAINER}
+    args = _listed(model.get("args"))
+    if known and "image" not in model:
+        container["image"] = known
+    elif "command" not in model and not any(_names_model(word) for word in args):
+        container["args"] = [*args, "--model", _MOUNT]
+    return _mounted(container, mounts)
+
+
+def _names_model(word: Any) -> bool:
+    return isinstance(word, str) and word.partition("=")[0] in _MODEL_OPTIONS
 
 
 def _mounted(container: Mapping[str, Any], mounts: list[str]) -> Mapping[str, Any]:

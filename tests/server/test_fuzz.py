@@ -8,13 +8,19 @@ from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 import pytest
+import yaml
 
 from sidecar.contract import LogFormat
 from tests.server.reviews import deployment, dump, pod, review
 from tests.server.running import Running
+from tests.server.workloads import PATHS, workload
 from webhook.app import MUTATE, VALIDATE, Admission
 from webhook.inject import Injection
 from webhook.log import Log
+from webhook.policy.document import parse as parse_policy
+from webhook.policy.policy import Policy
+from webhook.policy.table import RULES
+from webhook.policy_file import shipped_path
 from webhook.review import BodyError
 
 BODIES: Final = 10_000
@@ -62,7 +68,35 @@ def _seeds() -> list[dict[str, Any]]:
         review(deployment({}), "UPDATE", oldObject=bound),
         review(deployment(labels) | {"kind": "StatefulSet"}),
         review(None, "DELETE", oldObject=pod()),
+        review(_rich_pod(), "UPDATE", oldObject=pod(), subResource="ephemeralcontainers"),
+        review(_rich_pod(), "UPDATE", oldObject=carried),
+        review(pod(app="x")),
+        review(pod(app="x"), "UPDATE", oldObject=_rich_pod()),
+        *(review(workload(kind, _rich_pod())) for kind in PATHS),
+        *(review(workload(kind, _rich_pod()), "UPDATE", oldObject=workload(kind, pod())) for kind in PATHS),
+        review(_service()),
     ]
+
+
+def _service() -> dict[str, Any]:
+    model = {
+        "modelFormat": {"name": "huggingface"},
+        "storageUri": "hf://a/b",
+        "args": ["--trust-remote-code"],
+    }
+    predictor = {"model": model, "storageUris": [{"uri": "s3://b/m", "mountPath": "/m"}], "hostNetwork": True}
+    labels = {"litellm-registrar.io/server": "vllm"}
+    metadata = {"name": "qwen", "labels": labels}
+    return {"kind": "InferenceService", "metadata": metadata, "spec": {"predictor": predictor}}
+
+
+def _strict() -> Policy:
+    """Give the policy that ships, enforced, with every door closed and workloads denied."""
+    raw = yaml.safe_load(shipped_path().read_text())
+    raw["spec"]["defaults"] = {"mode": "enforce", "onUnresolvable": "deny", "workloads": "deny"}
+    raw["spec"]["rules"]["modelSources"]["allow"] = ["hf://Qwen/*", "s3://b/**"]
+    raw["spec"]["rules"]["scope"] = dict.fromkeys(("requireLabel", "keepLabel", "imageChange"), "deny")
+    return parse_policy(json.dumps(raw), RULES)
 
 
 SCALARS: Final = (
@@ -215,9 +249,10 @@ def _uid(body: bytes) -> str | None:
 
 @pytest.mark.timeout(120)
 def test_ten_thousand_bodies_get_a_defined_answer() -> None:
-    """Of 10,000 fuzzed bodies every readable uid comes back, and nothing fails on the way."""
+    """Of 10,000 fuzzed bodies every readable uid comes back, and nothing fails on the way, judging included."""
     stream = io.StringIO()
     admission = Admission(Injection(cluster="c", image="i"), Log(stream, LogFormat.JSON))
+    admission.hold(_strict())
     answered = 0
     for number, body in enumerate(_bodies(20261121, BODIES)):
         uid = _uid(body)
@@ -235,6 +270,8 @@ def test_ten_thousand_bodies_get_a_defined_answer() -> None:
     assert [line for line in lines if line["event"] == "failed"] == []
     assert {line["event"] for line in lines} == {"injected", "carried", "allowed", "warned", "denied"}
     assert len(lines) == answered > BODIES / 2
+    rules = {rule for line in lines for rule in line.get("rules", "").split()}
+    assert {"modelSources.allow", "code.trustRemoteCode", "scope.requireLabel", "scope.keepLabel"} <= rules
 
 
 async def test_fuzzed_bodies_over_the_network(running: Running) -> None:

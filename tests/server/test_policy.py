@@ -269,6 +269,34 @@ def test_the_label_on_the_workload_counts_where_it_is_carried(kind: str, *, judg
     assert ("warnings" in response) is judged
 
 
+@pytest.mark.parametrize(
+    ("model", "rule", "place"),
+    [
+        ({"storageUri": "hf://evil/x"}, "modelSources.allow", "storageUri: found weights hf://evil/x"),
+        ({"args": ["--model_id=evil/x"]}, "modelSources.allow", "args[0]: found model hf://evil/x"),
+        ({"storage": {"path": "x"}}, "modelSources.unresolvable", "storage: found "),
+        ({"storageUri": "hf://Qwen/x", "runtime": "own"}, "", ""),
+        ({"runtime": "own"}, "", ""),
+    ],
+)
+def test_what_an_inference_service_loads_is_told_where_it_stands(model: JSON, rule: str, place: str) -> None:
+    """And nothing is told of what a ServingRuntime may put there: limits, an image, a model of its own."""
+    rules = """
+    modelSources: {mode: enforce, allow: ["hf://Qwen/*"]}
+    resources: {mode: enforce, requireLimits: [memory]}
+    images: {mode: enforce, requireDigest: true}
+"""
+    model = {"modelFormat": {"name": "huggingface"}, **model}
+    obj = {
+        "kind": "InferenceService",
+        "metadata": {"name": "qwen", "labels": SERVER},
+        "spec": {"predictor": {"model": model}},
+    }
+    warnings = Desk(policy=policy(rules)).ask(VALIDATE, review(obj)).get("warnings", [])
+    assert len(warnings) == (2 if rule else 0)
+    assert rule == "" or warnings[1].startswith(f"{rule}: spec.predictor.model.{place}")
+
+
 def test_workers_and_leaders_are_judged_each() -> None:
     """What a leader may not have is new in it though the workers had it before."""
     old = workload("LeaderWorkerSet", server(2))

@@ -131,6 +131,34 @@ def test_the_image_of_a_model_is_known_only_of_kserves_own_runtime(model: JSON, 
     assert one.pod["spec"]["containers"][0].get("image") == image
 
 
+@pytest.mark.parametrize(
+    ("model", "args"),
+    [
+        (
+            {"runtime": "own", "args": ["--trust-remote-code"]},
+            ["--trust-remote-code", "--model", "/mnt/models"],
+        ),
+        ({"runtime": "own", "args": ["--model=x"]}, ["--model=x"]),
+        ({"runtime": "own", "args": ["--model_name=x"]}, ["--model_name=x", "--model", "/mnt/models"]),
+        ({"image": "x", "args": []}, ["--model", "/mnt/models"]),
+        ({"image": "x", "command": ["y"]}, None),
+        ({"modelFormat": {"name": "huggingface"}, "args": ["--model_id", "x"]}, ["--model_id", "x"]),
+    ],
+)
+def test_a_runtime_names_the_model_where_the_service_does_not(model: JSON, args: list[str] | None) -> None:
+    """Its own arguments come first: a command line without a model is no server's default one."""
+    (one,) = made(SERVICE, service({"model": model}))
+    assert one.pod["spec"]["containers"][0].get("args") == args
+
+
+def test_a_storage_whose_address_is_in_a_secret_is_told_where_it_stands() -> None:
+    """KServe notes it in an annotation of the pod."""
+    (one,) = made(SERVICE, service({"model": {"storage": {"path": "x"}}}))
+    key = "internal.serving.kserve.io/storage-spec"
+    assert one.pod["metadata"]["annotations"] == {key: "true"}
+    assert one.place(f"metadata.annotations[{key}]") == "spec.predictor.model.storage"
+
+
 def test_the_older_keys_of_models_are_read_too() -> None:
     """`spec.predictor.huggingface` is a model of that format."""
     (one,) = made(SERVICE, service({"huggingface": {"storageUri": "s3://b/m"}}))
