@@ -70,7 +70,7 @@ class Line:
     `found` holds the last occurrence of each option, of those that add up all values; where nothing had to be
     weighed, only where it stands among `words`. `hidden` are words that may hold any further options; `open`
     when some of them stand where no value is expected. `sure` is false if versions of the program would not
-    agree on what the positional argument is.
+    agree on what the positional argument is; `moved` if it was an option as written.
     """
 
     words: Words
@@ -78,6 +78,7 @@ class Line:
     found: dict[str, int | Given] = field(default_factory=dict)
     positional: Word | None = None
     sure: bool = True
+    moved: bool = False
     extras: list[Word] = field(default_factory=list)
     doubts: list[Doubt] = field(default_factory=list)
     hidden: list[Word] = field(default_factory=list)

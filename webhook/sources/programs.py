@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -80,6 +81,10 @@ _MODULES: Final[Mapping[str, Program]] = {
     "llama_cpp.server": LLAMA_CPP_PYTHON,
     "huggingfaceserver": HUGGINGFACESERVER,
 }
+# The modules of the program `vllm` itself.
+_VLLM_PROGRAM: Final = ("vllm.entrypoints.cli.main", "vllm")
+# Letters of options of Python that take no value, then `m`.
+_MODULE_OPTION: Final = re.compile(r"-[bBdEhiIOPqRsSuvVx?]*m(.*)", re.DOTALL)
 # By the last part of the repository, so that mirrors count.
 _VLLM_IMAGE: Final = Image(VLLM, ("vllm", "serve"))
 _IMAGES: Final[Mapping[str, Image]] = {
@@ -155,19 +160,27 @@ def _module(words: Sequence[str]) -> Start | None:
     while index < len(words):
         word = words[index]
         index += 1
-        if word == "-m":
-            program = _MODULES.get(words[index]) if index < len(words) else None
-            return Start(program, words[index + 1 :]) if program else None
         if word[:1] != "-":
             return _file(word, words[index - 1 :])
+        # The module may stand in the same word, and the `m` behind other letters: `-mvllm`, `-um vllm`.
+        if match := _MODULE_OPTION.match(word):
+            module = match[1] or (words[index] if index < len(words) else "")
+            return _named_module(module, words[index if match[1] else index + 1 :])
         index += word in {"-W", "-X"}
     return None
+
+
+def _named_module(module: str, rest: Sequence[str]) -> Start | None:
+    if module in _VLLM_PROGRAM:
+        return start(["vllm", *rest])
+    program = _MODULES.get(module)
+    return Start(program, rest) if program else None
 
 
 def _file(path: str, words: Sequence[str]) -> Start | None:
     """Recognise a module by its file, and console scripts like `python /usr/local/bin/vllm serve`."""
     module = path.removesuffix(".py").replace("/", ".")
-    for name, program in _MODULES.items():
+    for name in (*_MODULES, _VLLM_PROGRAM[0]):
         if module.endswith(f".{name}"):
-            return Start(program, words[1:])
+            return _named_module(name, words[1:])
     return None if basename(path).startswith("python") else start(words)

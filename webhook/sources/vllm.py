@@ -42,9 +42,7 @@ def line(words: Sequence[str], *, serve: bool) -> Line:
         plain, loose = _spelled(plain)
     found = parse(plain, SERVER)
     found.hidden.extend(loose)
-    if moved and found.extras:
-        # 0.32 refuses two models; others took the positional one.
-        found.sure = False
+    found.moved = moved
     return found
 
 

@@ -38,6 +38,8 @@ _OTHERS: Final = frozenset({"bench", "run-batch"})
 # Drafts without a model of their own (`SpeculativeConfig.__post_init__`).
 _NO_DRAFT: Final = frozenset({"ngram", "[ngram]"})
 _OWN_CONFIG: Final = frozenset({"auto", "vllm", ""})
+# A shell's own commands that run, or define, what stands elsewhere.
+_CHANGING: Final = frozenset({"eval", "source", ".", "alias", "trap", "enable", "hash"})
 _UNSURE: Final = "which word is the model depends on the version"
 _MAX_SHOWN: Final = 5
 _MAX_TEXT: Final = 80
@@ -85,6 +87,8 @@ def items(reading: Reading, call: Call, start: int) -> Iterator[Item]:
 def _doubts(command: _Command) -> Iterator[Item]:
     """Give what may be any option: unknown words, abbreviations of several, a config file."""
     line, spot = command.line, command.spot
+    if spot.call.scripted:
+        yield from _changing(spot)
     for word in line.hidden[:_MAX_SHOWN]:
         detail = f"{readable(word.text)[:_MAX_TEXT]} may bring any option"
         yield command.unresolvable(None, Unknown.VARIABLE, detail, word)
@@ -101,6 +105,14 @@ def _doubts(command: _Command) -> Iterator[Item]:
         yield command.unresolvable(None, Unknown.CONFIG_FILE, detail, Word("", given.at))
 
 
+def _changing(spot: Spot) -> Iterator[Item]:
+    """Give the commands of the same script after which nothing of it need mean what it says."""
+    for call in spot.reading.calls:
+        if call.scripted and call.words[0] in _CHANGING:
+            detail = f"{call.words[0]} may run anything, and change what the other commands mean"
+            yield Spot(spot.reading, call).unresolvable(None, Unknown.SCRIPT, detail, 0)
+
+
 def _models(command: _Command, *, serve: bool) -> Iterator[Item]:
     """Give the model and what belongs to it; its revision is its tokenizer's too, unless that has its own."""
     line = command.line
@@ -110,19 +122,12 @@ def _models(command: _Command, *, serve: bool) -> Iterator[Item]:
         yield command.unresolvable(Role.MODEL, Unknown.AMBIGUOUS, _UNSURE, model or Word("", -1))
         model = None
     elif model is not None:
-        yield from _model(command, model, revision)
+        for word in (model, *_other_models(command, model)):
+            yield from command.load(Role.MODEL, word, revision)
     elif "config" not in line.found and not line.hidden:
         model = Word(DEFAULT, -1)
         yield from command.load(Role.MODEL, model, revision)
-    own = line.value("tokenizer-revision")
-    tokenizer = line.value("tokenizer") or (model if own else None)
-    if tokenizer is not None:
-        at = own.at if own and "tokenizer" not in line.found else None
-        yield from command.load(Role.TOKENIZER, tokenizer, own.text if own else revision, at)
-    if trusted := line.flag("trust-remote-code"):
-        code = line.value("code-revision")
-        if model is not None and is_known(model.text):
-            yield from _code(command, model, code or Word(revision, trusted.at))
+    yield from _of_model(command, model, revision)
     if config := line.value("hf-config-path"):
         yield from command.load(Role.CONFIG, config, revision)
     generation = line.value("generation-config")
@@ -133,15 +138,31 @@ def _models(command: _Command, *, serve: bool) -> Iterator[Item]:
         yield from _file(command, Role.CONFIG, template)
 
 
-def _model(command: _Command, model: Word, revision: str) -> Iterator[Item]:
-    """Give the model, unless the entrypoint of the image decides which of several it is."""
-    spot, again = command.spot, command.line.value("model")
+def _of_model(command: _Command, model: Word | None, revision: str) -> Iterator[Item]:
+    """Give tokenizer and code, where options say of them what is not said of the model."""
+    line = command.line
+    own = line.value("tokenizer-revision")
+    tokenizer = line.value("tokenizer") or (model if own else None)
+    if tokenizer is not None:
+        at = own.at if own and "tokenizer" not in line.found else None
+        yield from command.load(Role.TOKENIZER, tokenizer, own.text if own else revision, at)
+    trusted = line.flag("trust-remote-code")
+    if trusted and model is not None and is_known(model.text):
+        yield from _code(command, model, line.value("code-revision") or Word(revision, trusted.at))
+
+
+def _other_models(command: _Command, model: Word) -> Iterator[Word]:
+    """Give what another version, or the other entrypoint, would take for the model.
+
+    A positional model beside `--model` is refused by 0.32, and was taken before. Of several `--model`,
+    `vllm serve` takes the first, the module of older images the last.
+    """
+    line, spot = command.line, command.spot
+    others = list(line.extras[:1]) if line.moved else []
     decided = spot.call.first or spot.call.scripted or spot.reading.container.get("command")
-    if not decided and again and again.text != model.text:
-        # `vllm serve` takes the first `--model`, the module of older images the last.
-        yield command.unresolvable(Role.MODEL, Unknown.AMBIGUOUS, _UNSURE, again)
-        return
-    yield from command.load(Role.MODEL, model, revision)
+    if not decided and (last := line.value("model")):
+        others.append(last)
+    yield from (word for word in others if word.text != model.text)
 
 
 def _code(command: _Command, model: Word, revision: Word) -> Iterator[Item]:
