@@ -36,8 +36,8 @@ from webhook.sources import (
     server_sources,
     vllm_sources,
 )
-from webhook.sources.argv import ENTRYPOINT, Call, basename, is_shell
-from webhook.sources.container import Reading, hook, read
+from webhook.sources.argv import ENTRYPOINT, Call, basename, is_shell, strings
+from webhook.sources.container import Reading, hook, read, within
 from webhook.sources.fillers import Actor, Fillers, is_harmless
 from webhook.sources.found import (
     Extract,
@@ -59,9 +59,12 @@ _BESIDE: Final = {
     "lifecycle": ("lifecycle.postStart.exec", "lifecycle.preStop.exec"),
     **{probe: (f"{probe}.exec",) for probe in ("startupProbe", "readinessProbe", "livenessProbe")},
 }
-# As many containers as are looked at for a server (`webhook.candidates`), and more items than anybody reads.
+# As many containers as are looked at for a server (`webhook.candidates`); of all their commands and hooks as
+# many words and characters as can be read while an admission request waits; more items than anybody reads.
 _MAX_CONTAINERS: Final = 500
-_MAX_ITEMS: Final = 5000
+_MAX_WORDS: Final = 8000
+_MAX_TEXT: Final = 131072
+_MAX_ITEMS: Final = 1000
 _READERS: Final[Mapping[str, Callable[[Reading, Call, int], Iterator[Item]]]] = {
     programs.VLLM.name: vllm_sources.items,
     programs.SGLANG.name: server_sources.sglang,
@@ -123,11 +126,18 @@ class _Pod:
         self.engine = engine
         self.path = path
         self.volumes = Volumes(self.spec)
-        raw = [(kind, index, c) for kind in _KINDS for index, c in objects(self.spec.get(kind))]
-        self.left_out = len(raw) - _MAX_CONTAINERS
-        self.containers = [
-            _container(kind, f"{path}.{kind}[{index}]", index, c) for kind, index, c in raw[:_MAX_CONTAINERS]
-        ]
+        self.containers: list[_Container] = []
+        self.left_out = 0
+        words, text = _MAX_WORDS, _MAX_TEXT
+        for kind in _KINDS:
+            for index, raw in objects(self.spec.get(kind)):
+                told = () if self.left_out else _told(raw)
+                words -= len(told)
+                text -= sum(map(len, told))
+                if self.left_out or words < 0 or text < 0 or len(self.containers) == _MAX_CONTAINERS:
+                    self.left_out += 1
+                else:
+                    self.containers.append(_container(kind, f"{path}.{kind}[{index}]", index, raw))
         self._mark_servers()
 
     def _mark_servers(self) -> None:
@@ -166,17 +176,18 @@ class _Pod:
         for container in self.containers:
             yield from self._of(container, fillers)
         yield from self._stores(fillers, names=any(location.scheme == "ollama" for location in loads))
-        if self.left_out > 0:
-            detail = f"{self.left_out} more containers than the {_MAX_CONTAINERS} that are read"
+        if self.left_out:
+            detail = f"the commands of {self.left_out} containers are more than is read of one pod"
             yield Unresolvable(None, Unknown.AMBIGUOUS, detail, self.path)
 
     def _of(self, container: _Container, fillers: Fillers) -> Iterator[Item]:
         """Give what one container loads, serves and switches."""
         loaded = list(itertools.chain.from_iterable(container.loaded))
-        served = [item for reading in container.readings for item in self._served(reading, fillers)]
+        found = (item for reading in container.readings for item in self._served(reading, fillers))
+        served = list(itertools.islice(found, _MAX_ITEMS + 1))
         if container.is_server:
             yield from self._of_server(container.main, served, fillers)
-        elif not self._matters(container):
+        elif any(map(_is_script, loaded)) and not self._matters(container):
             loaded = [item for item in loaded if not _is_script(item)]
         yield from loaded
         yield from served
@@ -309,11 +320,23 @@ def _container(kind: str, path: str, index: int, raw: Mapping[str, Any]) -> _Con
     for key, places in _BESIDE.items():
         if key in raw:
             readings += filter(None, (hook(main, place) for place in places))
-    loaded = [
-        list(kserve.items(reading) if kserve.is_initializer(reading) else loaders.items(reading))
-        for reading in readings
-    ]
-    return _Container(kind, readings, loaded)
+    return _Container(kind, readings, [_loaded(reading) for reading in readings])
+
+
+def _loaded(reading: Reading) -> list[Item]:
+    """Give what the commands of a container load, servers' own models aside."""
+    found = kserve.items(reading) if kserve.is_initializer(reading) else loaders.items(reading)
+    return list(itertools.islice(found, _MAX_ITEMS + 1))
+
+
+def _told(raw: Mapping[str, Any]) -> list[str]:
+    """Give all words that the kubelet may start in a container."""
+    words = [*strings(raw.get("command")), *strings(raw.get("args"))]
+    for key, places in _BESIDE.items():
+        if key in raw:
+            for place in places:
+                words += strings(within(raw, place).get("command"))
+    return words
 
 
 def _found(items: Iterable[Item], reading: Reading, directory: str, fillers: Fillers) -> Iterator[Item]:

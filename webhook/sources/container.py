@@ -70,7 +70,7 @@ class Reading:
     @cached_property
     def _places(self) -> list[str]:
         if self.hook:
-            return [f"{self.hook}.{place}" for place in places(_within(self.container, self.hook), (), ())]
+            return [f"{self.hook}.{place}" for place in places(within(self.container, self.hook), (), ())]
         entrypoint, default = _starts_with(self.image)
         return places(self.container, entrypoint, default)
 
@@ -91,7 +91,7 @@ def hook(reading: Reading, at: str) -> Reading | None:
     `at` is `lifecycle.postStart.exec` or alike. `$(NAME)` is expanded in probes, but not in lifecycle hooks
     (kubelet, `pkg/kubelet/prober/prober.go`, `pkg/kubelet/lifecycle/handlers.go`).
     """
-    holder = _within(reading.container, at)
+    holder = within(reading.container, at)
     variables = {} if at.startswith("lifecycle") else reading.env
     words = argv(holder, variables, (), ()) if variables else strings(holder.get("command"))
     if not words:
@@ -122,7 +122,7 @@ def _run(reading: Reading) -> Reading:
     )
 
 
-def _within(container: Mapping[str, Any], at: str) -> Mapping[str, Any]:
+def within(container: Mapping[str, Any], at: str) -> Mapping[str, Any]:
     """Give the object that stands at a path of keys."""
     found = container
     for key in at.split("."):

@@ -232,3 +232,4 @@ def _unlisted(spot: Spot) -> Iterator[Item]:
             detail = "envFrom may set VLLM_PLUGINS and other switches of vLLM"
             place = f"{reading.path}.envFrom[{index}]"
             yield Unresolvable(SwitchName.PLUGIN, Unknown.VARIABLE, detail, place, reading.name)
+            return
