@@ -4,7 +4,17 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Final
 
-from tests.bench import capabilities, evasions, mutate, probing, registering, rolling, steady, updating
+from tests.bench import (
+    capabilities,
+    evasions,
+    mutate,
+    probing,
+    registering,
+    rolling,
+    steady,
+    updating,
+    vllm_parser,
+)
 from tests.bench.figures import Figure
 
 
@@ -28,6 +38,7 @@ BENCHES: Final = (
     Bench(("capability_truth", "capability_unknowns", "probe_tokens"), 3, capabilities.measure),
     Bench(("probe_time",), 3, probing.measure),
     Bench(("evasions",), 0.1, evasions.measure),
+    Bench(("vllm_parser_differential", "unresolved_share"), 0.5, vllm_parser.measure),
 )
 NAMES: Final = (
     *("ready_to_routable", "own_share", "rolling_restart", "rolling_restart_control", "drain_overrun"),
@@ -36,6 +47,7 @@ NAMES: Final = (
     *("registrar_memory", "registrar_start", "steady_calls"),
     *("capability_truth", "capability_unknowns", "probe_tokens", "probe_time"),
     *("evasions",),
+    *("vllm_parser_differential", "unresolved_share"),
 )
 DESCRIPTIONS: Final = """\
 - **ready_to_routable**: a server is ready → first successful chat by a new name on the LiteLLM replica
@@ -71,4 +83,9 @@ DESCRIPTIONS: Final = """\
   for a registrar that puts no questions; the difference of the two p90.
 - **evasions**: pods of `tests/policy/evasions` not refused by the rule that they try to get
   past: models and code named by every spelling, variable, script, hook, volume and container.
+- **vllm_parser_differential**: command lines that vLLM's own parser takes (both entry points), random in options,
+  spelling and order, of which model, revision, trust flag, served names or port are read otherwise than it
+  reads them, and not said to be unknown. **unresolved_share**: of these, without shell, variables or
+  `--config`, those of which something is said to be unknown: mostly abbreviations that an older version with
+  other options would have taken for another one.
 """
