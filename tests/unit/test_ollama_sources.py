@@ -94,6 +94,8 @@ def test_what_ollama_refuses_is_no_location(name: str) -> None:
         ("ollama serve & sleep 5 && ollama pull x", [f"weights {LIBRARY}/x:latest"]),
         ("timeout 60 ollama pull x", [f"weights {LIBRARY}/x:latest"]),
         ("env OLLAMA_HOST=ollama:11434 ollama pull x || true", [f"weights {LIBRARY}/x:latest"]),
+        ("cat /list | xargs -n1 ollama pull", ["? weights variable"]),
+        ("busybox timeout 9 ollama pull x", [f"weights {LIBRARY}/x:latest"]),
         ("ollama pull a; ollama pull b", [f"weights {LIBRARY}/a:latest", f"weights {LIBRARY}/b:latest"]),
     ],
 )
@@ -158,6 +160,14 @@ def post(path: str, body: str, *options: str) -> list[str]:
         (["curl", f"{API}/%70ull/?a=b", "-d", '{"model":"x"}'], [f"weights {LIBRARY}/x:latest"]),
         (["curl", f"{API}/x/.././pull", "-d", '{"model":"x"}'], [f"weights {LIBRARY}/x:latest"]),
         (["curl", f"{API}/pul{{l}}", "-d", '{"model":"x"}'], ["? weights ambiguous"]),
+        (
+            ["curl", "--request-target", "/api/pull", "http://o", "-d", '{"model":"x"}'],
+            [f"weights {LIBRARY}/x:latest"],
+        ),
+        (["http", "POST", ":11434/api/pull", "model=x"], [f"weights {LIBRARY}/x:latest"]),
+        (["http", "o:11434/api/pull", 'model:="x"'], [f"weights {LIBRARY}/x:latest"]),
+        (["http", "o:11434/api/pull", "@/body.json"], ["? weights variable"]),
+        (["nc", "localhost", "11434"], ["? weights script"]),
         (["curl", "-K", "/config/curlrc"], ["? weights config_file"]),
         (["wget", "-qO-", '--post-data={"model":"x"}', f"{API}/pull"], [f"weights {LIBRARY}/x:latest"]),
         (
@@ -184,6 +194,7 @@ def test_requests_name_models(command: Any, items: list[str]) -> None:
         'curl -X POST https://hooks.example.com/x -d \'{"text":"up"}\'',
         "wget -q --spider http://localhost:11434",
         "echo ollama pull x",
+        "until nc -z localhost 11434; do sleep 1; done",
         "apk add curl",
     ],
 )

@@ -35,13 +35,14 @@ class Call(NamedTuple):
     """One command a container starts: its words (one at least) and the variables it starts with.
 
     `first` is where its words begin among the container's own; those of a script (`scripted`) all stand in
-    that one word.
+    that one word, and may send what they write to a file (`output`).
     """
 
     words: tuple[str, ...]
     env: Mapping[str, str]
     first: int = 0
     scripted: bool = False
+    output: str = ""
 
     def at(self, word: int) -> int:
         """Give which of the container's words this word of the command stands in."""
@@ -113,7 +114,7 @@ def _calls(call: Call, starts: Callable[[Sequence[str]], object], nesting: int) 
     if nesting == _MAX_NESTING:
         raise UnreadableError("it starts shells within shells")
     for command in simple_commands(call.words[at], call.env):
-        within = Call(command.words, command.env, call.at(at), scripted=True)
+        within = Call(command.words, command.env, call.at(at), scripted=True, output=command.output)
         yield from _calls(within, starts, nesting + 1)
 
 
@@ -135,7 +136,7 @@ def _unwrapped(call: Call, starts: Callable[[Sequence[str]], object]) -> Call:
         if starts(rest) or is_shell(rest[0]):
             set_here = (word.partition("=") for word in words[1:index] if "=" in word and word[0] != "-")
             env = {**call.env, **{name: value for name, _, value in set_here}}
-            return Call(rest, env, call.at(index), call.scripted)
+            return Call(rest, env, call.at(index), call.scripted, call.output)
     return call
 
 

@@ -38,8 +38,9 @@ _CALL: Final = re.compile(
 # What code can load something with, or hide that it does.
 _LOADING: Final = re.compile(
     r"_download\b|from_pretrained|pipeline\(|urlretrieve|modelscope|huggingface|\bhf_|\bHf[A-Z]|HF_|boto3|s3fs"
-    r"|gcsfs|fsspec|ollama|/api/|exec\(|eval\(|__import__|importlib|base64|subprocess|os\.system|requests|httpx"
-    r"|aiohttp|\.write|(?<!url)open\("
+    r"|gcsfs|fsspec|ollama|/api/|exec\(|eval\(|compile\(|__|getattr|globals|vars\(|chr\(|importlib|runpy|base64"
+    r"|subprocess|os\.(?!environ\.get|getenv|path)|requests|httpx|aiohttp|http\.client|socket|ctypes|shutil|pathlib"
+    r"|tarfile|zipfile|\.(?:write|save|dump|copy|extract|load)|(?<!url)open\("
 )
 # Names of what is loaded by the calls above, once more; under another name they would not be found.
 _IMPORT: Final = re.compile(r"(?:from [\w.]+ )?import [\w., ]+")
@@ -81,6 +82,8 @@ def modelscope(reading: Reading, call: Call, start: int) -> Iterator[Item]:
     if not found.operands or found.operands[0].text != "download":
         return
     named = found.last("model", "dataset") or (found.operands[1] if len(found.operands) > 1 else None)
+    for word in found.all("endpoint"):
+        yield Spot(reading, call).switch(SwitchName.HUB_ENDPOINT, word.text, word.at)
     if named:
         yield from _fetched(Spot(reading, call), found, named, locations.MODELSCOPE)
 

@@ -10,7 +10,7 @@ from typing import Final
 from webhook.sources import downloads, hub, ollama_sources, transfers, web
 from webhook.sources.argv import ENTRYPOINT, Call, basename
 from webhook.sources.container import Reading
-from webhook.sources.found import Item, Source
+from webhook.sources.found import Item, Role, Source, Unknown
 from webhook.sources.spot import Spot
 from webhook.sources.text import is_known
 
@@ -22,6 +22,11 @@ _READERS: Final[Mapping[str, _Reader]] = {
     "modelscope": downloads.modelscope,
     "curl": web.curl,
     "wget": web.wget,
+    "nc": web.netcat,
+    "ncat": web.netcat,
+    "netcat": web.netcat,
+    "http": web.httpie,
+    "xh": web.httpie,
     "aws": transfers.aws,
     "s5cmd": transfers.s5cmd,
     "gsutil": transfers.gsutil,
@@ -65,6 +70,8 @@ _WRAPPERS: Final = frozenset(
         ),
     }
 )
+# They add words that nobody can read.
+_FEEDING: Final = frozenset({"xargs", "parallel"})
 _MAX_OPTIONS: Final = 30
 
 
@@ -82,6 +89,9 @@ def items(reading: Reading) -> Iterator[Item]:
         if at is None:
             continue
         if at:
+            if any(basename(word) in _FEEDING for word in call.words[:at]):
+                detail = f"words of {basename(call.words[at])} come from elsewhere"
+                yield Spot(reading, call).unresolvable(Role.WEIGHTS, Unknown.VARIABLE, detail, at)
             own = dict(word.split("=", 1) for word in call.words[1:at] if "=" in word and word[0] != "-")
             call = call._replace(env={**call.env, **own})  # noqa: PLW2901 - what the wrapper makes of it
             for name, value in own.items():

@@ -44,6 +44,8 @@ _CLOSERS: Final = frozenset({"fi", "done"})
 _BETWEEN: Final = frozenset({"then", "else", "elif", "do", "!", "{", "}", "time"})
 _UNREADABLE: Final = frozenset({"case", "function", "coproc", "alias"})
 _ASSIGNING: Final = frozenset({"export", "readonly", "declare", "typeset", "local"})
+# Redirections of what a command writes, its errors aside.
+_OUTPUT: Final = frozenset({">", ">>", ">|", "1>", "1>>", "1>|", "&>", "&>>"})
 # After these, any variable may be another one.
 _SOURCING: Final = frozenset({"source", ".", "eval", "read"})
 # Scripts in manifests are short; what is longer is not worth the time of an admission request.
@@ -57,10 +59,11 @@ class UnreadableError(ValueError):
 
 
 class Command(NamedTuple):
-    """One simple command and the variables it starts with."""
+    """One simple command, the variables it starts with, and the file its output goes to, if to one."""
 
     words: tuple[str, ...]
     env: Mapping[str, str]
+    output: str = ""
 
 
 def simple_commands(script: str, env: Mapping[str, str]) -> tuple[Command, ...]:
@@ -82,7 +85,8 @@ class _Reader:
         self.commands: list[Command] = []
         self.words: list[str] = []
         self.word: list[str] | None = None
-        self.redirected = False
+        self.redirected = ""
+        self.output = ""
         self.depth = 0
         # Set in an and-or list after its first command: certain within the list, not behind it.
         self.listed: set[str] = set()
@@ -123,7 +127,7 @@ class _Reader:
                 if self.word is not None:
                     self.add(text.rstrip("<>&|"))
                 self.end_word()
-                self.redirected = True
+                self.redirected = text
             case "separator":
                 self.end_word()
                 self.end_command(text)
@@ -142,8 +146,10 @@ class _Reader:
             return
         if not self.redirected:
             self.words.append("".join(self.word))
+        elif self.redirected in _OUTPUT:
+            self.output = "".join(self.word)
         self.word = None
-        self.redirected = False
+        self.redirected = ""
 
     def quoted(self, text: str) -> str:
         """Expand what stands between double quotes: always one word."""
@@ -186,7 +192,8 @@ class _Reader:
     def end_command(self, separator: str) -> None:
         """End the simple command being read, and what the separator ends."""
         words, self.words = self.words, []
-        self.redirected = False
+        output, self.output = self.output, ""
+        self.redirected = ""
         words = self.without_keywords(words)
         self.steps += bool(words)
         if self.steps > _MAX_COMMANDS:
@@ -195,7 +202,7 @@ class _Reader:
         while words and (match := _ASSIGNMENT.match(words[0])):
             own[match[1]] = words.pop(0)[match.end() :]
         if words:
-            self.commands.append(Command(tuple(words), {**self.env, **own} if own else self.env))
+            self.commands.append(Command(tuple(words), {**self.env, **own} if own else self.env, output))
             self.after(words)
         else:
             for name, value in own.items():

@@ -7,6 +7,7 @@ From the references of `aws s3 cp|sync|mv` and `aws s3api get-object`, s5cmd, `g
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Iterator, Sequence
 from typing import Final
@@ -73,6 +74,10 @@ def aws(reading: Reading, call: Call, start: int) -> Iterator[Item]:
     if texts[:1] == ["s3"]:
         yield from _endpoint(spot, found, "endpoint-url")
         yield from _copied(spot, found.operands[1:])
+    elif texts[:1] == ["configure"]:
+        for name, value in itertools.pairwise(found.operands):
+            if "endpoint" in name.text:
+                yield spot.switch(SwitchName.HUB_ENDPOINT, value.text, value.at)
     elif texts == ["s3api", "get-object"] and (bucket := found.last("bucket")):
         yield from _endpoint(spot, found, "endpoint-url")
         key = found.last("key") or Word("", bucket.at)
@@ -137,6 +142,9 @@ def mc(reading: Reading, call: Call, start: int) -> Iterator[Item]:
         *sources, last = found.operands[1:] or [Word("", start)]
         for word in sources:
             alias, slash, key = word.text.partition("/")
+            # With the key and the secret before the host.
+            if host := call.env.get(f"MC_HOST_{alias}"):
+                yield spot.switch(SwitchName.HUB_ENDPOINT, f"https://{host.rpartition('@')[2]}", word.at)
             if slash and alias and not word.text.startswith((".", "/")):
                 yield spot.url(Role.WEIGHTS, Word(f"s3://{key}" if is_known(alias) else word.text, word.at),
                                last.text)  # fmt: skip
@@ -165,6 +173,12 @@ def git(reading: Reading, call: Call, start: int) -> Iterator[Item]:
     command, *operands = found.operands
     if command.text == "lfs" and operands:
         command, *operands = operands
+    for word in (*found.all("config"), *operands):
+        if "insteadof" in word.text.lower():
+            detail = "Git is told to ask another host than the URL's"
+            yield spot.unresolvable(Role.WEIGHTS, Unknown.AMBIGUOUS, detail, word.at)
+    if command.text == "config":
+        return
     revision = found.last("revision", "branch") if command.text == "clone" else None
     for index, word in enumerate(operands):
         url = _repository(word.text)

@@ -8,6 +8,7 @@ written into a volume.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from typing import Final
 
@@ -29,7 +30,7 @@ _CURL: Final = table(
     " -y|--speed-time -Y|--speed-limit -z|--time-cond --url --retry --retry-delay --retry-max-time"
     " --connect-timeout --cacert --capath --key --resolve --connect-to --limit-rate --interface --unix-socket"
     " --abstract-unix-socket --oauth2-bearer --aws-sigv4 --variable --max-filesize --max-redirs --noproxy"
-    " --expand-url --expand-data --expand-json --expand-output",
+    " --request-target --expand-url --expand-data --expand-json --expand-output",
     "-O|--remote-name --remote-name-all -J|--remote-header-name -g|--globoff -G|--get -I|--head",
 )
 _WGET: Final = table(
@@ -40,6 +41,7 @@ _WGET: Final = table(
     " -A|--accept -R|--reject -l|--level -D|--domains --config --cut-dirs --referer",
     "--spider",
 )
+_HTTPIE: Final = table("-o|--output -a|--auth -A|--auth-type --timeout --proxy --session -p|--print --raw")
 _FILES: Final = (
     *(".gguf", ".ggml", ".safetensors", ".bin", ".pt", ".pth", ".ckpt", ".onnx", ".npz", ".h5", ".nemo"),
     *(".tar", ".tgz", ".gz", ".zst", ".xz", ".zip", ".tensors", ".llamafile", ".engine"),
@@ -63,8 +65,10 @@ def curl(reading: Reading, call: Call, start: int) -> Iterator[Item]:
     diverted = found.last("connect-to", "resolve")
     for index, word in enumerate((*found.operands, *found.all("url"))):
         url = _absolute(word)
-        yield from _asked(spot, url, _sent(found), globbed=not found.all("globoff"))
-        into = outputs[index] if index < len(outputs) else _last(url.text) if remote else ""
+        target = found.last("request-target")
+        asked = Word(f"http://host/{target.text.lstrip('/')}", target.at) if target else url
+        yield from _asked(spot, asked, _sent(found), globbed=not found.all("globoff"))
+        into = outputs[index] if index < len(outputs) else _last(url.text) if remote else call.output
         if into and into not in _NOWHERE and folder:
             into = f"{folder}/{into}"
         if fetched := list(_fetched(spot, url, into)):
@@ -91,8 +95,30 @@ def wget(reading: Reading, call: Call, start: int) -> Iterator[Item]:
             spot, url, body or (Word(unknown("a file"), file.at) if file else None), globbed=False
         )
         if not found.all("spider"):
+            if document and document.text == "-":
+                document = Word(call.output, document.at)
             into = document.text if document else f"{folder.text if folder else '.'}/{_last(url.text)}"
             yield from _fetched(spot, url, into)
+
+
+def netcat(reading: Reading, call: Call, start: int) -> Iterator[Item]:
+    """Say that nc sends something to a port nobody can read; with `-z` it only looks."""
+    flags = "".join(word[1:] for word in call.words[start:] if word[:1] == "-" and word[:2] != "--")
+    if "z" not in flags and any(word.endswith("11434") for word in call.words[start:]):
+        detail = "a request to Ollama that nobody can read"
+        yield Spot(reading, call).unresolvable(Role.WEIGHTS, Unknown.SCRIPT, detail, start - 1)
+
+
+def httpie(reading: Reading, call: Call, start: int) -> Iterator[Item]:
+    """Give what `http [METHOD] URL key=value key:=json` of HTTPie loads into an Ollama server."""
+    spot, operands = Spot(reading, call), given(call.words, start, _HTTPIE).operands
+    url = next((word for word in operands if not word.text.isupper()), None)
+    if url is None or not api_path(url.text):
+        return
+    fields = [word.text.partition("=") for word in operands if "=" in word.text and word != url]
+    body = json.dumps({name.rstrip(":"): value.strip('"') for name, _, value in fields})
+    raw = any(name.endswith("@") or value[:1] == "@" for name, _, value in fields) or not fields
+    yield from request(spot, url, Word(unknown("its input") if raw else body, url.at))
 
 
 def _sent(found: Given) -> Word | None:
