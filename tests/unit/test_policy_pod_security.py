@@ -98,6 +98,16 @@ def test_an_ordinary_pod_passes_the_baseline() -> None:
             f"securityContext.appArmorProfile.type: 'Unconfined' -> {PROFILES}",
         ),
         (
+            "runAsRoot",
+            {"securityContext": {"runAsNonRoot": False}, "containers": [{"name": "a"}]},
+            "securityContext.runAsNonRoot: false -> true",
+        ),
+        (
+            "runAsRoot",
+            {"securityContext": {"runAsUser": 0}},
+            "securityContext.runAsUser: 0 -> another user",
+        ),
+        (
             "hostProcess",
             {"securityContext": {"windowsOptions": {"hostProcess": True}}},
             "securityContext.windowsOptions.hostProcess: true -> false",
@@ -141,6 +151,11 @@ def test_parts_of_the_pod(part: str, spec: dict[str, Any], found: str | None) ->
         ),
         ("keepCapabilities", {"capabilities": {"drop": ["KILL"]}}, "capabilities.drop: not ALL -> ALL"),
         ("keepCapabilities", {}, "capabilities.drop: not ALL -> ALL"),
+        (
+            "keepCapabilities",
+            {"capabilities": {"drop": ["ALL"], "add": ["NET_BIND_SERVICE", "CHOWN"]}},
+            "capabilities.add: 'CHOWN' -> at most NET_BIND_SERVICE",
+        ),
         (
             "unconfinedSeccomp",
             {"seccompProfile": {"type": "Unconfined"}},

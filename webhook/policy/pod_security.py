@@ -30,6 +30,8 @@ _CAPABILITIES: Final = frozenset(
     }
 )
 _BY_DEFAULT: Final = "none beyond a runtime's default"
+# The one that Restricted leaves.
+_ONLY: Final = "NET_BIND_SERVICE"
 # Linux knows 41.
 _MAX_CAPABILITIES: Final = 100
 _SYSCTLS: Final = frozenset(
@@ -37,7 +39,7 @@ _SYSCTLS: Final = frozenset(
         *("kernel.shm_rmid_forced", "net.ipv4.ip_local_port_range", "net.ipv4.ip_local_reserved_ports"),
         *("net.ipv4.ip_unprivileged_port_start", "net.ipv4.ping_group_range", "net.ipv4.tcp_syncookies"),
         *("net.ipv4.tcp_keepalive_time", "net.ipv4.tcp_keepalive_intvl", "net.ipv4.tcp_keepalive_probes"),
-        "net.ipv4.tcp_fin_timeout",
+        *("net.ipv4.tcp_fin_timeout", "net.ipv4.tcp_rmem", "net.ipv4.tcp_wmem"),
     }
 )
 _APPARMOR: Final = "container.apparmor.security.beta.kubernetes.io/"
@@ -92,12 +94,13 @@ def _privilege_escalation(
 def _root(
     _container: Container, context: Mapping[str, Any], spec: Mapping[str, Any]
 ) -> Iterator[tuple[str, str, str]]:
-    pod = mapping(spec.get("securityContext"))
-    field, source = "runAsNonRoot", context if context.get("runAsNonRoot") is not None else pod
-    if source.get(field) is not True:
-        yield f"securityContext.{field}", _seen(source.get(field)), "true, here or for the pod"
-    user = context.get("runAsUser", pod.get("runAsUser"))
-    if user == 0:
+    own = context.get("runAsNonRoot")
+    # where the pod says false, that is the finding
+    if own not in (None, True) or (
+        own is None and mapping(spec.get("securityContext")).get("runAsNonRoot") is None
+    ):
+        yield "securityContext.runAsNonRoot", _seen(own), "true, here or for the pod"
+    if context.get("runAsUser") == 0:
         yield "securityContext.runAsUser", "0", "another user"
 
 
@@ -115,8 +118,12 @@ def _no_seccomp(
 def _kept_capabilities(
     _container: Container, context: Mapping[str, Any], _spec: Mapping[str, Any]
 ) -> Iterator[tuple[str, str, str]]:
-    if "ALL" not in _listed(mapping(context.get("capabilities")).get("drop")):
+    capabilities = mapping(context.get("capabilities"))
+    if "ALL" not in _listed(capabilities.get("drop")):
         yield "securityContext.capabilities.drop", "not ALL", "ALL"
+    kept = [name for name in _listed(capabilities.get("add")) if name != _ONLY]
+    if kept:
+        yield "securityContext.capabilities.add", _seen(kept[0]), f"at most {_ONLY}"
 
 
 def _added_capabilities(
@@ -182,6 +189,14 @@ def _host_users(subject: Subject) -> Iterator[Finding]:
         yield Finding(f"{subject.path}.hostUsers", _seen(subject.spec.get("hostUsers")), "false")
 
 
+def _pods_root(subject: Subject) -> Iterator[Finding]:
+    context, path = mapping(subject.spec.get("securityContext")), f"{subject.path}.securityContext"
+    if context.get("runAsNonRoot") not in (None, True):
+        yield Finding(f"{path}.runAsNonRoot", _seen(context["runAsNonRoot"]), "true")
+    if context.get("runAsUser") == 0:
+        yield Finding(f"{path}.runAsUser", "0", "another user")
+
+
 def _sysctls(subject: Subject) -> Iterator[Finding]:
     for index, item in objects(mapping(subject.spec.get("securityContext")).get("sysctls")):
         name = item.get("name")
@@ -204,6 +219,7 @@ def _is_apparmor_profile(value: Any) -> bool:
 _OF_POD: Final[Mapping[str, Callable[[Subject], Iterator[Finding]]]] = {
     "hostPath": _hostpaths,
     "hostUsers": _host_users,
+    "runAsRoot": _pods_root,
     "unsafeSysctls": _sysctls,
     "unconfinedAppArmor": _apparmor_annotations,
 }
