@@ -119,7 +119,7 @@ class Admission:
     ) -> None:
         seconds = self._clock() - start
         ms = round(seconds * 1000, 2)
-        self._metrics.review(path, verdict.word, verdict.reason, seconds)
+        self._metrics.review(path, verdict.word.lower(), verdict.reason, seconds)
         self._metrics.judged(verdict.judgement)
         if review is None:
             self._log.say(

@@ -353,6 +353,7 @@ def test_a_server_without_the_label_is_denied_where_the_policy_asks_for_it(
         ),
         ("requireLabel", server(1, app="x"), server(1, app="x"), False),
         ("requireLabel", server(1, app="x"), server(1), True),
+        ("requireLabel", server(1, app="x"), server(1, "docker.io/library/nginx", app="x"), True),
     ],
 )
 def test_the_doors_beside_the_label_are_closed_by_option(
@@ -463,7 +464,7 @@ def test_the_number_of_series_does_not_grow_with_what_is_asked() -> None:
         obj = changed(server(2, f"quay.io/x/{number}"), metadata__generateName=f"x{number}-")
         desk.ask(VALIDATE, review(obj, namespace=f"ns-{number}"))
     assert len(desk.metrics.text().splitlines()) == before
-    assert desk.counted("reviews_total", path=VALIDATE, decision="DENIED", reason="policy_violation") == 1002
+    assert desk.counted("reviews_total", path=VALIDATE, decision="denied", reason="policy_violation") == 1002
     assert desk.counted("review_seconds_bucket", path=VALIDATE, le="0.0025") == 1002
 
 

@@ -69,7 +69,7 @@ async def test_reviews_are_counted_by_path_and_decision(serving: Serving, tmp_pa
     async with serving(policy=str(path)) as running:
         await allowed(running)
         assert await metric(running, "reviews_total") == [
-            'reviews_total{decision="DENIED",path="/validate",reason="policy_violation"} 1.0'
+            'reviews_total{decision="denied",path="/validate",reason="policy_violation"} 1.0'
         ]
         assert await metric(running, "policy_violations_total") == [
             'policy_violations_total{mode="enforce",rule="accelerators.maxPerPod"} 1.0'

@@ -10,10 +10,14 @@ def workload(kind: str, template: JSON, **metadata: Any) -> JSON:
     specs: dict[str, JSON] = {
         "CronJob": {"jobTemplate": {"spec": {"template": template}}},
         "LeaderWorkerSet": {"leaderWorkerTemplate": {"workerTemplate": template}},
-        "InferenceService": {"predictor": {**template["spec"], "labels": template["metadata"]["labels"]}},
+        "InferenceService": {"predictor": {**template["spec"], **_predictor_metadata(template)}},
     }
     spec = specs.get(kind, {"template": template})
     return {"kind": kind, "metadata": {"name": "qwen", **metadata}, "spec": spec}
+
+
+def _predictor_metadata(template: JSON) -> JSON:
+    return {key: template["metadata"].get(key, {}) for key in ("labels", "annotations")}
 
 
 # Where each kind has the spec of its pods.
