@@ -1,0 +1,135 @@
+"""`check --cluster` against a real API server: read-only, with the rights of the example alone."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.peers.cluster import Cluster, wait_until
+from tests.real.apiserver.manifests import pod, workload
+from webhook import kube
+from webhook.cli import main
+
+pytestmark = pytest.mark.kube
+
+ROOT = Path(__file__).parents[3]
+RIGHTS = ROOT / "examples" / "check-rbac.yaml"
+POLICY = """\
+apiVersion: policy.litellm-registrar.io/v1
+kind: ModelServerPolicy
+metadata: {name: t}
+spec:
+  defaults: {mode: enforce}
+  rules: {code: {trustRemoteCode: deny}}
+  exceptions:
+    - id: EX-1
+      rules: [code.trustRemoteCode]
+      match: {namespace: "test-*", podName: "excepted*"}
+      reason: not in vLLM yet
+      owner: research
+      expires: 2026-12-31
+"""
+
+
+@pytest.fixture
+def policy(tmp_path: Path) -> str:
+    """Give the path of a policy."""
+    path = tmp_path / "policy.yaml"
+    path.write_text(POLICY)
+    return str(path)
+
+
+def check(
+    capsys: pytest.CaptureFixture[str], kubeconfig: Path, policy: str, *args: str
+) -> tuple[int, dict[str, Any], str]:
+    """Run the command; give exit code, what it found, and errors."""
+    flags = ("--kubeconfig", str(kubeconfig), "--policy", policy, "--format", "json")
+    code = main(["check", "--cluster", *flags, *args], {})
+    out, err = capsys.readouterr()
+    return code, json.loads(out or "{}"), err
+
+
+def bad(manifest: dict[str, Any], name: str = "qwen") -> dict[str, Any]:
+    """Give the manifest under that name, with code from the hub."""
+    manifest["metadata"]["name"] = name
+    spec = manifest["spec"] if manifest["kind"] == "Pod" else manifest["spec"]["template"]["spec"]
+    spec["containers"][0]["args"].append("--trust-remote-code")
+    return manifest
+
+
+def test_a_workload_is_told_once(
+    cluster: Cluster, namespace: str, policy: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Of a Deployment with its ReplicaSet and pods one refusal is told; what is honest is told as allowed."""
+    deployment = bad(
+        workload("Deployment", namespace, template_labels={"litellm-registrar.io/server": "vllm"})
+    )
+    deployment["spec"]["replicas"] = 3
+    cluster.create(deployment)
+    honest = pod(namespace)
+    honest["metadata"]["name"] = "honest"
+    cluster.create(honest)
+    wait_until("pods", 20, lambda: len(cluster.list("pods", namespace)) == 4)
+
+    code, found, _ = check(capsys, cluster.work / "kubeconfig", policy, "--namespace", namespace)
+
+    told = [(o["kind"], o["name"], o["outcome"], o.get("pods")) for o in found["objects"]]
+    assert told == [("Pod", "honest", "allowed", None), ("apps/Deployment", "qwen", "pods denied", 3)]
+    assert code == 1
+
+
+def test_all_namespaces_page_by_page(
+    cluster: Cluster,
+    namespace: str,
+    policy: str,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Without --namespace every namespace is read, and lists longer than a page to their end."""
+    monkeypatch.setattr(kube, "_PAGE", 2)
+    names = [f"bad-{number}" for number in range(7)]
+    for name in names:
+        cluster.create(bad(pod(namespace), name))
+    code, found, _ = check(capsys, cluster.work / "kubeconfig", policy)
+    assert [o["name"] for o in found["objects"] if o["namespace"] == namespace] == names
+    assert code == 1
+
+
+def test_as_of_a_date(
+    cluster: Cluster, namespace: str, policy: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What will be refused once an exception has ended is told before it ends."""
+    cluster.create(bad(pod(namespace), "excepted"))
+    codes = [
+        check(capsys, cluster.work / "kubeconfig", policy, "--namespace", namespace, "--at", date)[0]
+        for date in ("2026-12-31", "2027-01-01")
+    ]
+    assert codes == [0, 1]
+
+
+def test_the_rights_of_the_example_suffice(
+    cluster: Cluster, namespace: str, policy: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A ServiceAccount with the rights of the example can check; without them the missing one is named."""
+    cluster.create(bad(pod(namespace)))
+    cluster.kubectl("create", "serviceaccount", "checker", "-n", namespace)
+    token = cluster.kubectl("create", "token", "checker", "-n", namespace).out.strip()
+    config = json.loads(cluster.kubectl("config", "view", "--raw", "-o", "json").out)
+    config["users"] = [{"name": user["name"], "user": {"token": token}} for user in config["users"]]
+    kubeconfig = tmp_path / "kubeconfig"
+    kubeconfig.write_text(json.dumps(config))
+
+    code, _, err = check(capsys, kubeconfig, policy)
+    assert code == 2
+    assert "GET /apis/" in err
+    assert "403 Forbidden" in err
+
+    cluster.kubectl("apply", "-f", str(RIGHTS))
+    subject = f"--serviceaccount={namespace}:checker"
+    cluster.kubectl(
+        "create", "clusterrolebinding", "checker", "--clusterrole=litellm-registrar-check", subject
+    )
+    code, found, err = check(capsys, kubeconfig, policy)
+    assert (code, err) == (1, "")
+    assert [o["name"] for o in found["objects"] if o["namespace"] == namespace] == ["qwen"]
