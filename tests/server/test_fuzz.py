@@ -249,7 +249,7 @@ def _uid(body: bytes) -> str | None:
 
 @pytest.mark.timeout(120)
 def test_ten_thousand_bodies_get_a_defined_answer() -> None:
-    """Of 10,000 fuzzed bodies every readable uid comes back, and nothing fails on the way, judging included."""
+    """Of 10,000 fuzzed bodies every readable uid comes back, and nothing fails on the way or in judging."""
     stream = io.StringIO()
     admission = Admission(Injection(cluster="c", image="i"), Log(stream, LogFormat.JSON))
     admission.hold(_strict())
