@@ -7,6 +7,7 @@ from typing import Final
 from tests.bench import (
     capabilities,
     evasions,
+    judging,
     mutate,
     probing,
     registering,
@@ -38,6 +39,9 @@ BENCHES: Final = (
     Bench(("capability_truth", "capability_unknowns", "probe_tokens"), 3, capabilities.measure),
     Bench(("probe_time",), 3, probing.measure),
     Bench(("evasions",), 0.1, evasions.measure),
+    Bench(("false_denials",), 0.1, judging.measure_false_denials),
+    Bench(("validate_small", "validate_large", "validate_large_p99"), 2.5, mutate.measure_validate),
+    Bench(("verdict_100", "verdict_3mb", "policy_1000_patterns"), 3, judging.measure),
     Bench(("vllm_parser_differential", "unresolved_share"), 0.5, vllm_parser.measure),
 )
 NAMES: Final = (
@@ -46,7 +50,9 @@ NAMES: Final = (
     *("mutate_small", "mutate_small_p99", "mutate_large", "mutate_large_p99"),
     *("registrar_memory", "registrar_start", "steady_calls"),
     *("capability_truth", "capability_unknowns", "probe_tokens", "probe_time"),
-    *("evasions",),
+    *("evasions", "false_denials"),
+    *("validate_small", "validate_large", "validate_large_p99"),
+    *("verdict_100", "verdict_3mb", "policy_1000_patterns"),
     *("vllm_parser_differential", "unresolved_share"),
 )
 DESCRIPTIONS: Final = """\
@@ -83,8 +89,16 @@ DESCRIPTIONS: Final = """\
   for a registrar that puts no questions; the difference of the two p90.
 - **evasions**: pods of `tests/policy/evasions` not refused by the rule that they try to get
   past: models and code named by every spelling, variable, script, hook, volume and container.
-- **vllm_parser_differential**: command lines that vLLM's own parser takes (both entry points), random in options,
-  spelling and order, of which model, revision, trust flag, served names or port are read otherwise than it
+- **false_denials**: manifests of `tests/policy/honest` (after charts, tutorials and platforms) of which anything
+  is refused: by the policy that ships with `defaults.mode: enforce`, and those in `strict` also by the policy
+  beside them, which denies whatever it can.
+- **validate_small, validate_large**: like mutate_*, for /validate with the policy that ships.
+- **verdict_100**: the slowest verdict (reading and all rules of that strict policy, in process) of pods with
+  100 containers: helpers, servers, scripts, pulls, init containers. **verdict_3mb**: of pods of 3 MB, some
+  90 shapes (`tests/policy/hostile.py`): one giant script or argument, as many of anything as fit in.
+- **policy_1000_patterns**: the time of a verdict under a policy of 1,000 patterns, as a ratio to one of 10.
+- **vllm_parser_differential**: command lines that vLLM's own parser takes (both entry points), random in
+  options, spelling and order, of which model, revision, trust flag, served names or port are read otherwise than it
   reads them, and not said to be unknown. **unresolved_share**: of these, without shell, variables or
   `--config`, those of which something is said to be unknown: mostly abbreviations that an older version with
   other options would have taken for another one.
