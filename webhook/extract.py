@@ -26,6 +26,7 @@ from webhook.candidates import Likeness, likeness
 from webhook.layer import PREFIX
 from webhook.pods import annotations_of, mapping, objects
 from webhook.sources import (
+    companions,
     foreign_code,
     hub,
     kserve,
@@ -50,7 +51,7 @@ from webhook.sources.found import (
     Unresolvable,
 )
 from webhook.sources.locations import HUB, MODELSCOPE
-from webhook.sources.text import is_known, readable
+from webhook.sources.text import readable
 from webhook.sources.volumes import Volumes, directories
 
 _KINDS: Final = ("initContainers", "containers", "ephemeralContainers")
@@ -74,8 +75,6 @@ _READERS: Final[Mapping[str, Callable[[Reading, Call, int], Iterator[Item]]]] = 
     programs.LLAMA_CPP_PYTHON.name: llama_sources.llama_cpp_python,
 }
 _OLLAMAS: Final = ("ollama", ":11434")
-# They run what a file says, or a text.
-_RUNNING: Final = frozenset({"eval", "source", "."})
 _HUBS: Final = frozenset({HUB, MODELSCOPE})
 _WRAPPERS_AT_MOST: Final = 30
 
@@ -187,6 +186,11 @@ class _Pod:
         served = list(itertools.islice(found, _MAX_ITEMS + 1))
         if container.is_server:
             yield from self._of_server(container.main, served, fillers)
+            for reading in container.readings[1:]:
+                if not reading.calls:
+                    yield _unreadable(reading)
+                yield from foreign_code.items(reading, self.volumes)
+                yield from companions.items(reading, self.volumes)
         elif any(map(_is_script, loaded)) and not self._matters(container):
             loaded = [item for item in loaded if not _is_script(item)]
         yield from loaded
@@ -222,7 +226,7 @@ class _Pod:
             yield Switch(SwitchName.SHELL, basename(reading.words[shell]), place, reading.name)
         yield from foreign_code.items(reading, self.volumes)
         if reading.runs:
-            yield from self._companions(reading)
+            yield from companions.items(reading, self.volumes)
             return
         if not reading.calls:
             yield _unreadable(reading)
@@ -242,20 +246,6 @@ class _Pod:
             return
         elif not any(_is_model(item) for item in (*served, *found)):
             yield _nameless(reading)
-
-    def _companions(self, reading: Reading) -> Iterator[Item]:
-        """Give the scripts beside a server that are no part of its image: nobody knows what they start."""
-        for call, directory in directories(reading):
-            name = basename(call.words[0])
-            if name not in _RUNNING and not is_shell(name) and not name.startswith("python"):
-                continue
-            file = next((word for word in call.words[1:] if word[:1] not in {"-", "+"}), "")
-            if programs.start(call.words) or (name.startswith("python") and (not file or "-m" in call.words)):
-                continue
-            place = self.volumes.place(reading, file, directory) if file and is_known(file) else None
-            if name == "eval" or place is None or place.volume or place.unknown:
-                detail = f"what {name} runs beside the server"
-                yield Unresolvable(None, Unknown.SCRIPT, detail, reading.place(call, 0), reading.name)
 
     def _as_vllm(self, reading: Reading, fillers: Fillers) -> Iterator[Item]:
         """Read the options of a program nobody knows like vLLM's: what they say, not what they leave out."""
@@ -374,7 +364,7 @@ def _unknown_program(reading: Reading) -> Unresolvable:
 
 def _unreadable(reading: Reading) -> Unresolvable:
     field = next((key for key in ("args", "command") if reading.container.get(key)), "image")
-    place = f"{reading.path}.{field}"
+    place = f"{reading.path}.{f'{reading.hook}.command' if reading.hook else field}"
     return Unresolvable(None, Unknown.SCRIPT, f"its script: {reading.unreadable}", place, reading.name)
 
 

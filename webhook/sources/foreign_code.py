@@ -22,6 +22,11 @@ _VARIABLES: Final = (
     *("PATH", "LD_PRELOAD", "LD_AUDIT", "LD_LIBRARY_PATH", "BASH_ENV"),
     *("PYTHONPATH", "PYTHONHOME", "PYTHONUSERBASE"),
 )
+# Bash makes functions of variables that are called so.
+_FUNCTION: Final = "BASH_FUNC_"
+# They change files that they are told.
+_WRITING: Final = frozenset({"cp", "mv", "ln", "install", "rsync", "tee", "sed", "patch", "dd"})
+_FILE_WITHIN: Final = 10
 # Where images keep programs and libraries: below these, and in these wholes.
 _PACKAGES: Final = frozenset({"site-packages", "dist-packages"})
 _WHOLES: Final = ((), ("usr",), ("usr", "local"), ("opt", "venv"))
@@ -43,14 +48,30 @@ def items(reading: Reading, volumes: Volumes) -> Iterator[Item]:
         if isinstance(path, str) and _hides_programs(path):
             place = f"{reading.path}.volumeMounts[{index}]"
             yield Switch(SwitchName.PLUGIN, path, place, reading.name)
+    yield from _functions(reading)
     known: object = None
     for call, directory in directories(reading):
         if call.env is not known:
             known = call.env
             yield from _variables(reading, call, volumes, directory)
-        name = basename(call.words[0])
-        if name.startswith("python") and directory and volumes.place(reading, directory).volume:
-            yield Spot(reading, call).switch(SwitchName.PLUGIN, directory, 0)
+        yield from _runs(reading, call, volumes, directory)
+        for word, text in enumerate(call.words[1:], 1):
+            if basename(call.words[0]) in _WRITING and text[:1] == "/" and _hides_programs(text):
+                yield Spot(reading, call).switch(SwitchName.PLUGIN, text, word)
+
+
+def _runs(reading: Reading, call: Call, volumes: Volumes, directory: str) -> Iterator[Item]:
+    """Give the program or the file of Python that a command takes from a volume, and Python's directory."""
+    spot, name = Spot(reading, call), basename(call.words[0])
+    files = [0]
+    if name.startswith("python"):
+        files += [at for at, word in enumerate(call.words[1:_FILE_WITHIN], 1) if word.endswith(".py")]
+        if directory and volumes.place(reading, directory).volume:
+            yield spot.switch(SwitchName.PLUGIN, directory, 0)
+    for at in files:
+        word = call.words[at]
+        if "/" in word and is_known(word) and volumes.place(reading, word, directory).volume:
+            yield spot.switch(SwitchName.PLUGIN, word, at)
 
 
 def _hides_programs(path: str) -> bool:
@@ -59,6 +80,12 @@ def _hides_programs(path: str) -> bool:
         return True
     within = any(parts[:depth] in _WITHIN for depth in range(1, _DEEPEST + 1))
     return parts in _WHOLES or (within and parts[:2] != _MODULES)
+
+
+def _functions(reading: Reading) -> Iterator[Item]:
+    for name in reading.env:
+        if name.startswith(_FUNCTION):
+            yield Switch(SwitchName.PLUGIN, name, reading.variable(name), reading.name)
 
 
 def _variables(reading: Reading, call: Call, volumes: Volumes, directory: str) -> Iterator[Item]:
