@@ -50,6 +50,6 @@ def _bounded(active: Active, subject: Subject) -> list[Finding]:
         return []
     findings = iter(active.rule.check(subject, active.value, active.group))
     kept = list(itertools.islice(findings, _MAX_FINDINGS))
-    if more := sum(1 for _ in findings):
+    if len(kept) == _MAX_FINDINGS and (more := sum(1 for _ in findings)):
         kept.append(Finding(subject.path, f"{more} more of these", "none", part=kept[-1].part))
     return kept

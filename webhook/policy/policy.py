@@ -8,7 +8,7 @@ later ones over earlier ones. Each entry was held against the base when the poli
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
@@ -56,15 +56,15 @@ class Match(NamedTuple):
     pod_name: Globs | None = None
     labels: Mapping[str, Globs] = {}
 
-    def holds(self, namespace: str, name: str, labels: Mapping[str, Any]) -> bool:
-        """Tell whether a pod is meant."""
-        return (
-            (self.namespace is None or self.namespace.matches(namespace))
-            and (self.pod_name is None or self.pod_name.matches(name))
-            and all(
-                isinstance(value := labels.get(key), str) and glob.matches(value)
-                for key, glob in self.labels.items()
-            )
+    def in_namespace(self, namespace: str) -> bool:
+        """Tell whether pods of a namespace may be meant."""
+        return self.namespace is None or self.namespace.matches(namespace)
+
+    def is_of(self, name: str, labels: Mapping[str, Any]) -> bool:
+        """Tell whether a pod of such a namespace is meant."""
+        return (self.pod_name is None or self.pod_name.matches(name)) and all(
+            isinstance(value := labels.get(key), str) and glob.matches(value)
+            for key, glob in self.labels.items()
         )
 
 
@@ -184,17 +184,22 @@ class Policy:
 
     def exempted(self, rule_id: str, namespace: str, name: str, labels: Mapping[str, Any], now: float) -> str:
         """Give the id of the first exception that lets a pod break a rule; empty if there is none."""
-        for exemption in self._exceptions_by_rule.get(rule_id, ()):
-            if now < exemption.expires and exemption.match.holds(namespace, name, labels):
+        for exemption in self._exempting(namespace).get(rule_id, ()):
+            if now < exemption.expires and exemption.match.is_of(name, labels):
                 return exemption.id
         return ""
 
     @functools.cached_property
-    def _exceptions_by_rule(self) -> dict[str, list[Exemption]]:
+    def _exempting(self) -> Callable[[str], Mapping[str, Sequence[Exemption]]]:
+        return functools.lru_cache(_NAMESPACES)(self._exceptions_in)
+
+    def _exceptions_in(self, namespace: str) -> dict[str, list[Exemption]]:
+        """Give the exceptions for pods of a namespace, by the rules they name."""
         found: dict[str, list[Exemption]] = {}
         for exemption in self.exceptions:
-            for rule_id in exemption.rules:
-                found.setdefault(rule_id, []).append(exemption)
+            if exemption.match.in_namespace(namespace):
+                for rule_id in exemption.rules:
+                    found.setdefault(rule_id, []).append(exemption)
         return found
 
     @functools.cached_property
