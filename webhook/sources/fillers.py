@@ -290,8 +290,11 @@ class Fillers:
         location = origin.location
         if location is None:
             key = _key(origin, reading)
-            location = self._of(key, depth + 1).best(origin.inside)
             filled.before.append(key)
+            if put := self._of(key, depth + 1).best(origin.inside):
+                # told where it is loaded
+                filled.put(copy.inside, put)
+                return
         if location is None and origin.volume is None:
             try:
                 location = image(reading.container.get("image")).location
@@ -317,7 +320,9 @@ class Fillers:
 def is_harmless(call: Call) -> bool:
     """Tell whether a command writes nothing that a server would load, or what it loads is known."""
     words, name = call.words, basename(call.words[0])
-    if name in _HARMLESS or programs.start(words) or programs.is_client(words):
+    if name in _HARMLESS and words[0] in {name, f"/bin/{name}", f"/usr/bin/{name}"}:
+        return True
+    if programs.start(words) or programs.is_client(words):
         return True
     if name == "grep":
         return sum(word[:1] != "-" for word in words[1:]) <= 1
