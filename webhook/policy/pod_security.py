@@ -312,7 +312,9 @@ RULES: Final = (
         _GROUP,
         "deny",
         Required(PARTS),
-        "what no pod may have, by the Pod Security Standards; each part is a rule of its own",
+        "what no pod may have, each part a rule of its own. Of the Pod Security Standard Restricted are "
+        "`privilegeEscalation`, `runAsRoot`, `noSeccomp` and `keepCapabilities`, of none `shareProcessNamespace` "
+        "and `hostUsers` (a pod without user namespaces), of Baseline all others",
         _denied,
         parts=PARTS,
     ),
