@@ -98,8 +98,8 @@ DESCRIPTIONS: Final = """\
   90 shapes (`tests/policy/hostile.py`): one giant script or argument, as many of anything as fit in.
 - **policy_1000_patterns**: the time of a verdict under a policy of 1,000 patterns, as a ratio to one of 10.
 - **vllm_parser_differential**: command lines that vLLM's own parser takes (both entry points), random in
-  options, spelling and order, of which model, revision, trust flag, served names or port are read otherwise than it
-  reads them, and not said to be unknown. **unresolved_share**: of these, without shell, variables or
+  options, spelling and order, of which model, revision, trust flag, served names or port are read otherwise
+  than it reads them, and not said to be unknown. **unresolved_share**: of these, without shell, variables or
   `--config`, those of which something is said to be unknown: mostly abbreviations that an older version with
   other options would have taken for another one.
 """

@@ -294,3 +294,9 @@ def test_objects_without_end_are_no_trouble() -> None:
     """An object nested deeper than Python's JSON reader goes is left alone, as is one with endless keys."""
     assert found({"command": SERVE, "args": ["a/b", "--hf-overrides", '{"a":' * 100000]}) == [M]
     assert found({"command": SERVE, "args": ["a/b", "--hf-overrides" + ".a" * 100000, "1"]}) == [M]
+
+
+def test_what_stands_far_behind_may_be_anything() -> None:
+    """Of thousands of words the first are read, and the rest is said to be unknown."""
+    args = ["a/b", *["--port", "1"] * 3000, "--trust-remote-code"]
+    assert found({"command": SERVE, "args": args}) == ["?anything variable args[5000]", M]

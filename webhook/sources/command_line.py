@@ -109,6 +109,11 @@ class Line:
 
     def text(self, name: str) -> str | None:
         """Give the text of `value`."""
+        found = self.found.get(name)
+        if isinstance(found, int):
+            text = self.words.texts[found + 1]
+            if text not in _UNSET:
+                return text
         word = self.value(name)
         return None if word is None else word.text
 
@@ -138,33 +143,36 @@ class _Reader:
     def read(self) -> None:
         """Read all words."""
         texts, found, spellings = self.texts, self.line.found, self.line.spellings
+        valued, flags, count = spellings.valued, spellings.flags, len(texts)
         behind: Spelled | None = None
-        while self.index < len(texts):
-            index = self.index
+        index = 0
+        while index < count:
             text = texts[index]
             # The most frequent cases first, without a detour: one value, none.
-            if (option := spellings.valued.get(text)) and index + 1 < len(texts):
+            if (option := valued.get(text)) and index + 1 < count:
                 value = texts[index + 1]
                 if value[:1] != "-" and "\0" not in value:
                     found[option.name] = index
-                    self.index += 2
+                    index += 2
                     behind = _OPTION
                     continue
-            elif option := spellings.flags.get(text):
+            elif option := flags.get(text):
                 found[option.name] = index
-                self.index += 1
+                index += 1
                 behind = _OPTION
                 continue
+            self.index = index
             if text == "--":
                 self.rest()
                 return
             spelled = self.look(text) if text[:1] in _TELLING else _VALUE
             if spelled.kind is Kind.VALUE:
                 self.values(behind)
-                continue
-            self.index += 1
-            behind = spelled
-            self.option(self.words.word(index), spelled)
+            else:
+                self.index += 1
+                behind = spelled
+                self.option(self.words.word(index), spelled)
+            index = self.index
 
     def option(self, word: Word, found: Spelled) -> None:
         """Take one word that is no value, and the values that belong to it."""
@@ -178,19 +186,22 @@ class _Reader:
 
     def known(self, word: Word, option: Option, value: str | None) -> None:
         """Take a known option and its values."""
-        values: Sequence[Word] = ()
+        values: list[Word] = []
         if value is not None:
             if option.off:
                 return  # no version takes a value here, and none is switched off by one
-            values = (Word(value, word.at),)
+            values = [Word(value, word.at)]
             self.note(values[0])
         elif not option.flag:
             values = self.following(option)
-        if option.append and (before := self.line.given(option.name)):
-            values = (*before.values, *values)
+        before = self.line.found.get(option.name) if option.append else None
+        if isinstance(before, Given) and isinstance(before.values, list):
+            # In place: there may be thousands.
+            before.values.extend(values)
+            return
         self.line.found[option.name] = Given(option, word.at, values)
 
-    def following(self, option: Option) -> Sequence[Word]:
+    def following(self, option: Option) -> list[Word]:
         """Take the words that stand behind an option as its values.
 
         A mark in place of the one value an option needs can be nothing else, if it is one word.

@@ -104,6 +104,7 @@ def _no_option(word: str) -> Spelled:
 
 
 def _beginning(names: Sequence[str], prefix: str) -> Sequence[str]:
-    """Give those of the sorted names that begin with a prefix."""
+    """Give the first few of the sorted names that begin with a prefix."""
     first = bisect_left(names, prefix)
-    return names[first : bisect_left(names, prefix + _LAST, first)]
+    last = bisect_left(names, prefix + _LAST, first)
+    return names[first : min(last, first + _MAX_CANDIDATES)]

@@ -23,6 +23,8 @@ _MODEL: Final = re.compile(r"--model(=.+|$)")
 # A line with a word that is written anew for argparse has this.
 _REWRITTEN: Final = re.compile(r"^-(?:O|[^\n=]*[_.])", re.MULTILINE)
 _LEVELS: Final = frozenset({"0", "1", "2", "3"})
+# More words than anybody gives a server; what stands behind them is not read.
+_MAX_WORDS: Final = 5000
 # Deeper objects are none of vLLM's: further down the last one given counts whole.
 _MAX_DEPTH: Final = 20
 
@@ -33,6 +35,9 @@ def line(words: Sequence[str], *, serve: bool) -> Line:
     `at` of each word counts in `words`. The model is the positional argument of `serve`; the module takes
     it from `--model` alone.
     """
+    rest = len(words) - _MAX_WORDS
+    if rest > 0:
+        words = words[:_MAX_WORDS]
     joined = "\n".join(words)
     loose: list[Word] = []
     plain, moved = Words(words, range(len(words))), False
@@ -42,6 +47,9 @@ def line(words: Sequence[str], *, serve: bool) -> Line:
         plain, loose = _spelled(plain)
     found = parse(plain, SERVER)
     found.hidden.extend(loose)
+    if rest > 0:
+        found.hidden.append(Word(f"the rest, {rest} words,", _MAX_WORDS))
+        found.open = True
     found.moved = moved
     return found
 
@@ -181,6 +189,6 @@ def _merge(into: dict[str, Any], update: Mapping[str, Any], depth: int) -> None:
         if isinstance(value, dict) and isinstance(old, dict) and depth < _MAX_DEPTH:
             _merge(old, value, depth + 1)
         elif isinstance(value, list) and isinstance(old, list):
-            into[key] = old + value
+            old.extend(value)
         else:
             into[key] = value
