@@ -256,6 +256,13 @@ def test_downloads_of_models_are_told_from_other_requests(command: str, items: l
     assert loaded(command, volumeMounts=[{"name": "m", "mountPath": "/m"}]) == items
 
 
+def test_more_urls_than_are_read_are_told() -> None:
+    """What is left out is not taken for nothing."""
+    urls = [f"https://example.com/{n}.gguf" for n in range(501)]
+    assert loaded(["wget", *urls])[-1] == "? weights ambiguous"
+    assert loaded(["curl", "--remote-name-all", *urls])[-1] == "? weights ambiguous"
+
+
 def test_a_relative_directory_begins_in_the_working_directory() -> None:
     """As the container's `workingDir` says; without one nobody knows it."""
     command = ["hf", "download", "org/x", "--local-dir", "x"]

@@ -159,6 +159,9 @@ def post(path: str, body: str, *options: str) -> list[str]:
         (["curl", "-T", "body.json", "-X", "POST", f"{API}/pull"], ["? weights variable"]),
         (["curl", f"{API}/%70ull/?a=b", "-d", '{"model":"x"}'], [f"weights {LIBRARY}/x:latest"]),
         (["curl", f"{API}/x/.././pull", "-d", '{"model":"x"}'], [f"weights {LIBRARY}/x:latest"]),
+        (["curl", f"{API}/pul[l-l]", "-d", '{"model":"x"}'], ["? weights ambiguous"]),
+        (["curl", "http://[::1]:11434/api/pull", "-d", '{"model":"x"}'], [f"weights {LIBRARY}/x:latest"]),
+        (["curl", f"{API}/tags", f"{API}/pull", "-d", '{"model":"x"}'], [f"weights {LIBRARY}/x:latest"]),
         (["curl", f"{API}/pul{{l}}", "-d", '{"model":"x"}'], ["? weights ambiguous"]),
         (
             ["curl", "--request-target", "/api/pull", "http://o", "-d", '{"model":"x"}'],

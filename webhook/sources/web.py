@@ -9,7 +9,7 @@ written into a volume.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 from webhook.pods import objects
@@ -46,6 +46,8 @@ _FILES: Final = (
     *(".gguf", ".ggml", ".safetensors", ".bin", ".pt", ".pth", ".ckpt", ".onnx", ".npz", ".h5", ".nemo"),
     *(".tar", ".tgz", ".gz", ".zst", ".xz", ".zip", ".tensors", ".llamafile", ".engine"),
 )
+# Shards of a model are fewer.
+_MAX_URLS: Final = 500
 _NOWHERE: Final = frozenset({"-", "/dev/null", "/dev/stdout", "/dev/stderr", ""})
 
 
@@ -63,11 +65,11 @@ def curl(reading: Reading, call: Call, start: int) -> Iterator[Item]:
     folder = (found.last("output-dir") or Word("", 0)).text
     remote = bool(found.all("remote-name") or found.all("remote-name-all") or found.all("remote-header-name"))
     diverted = found.last("connect-to", "resolve")
-    for index, word in enumerate((*found.operands, *found.all("url"))):
-        url = _absolute(word)
-        target = found.last("request-target")
-        asked = Word(f"http://host/{target.text.lstrip('/')}", target.at) if target else url
-        yield from _asked(spot, asked, _sent(found), globbed=not found.all("globoff"))
+    urls = [_absolute(word) for word in (*found.operands, *found.all("url"))]
+    target = found.last("request-target")
+    asked = [Word(f"http://host/{target.text.lstrip('/')}", target.at)] if target and urls else urls
+    yield from _asked(spot, asked, _sent(found), globbed=not found.all("globoff"))
+    for index, url in enumerate(urls[:_MAX_URLS]):
         into = outputs[index] if index < len(outputs) else _last(url.text) if remote else call.output
         if into and into not in _NOWHERE and folder:
             into = f"{folder}/{into}"
@@ -76,6 +78,7 @@ def curl(reading: Reading, call: Call, start: int) -> Iterator[Item]:
             if diverted:
                 detail = "curl is told to ask another host than the URL's"
                 yield spot.unresolvable(Role.WEIGHTS, Unknown.AMBIGUOUS, detail, diverted.at)
+    yield from _left(spot, urls)
 
 
 def wget(reading: Reading, call: Call, start: int) -> Iterator[Item]:
@@ -89,16 +92,16 @@ def wget(reading: Reading, call: Call, start: int) -> Iterator[Item]:
     document, folder = found.last("output-document"), found.last("directory-prefix")
     body = found.last("post-data", "body-data")
     file = found.last("post-file", "body-file")
-    for word in found.operands:
-        url = _absolute(word)
-        yield from _asked(
-            spot, url, body or (Word(unknown("a file"), file.at) if file else None), globbed=False
-        )
-        if not found.all("spider"):
-            if document and document.text == "-":
-                document = Word(call.output, document.at)
-            into = document.text if document else f"{folder.text if folder else '.'}/{_last(url.text)}"
-            yield from _fetched(spot, url, into)
+    if body is None and file is not None:
+        body = Word(unknown("a file"), file.at)
+    if document and document.text == "-":
+        document = Word(call.output, document.at)
+    urls = [_absolute(word) for word in found.operands]
+    yield from _asked(spot, urls, body, globbed=False)
+    for url in () if found.all("spider") else urls[:_MAX_URLS]:
+        into = document.text if document else f"{folder.text if folder else '.'}/{_last(url.text)}"
+        yield from _fetched(spot, url, into)
+    yield from _left(spot, urls)
 
 
 def netcat(reading: Reading, call: Call, start: int) -> Iterator[Item]:
@@ -141,17 +144,26 @@ def _sent(found: Given) -> Word | None:
     return Word(text, pieces[0][0])
 
 
-def _asked(spot: Spot, url: Word, body: Word | None, *, globbed: bool) -> Iterator[Item]:
-    """Give what a request with a body loads into an Ollama server."""
-    if body is None:
-        return
-    if url.text[:1] == "\0" and url.text.find("\0", 1) == len(url.text) - 1:
-        yield spot.variable(Role.WEIGHTS, url)
-    elif globbed and "{" in url.text:
-        detail = "curl makes several URLs of it"
-        yield spot.unresolvable(Role.WEIGHTS, Unknown.AMBIGUOUS, detail, url.at)
-    elif api_path(url.text):
-        yield from request(spot, url, body)
+def _asked(spot: Spot, urls: Sequence[Word], body: Word | None, *, globbed: bool) -> Iterator[Item]:
+    """Give what requests with a body load into an Ollama server, each path of it once."""
+    seen = set()
+    for url in urls if body else ():
+        path = url.text.partition("://")[2].partition("/")[2]
+        if url.text[:1] == "\0" and url.text.find("\0", 1) == len(url.text) - 1:
+            yield spot.variable(Role.WEIGHTS, url)
+        elif globbed and ("{" in url.text or "[" in path):
+            detail = "curl makes several URLs of it"
+            yield spot.unresolvable(Role.WEIGHTS, Unknown.AMBIGUOUS, detail, url.at)
+        elif body and (endpoint := api_path(url.text)) and endpoint not in seen:
+            seen.add(endpoint)
+            yield from request(spot, url, body)
+
+
+def _left(spot: Spot, urls: Sequence[Word]) -> Iterator[Item]:
+    """Say that there are more URLs than are read."""
+    if len(urls) > _MAX_URLS:
+        detail = f"more than {_MAX_URLS} URLs"
+        yield spot.unresolvable(Role.WEIGHTS, Unknown.AMBIGUOUS, detail, urls[_MAX_URLS].at)
 
 
 def _fetched(spot: Spot, url: Word, into: str) -> Iterator[Item]:
