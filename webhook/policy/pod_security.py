@@ -313,8 +313,8 @@ RULES: Final = (
         "deny",
         Required(PARTS),
         "what no pod may have, each part a rule of its own. Of the Pod Security Standard Restricted are "
-        "`privilegeEscalation`, `runAsRoot`, `noSeccomp` and `keepCapabilities`, of none `shareProcessNamespace` "
-        "and `hostUsers` (a pod without user namespaces), of Baseline all others",
+        "`privilegeEscalation`, `runAsRoot`, `noSeccomp` and `keepCapabilities`, of none "
+        "`shareProcessNamespace` and `hostUsers` (a pod without user namespaces), of Baseline all others",
         _denied,
         parts=PARTS,
     ),
