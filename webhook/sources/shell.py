@@ -43,6 +43,8 @@ _LOOPS: Final = frozenset({"for", "select"})
 _CLOSERS: Final = frozenset({"fi", "done"})
 _BETWEEN: Final = frozenset({"then", "else", "elif", "do", "!", "{", "}", "time"})
 _UNREADABLE: Final = frozenset({"case", "function", "coproc", "alias"})
+# A command, and a word of the shell's; no patterns.
+_BRACKETS: Final = frozenset({"[", "[["})
 _ASSIGNING: Final = frozenset({"export", "readonly", "declare", "typeset", "local"})
 # Redirections of what a command writes, its errors aside.
 _OUTPUT: Final = frozenset({">", ">>", ">|", "1>", "1>>", "1>|", "&>", "&>>"})
@@ -85,6 +87,8 @@ class _Reader:
         self.commands: list[Command] = []
         self.words: list[str] = []
         self.word: list[str] | None = None
+        # Of the word: the shell makes several of it, or would behind a brace that is open.
+        self.several = self.braced = False
         self.redirected = ""
         self.output = ""
         self.depth = 0
@@ -111,6 +115,7 @@ class _Reader:
         """Take one token."""
         match kind:
             case "plain" | "single":
+                self.several |= kind == "plain" and self.makes_several(text)
                 self.add(text)
             case "escaped":
                 # A backslash before the end of a line joins the lines.
@@ -140,16 +145,26 @@ class _Reader:
             self.word = []
         self.word.append(text)
 
+    def makes_several(self, text: str) -> bool:
+        """Tell whether text outside quotes makes several words: `{a,b}`, or a pattern that files match.
+
+        Only at its beginning can a pattern make options: `/x/*` matches nothing that begins with a dash.
+        """
+        self.braced |= "{" in text
+        pattern = self.word is None and text[0] in "*?[" and text not in _BRACKETS
+        return pattern or (self.braced and ("," in text or ".." in text))
+
     def end_word(self) -> None:
         """End the word being read, if there is one; the target of a redirection is none of the command's."""
         if self.word is None:
             return
         if not self.redirected:
-            self.words.append("".join(self.word))
+            self.words.append(unknown(loose=True) if self.several else "".join(self.word))
         elif self.redirected in _OUTPUT:
             self.output = "".join(self.word)
         self.word = None
         self.redirected = ""
+        self.several = self.braced = False
 
     def quoted(self, text: str) -> str:
         """Expand what stands between double quotes: always one word."""
@@ -242,6 +257,8 @@ class _Reader:
 
     def assign(self, name: str, value: str) -> None:
         """Assign a variable, as far as it is certain that this line is reached."""
+        if name == "IFS":
+            raise UnreadableError("it sets IFS, which says where words end")
         if self.depth > 0 or self.joined == "||":
             value = unknown()
         elif self.joined == "&&":
