@@ -9,8 +9,11 @@ from webhook import documents
 from webhook.documents import DocumentError, Path
 from webhook.near import Names
 from webhook.reasons import shown
+from webhook.review import clean
 
 T = TypeVar("T")
+
+_MAX_PROBLEM: Final = 1000
 
 # What a ConfigMap may hold.
 MAX_TEXT: Final = 1024 * 1024
@@ -47,7 +50,9 @@ class Sheet:
 
         `within` goes on from `path` to what the line is of, where the message itself names it.
         """
-        self._problems.append(f"{self.place(path, within)}: {message}" if path else message)
+        # a key may hold anything, and be as long as the file
+        text = f"{self.place(path, within)}: {message}" if path else message
+        self._problems.append(clean(text, _MAX_PROBLEM))
 
     def place(self, path: Path, within: Path = ()) -> str:
         """Write down a path and its line."""

@@ -16,7 +16,8 @@ from webhook.policy.table import GROUPS, RULES
 from webhook.policy.verdict import Mode
 from webhook.policy_file import shipped_path
 
-EXAMPLE = Path(__file__).parents[2] / "examples" / "policy.yaml"
+ROOT = Path(__file__).parents[2]
+EXAMPLE = ROOT / "examples" / "policy.yaml"
 HEAD = """\
 apiVersion: policy.litellm-registrar.io/v1
 kind: ModelServerPolicy
@@ -59,6 +60,13 @@ def test_a_minimal_policy_is_taken() -> None:
 def test_the_policies_that_ship_are_taken(path: Path) -> None:
     """Each looks at something in every namespace."""
     assert parse(path.read_text(), RULES).of("anything").active
+
+
+def test_the_policy_in_the_readme_is_taken() -> None:
+    """What people copy first works."""
+    blocks = (ROOT / "README.md").read_text().split("```")
+    (text,) = (block.removeprefix("yaml\n") for block in blocks if "kind: ModelServerPolicy" in block)
+    assert parse(text, RULES).name == "production"
 
 
 def test_the_shipped_policy_refuses_nothing_as_it_stands() -> None:
