@@ -186,6 +186,7 @@ class _Pod:
         served = list(itertools.islice(found, _MAX_ITEMS + 1))
         if container.is_server:
             yield from self._of_server(container.main, served, fillers)
+            yield from self._images(container.main, served)
             for reading in container.readings[1:]:
                 if not reading.calls:
                     yield _unreadable(reading)
@@ -255,6 +256,13 @@ class _Pod:
             said = item.path != default or not isinstance(item, Source)
             if said and getattr(item, "name", None) is not SwitchName.UNKNOWN_OPTION:
                 yield item
+
+    def _images(self, reading: Reading, served: Sequence[Item]) -> Iterator[Item]:
+        """Give the image volumes of a server that no path of its command line leads to."""
+        held = {item.location for item in served if isinstance(item, Source)}
+        for volume in self.volumes.images(reading):
+            if volume.location and volume.location not in held:
+                yield Source(Role.WEIGHTS, volume.location, f"{self.path}.{volume.place}", reading.name)
 
     def _names_ollama(self) -> bool:
         return any(

@@ -34,7 +34,8 @@ _PROCESSES: Final = ("proc", "dev", "sys")
 class Volume(NamedTuple):
     """A volume: `key` is the same for two that are one, `location` is its root's.
 
-    `fresh` is one that starts empty; `unknown` says why nobody can know what is in it.
+    `fresh` is one that starts empty; `unknown` says why nobody can know what is in it; `place` is its field
+    of the spec.
     """
 
     key: str
@@ -43,6 +44,7 @@ class Volume(NamedTuple):
     read_only: bool = False
     fresh: bool = False
     unknown: str = ""
+    place: str = ""
 
 
 class Place(NamedTuple):
@@ -103,6 +105,13 @@ class Volumes:
         unknown = f"/{parts[0]} is the node's kernel's" if parts and parts[0] in _PROCESSES else ""
         security = mapping(reading.container.get("securityContext"))
         return Place(path, None, path[1:], security.get("readOnlyRootFilesystem") is True, unknown)
+
+    def images(self, reading: Reading) -> Iterator[Volume]:
+        """Give the image volumes that a container mounts."""
+        if any(volume.backing is Backing.IMAGE for volume in self._volumes.values()):
+            for mount in self.mounts(reading).values():
+                if mount.volume.backing is Backing.IMAGE:
+                    yield mount.volume
 
     def mounts(self, reading: Reading) -> Mapping[tuple[str, ...], _Mount]:
         """Give the mounts of a container by the components of their paths."""
@@ -182,7 +191,7 @@ class Volumes:
         for index, raw in objects(self.spec.get("volumes")):
             name = raw.get("name")
             if isinstance(name, str):
-                found[name] = _volume(name, index, raw)
+                found[name] = _volume(name, index, raw)._replace(place=f"volumes[{index}]")
         return found
 
     def _mount(self, raw: Mapping[str, Any], env: Mapping[str, str]) -> _Mount | None:
