@@ -7,7 +7,7 @@ from typing import Any, Final, TypeVar
 
 from webhook import documents
 from webhook.documents import DocumentError, Path
-from webhook.near import Names
+from webhook.near import AMONG_FEW, Names
 from webhook.reasons import shown
 from webhook.review import clean
 
@@ -18,8 +18,6 @@ _MAX_PROBLEM: Final = 1000
 # What a ConfigMap may hold.
 MAX_TEXT: Final = 1024 * 1024
 _MAX_VALUES: Final = 50_000
-# Among a handful of names even a short one with a wrong letter is recognised.
-_SHORTEST: Final = 4
 
 
 class ConfigError(ValueError):
@@ -81,7 +79,7 @@ class Sheet:
             return {}
         if not names or not (unknown := [key for key in value if key not in names]):
             return value
-        known = Names(names, shortest=_SHORTEST)
+        known = Names(names, shortest=AMONG_FEW)
         for key in unknown:
             near = known.nearest(key)
             hint = f", did you mean {near}?" if near else f"; there are {listed(names)}"

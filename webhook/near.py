@@ -7,6 +7,8 @@ from typing import Final
 
 # A wrong letter or two in a name of fewer letters than these may as well be another word.
 _LONG: Final = 8
+# Among a handful of names even a short one with a wrong letter is recognised.
+AMONG_FEW: Final = 4
 # No known name is longer.
 _MAX: Final = 40
 

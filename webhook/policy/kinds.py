@@ -16,15 +16,13 @@ from urllib.parse import urlsplit
 
 from webhook import quantity
 from webhook.documents import DocumentError, Fault, Path
-from webhook.near import Names
+from webhook.near import AMONG_FEW, Names
 from webhook.policy.rule import Kind
 from webhook.policy.verdict import Mode
 from webhook.reasons import shown
 from webhook.sources.globs import GlobError, Globs
 
 _MAX_TEXT: Final = 1024
-# Among a handful of words even a short one with a wrong letter is recognised.
-_SHORTEST: Final = 4
 _MAX_COUNT: Final = 1_000_000
 _PORTS: Final = {"http": 80, "https": 443}
 _CHOICES: Final = {"deny": Mode.ENFORCE, "warn": Mode.WARN, "audit": Mode.AUDIT, "allow": Mode.OFF}
@@ -44,7 +42,7 @@ def _word(value: Any, words: Sequence[str], allowed: str, path: Path = ()) -> st
 
 @functools.lru_cache(maxsize=64)  # a long list of wrong words asks for the nearest one each time
 def _names(words: tuple[str, ...]) -> Names:
-    return Names(words, shortest=_SHORTEST)
+    return Names(words, shortest=AMONG_FEW)
 
 
 def _listed(words: Iterable[str], last: str = "or") -> str:
