@@ -26,6 +26,8 @@ _QOS_RESOURCES: Final = ("cpu", "memory")
 
 def parse(quantity: object) -> Decimal:
     """Give the amount of a quantity such as `250m`, `1.5Gi`, `1e3` or a plain number. Raises ValueError."""
+    if isinstance(quantity, str):
+        return _parse(quantity)
     if isinstance(quantity, dict | list):  # written out, one of them can be deeper than the stack
         raise ValueError("an object or a list is no quantity; allowed are a number and a suffix")
     return _parse(str(quantity))

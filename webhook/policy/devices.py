@@ -58,23 +58,23 @@ def devices(containers: Iterable[Container], patterns: Globs) -> Iterator[Asked 
         counts: dict[str, int] = {}
         first = ""
         for field, name, amount in _resources(container):
-            path = f"{container.path}.resources.{field}"
             names.add(name)
             if len(names) > _MAX_NAMES:
+                path = f"{container.path}.resources.{field}"
                 yield Finding(path, "too many resources", f"at most {_MAX_NAMES} in a pod", container.name)
                 return
             if not _is_device(patterns, name):
                 continue
-            path = f"{path}[{name}]"
             try:
                 count = quantity.whole(amount)
             except ValueError:
+                path = f"{container.path}.resources.{field}[{name}]"
                 seen = f"{short(shown(amount))} of {short(name)}"
                 yield Finding(path, seen, "a whole number from 0", container.name)
                 continue
             if count:
                 counts[name] = max(counts.get(name, 0), count)
-                first = first or path
+                first = first or f"{container.path}.resources.{field}[{name}]"
         if counts:
             yield Asked(container, counts, first)
 

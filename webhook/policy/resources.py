@@ -83,10 +83,9 @@ class _Asked(NamedTuple):
     amount: Decimal
 
 
-def _asked(owner: Mapping[str, Any], name: str) -> _Asked | None:
-    """Give the limit of a container or a pod spec; where there is none, the request."""
-    own = mapping(owner.get("resources"))
-    for field in ("limits", "requests") if own else ():
+def _asked(own: Mapping[str, Any], name: str) -> _Asked | None:
+    """Give the limit among the resources of a container or a pod; where there is none, the request."""
+    for field in ("limits", "requests"):
         value = mapping(own.get(field)).get(name)
         if value is not None:
             return _Asked(f"resources.{field}[{name}]", value, _amount(value))
@@ -97,24 +96,26 @@ def _per_container(
     subject: Subject, value: Mapping[str, Decimal], _group: Mapping[str, Any]
 ) -> Iterator[Finding]:
     for container in subject.containers:
-        for name, most in value.items():
-            asked = _asked(container.raw, name)
+        own = mapping(container.raw.get("resources"))
+        for name, most in value.items() if own else ():
+            asked = _asked(own, name)
             if asked and asked.amount > most:
                 path, seen = f"{container.path}.{asked.field}", short(shown(asked.written))
                 yield Finding(path, f"{seen} of {name}", f"at most {quantity.text(most)}", container.name)
 
 
 def _per_pod(subject: Subject, value: Mapping[str, Decimal], _group: Mapping[str, Any]) -> Iterator[Finding]:
+    # the registrar is not the owner's, and not yet there in a template
+    resources = [
+        (container, own)
+        for container in subject.containers
+        if (own := mapping(container.raw.get("resources"))) and not subject.is_registrar(container)
+    ]
     for name, most in value.items():
-        # the registrar is not the owner's, and not yet there in a template
-        asked = [
-            (container, found)
-            for container in subject.containers
-            if (found := _asked(container.raw, name)) and not subject.is_registrar(container)
-        ]
+        asked = [(container, found) for container, own in resources if (found := _asked(own, name))]
         amount = total((container, found.amount) for container, found in asked)
         path = f"{asked[0][0].path}.{asked[0][1].field}" if len(asked) == 1 else subject.path
-        of_pod = _asked(subject.spec, name)
+        of_pod = _asked(mapping(subject.spec.get("resources")), name)
         if of_pod and (of_pod.amount > amount or of_pod.field.startswith(_LIMITS)):
             # a limit of the pod holds for its containers together, whatever their own add up to
             amount, path = of_pod.amount, f"{subject.path}.{of_pod.field}"
