@@ -87,6 +87,15 @@ def webhook_flags() -> str:
     return f"```text\n{rest.strip()}\n```"
 
 
+def check() -> str:
+    """Render what `check` says of the example."""
+    arguments = ("check", "examples/deployment.yaml", "--policy", "examples/policy.yaml")
+    command = [sys.executable, "-m", "webhook", *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=README.parent)
+    shown = " ".join(("$ litellm-registrar-webhook", *arguments))
+    return f"```text\n{shown}\n{done.stdout.strip()}\n$ echo $?\n{done.returncode}\n```"
+
+
 def policy() -> str:
     """Render the reference of the policy's rules, group by group."""
     parts = []
@@ -112,6 +121,7 @@ PARTS: Final[Mapping[str, Callable[[], str]]] = {
     "log-words": log_words,
     "reasons": reasons,
     "policy": policy,
+    "check": check,
     "webhook-flags": webhook_flags,
 }
 

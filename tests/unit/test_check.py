@@ -86,7 +86,7 @@ def test_honest_manifest(shell: Shell) -> None:
     first, second, last = out.splitlines()
     assert first == f"{path}:1: Deployment default/qwen: allowed"
     assert second == "  inject spec.template.spec: vllm in container vllm, port 8000"
-    assert last.startswith("1 objects: 1 allowed (policy t ")
+    assert last.startswith("1 object: 1 allowed (policy t ")
 
 
 def test_refused_manifest(shell: Shell) -> None:

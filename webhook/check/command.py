@@ -117,7 +117,7 @@ def check_cluster(given: Options, kubeconfig: str, context: str, namespace: str)
     except KubeError as error:
         raise UnusableError([str(error)]) from None
     entries = survey.entries()
-    say(report.written(given.form, entries, given.policy, "model servers"))
+    say(report.written(given.form, entries, given.policy, "model server"))
     return int(report.refused(entries))
 
 

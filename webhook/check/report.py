@@ -47,8 +47,8 @@ class Entry:
         return ":".join(str(part) for part in (self.file, self.line) if part)
 
 
-def written(form: Format, entries: Sequence[Entry], policy: Policy, what: str = "objects") -> Iterator[str]:
-    """Give the lines of the report; `what` names what was looked at."""
+def written(form: Format, entries: Sequence[Entry], policy: Policy, what: str = "object") -> Iterator[str]:
+    """Give the lines of the report; `what` names one of what was looked at."""
     if form is Format.JSON:
         yield json.dumps(_json(entries, policy), indent=2)
     elif form is Format.GITHUB:
@@ -69,7 +69,8 @@ def refused(entries: Iterable[Entry]) -> bool:
 def _summary(entries: Sequence[Entry], policy: Policy, what: str) -> str:
     count = Counter(entry.checked.outcome for entry in entries)
     parts = ", ".join(f"{count[outcome]} {outcome}" for outcome in Outcome if count[outcome])
-    return f"{len(entries)} {what}{': ' if parts else ''}{parts} (policy {policy.name} {policy.hash})"
+    number = f"{len(entries)} {what}{'' if len(entries) == 1 else 's'}"
+    return f"{number}{': ' if parts else ''}{parts} (policy {policy.name} {policy.hash})"
 
 
 def _text(entry: Entry) -> Iterator[str]:
