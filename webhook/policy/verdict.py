@@ -91,7 +91,7 @@ class Judgement(NamedTuple):
 
 
 def listed(violations: Iterable[object]) -> tuple[str, ...]:
-    """Write violations, or texts beside them, down, each once, 4096 characters in all; how many are cut is said at the end."""
+    """Write down violations, or texts beside them, each once, in 4096 characters; what is cut is counted."""
     texts = list(dict.fromkeys(map(str, violations)))
     kept: list[str] = []
     room = TOTAL
