@@ -263,6 +263,19 @@ def test_more_urls_than_are_read_are_told() -> None:
     assert loaded(["curl", "--remote-name-all", *urls])[-1] == "? weights ambiguous"
 
 
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["hf", "download", *["org/x"] * 5000],
+        ["ollama", "pull", "x" * 65537],
+        ["git", "clone", *["https://example.com/x"] * 501],
+    ],
+)
+def test_what_is_too_long_to_read_is_told(command: list[str]) -> None:
+    """Words beyond the limits, and more sources than anybody reads."""
+    assert loaded(command)[-1] == "? weights ambiguous"
+
+
 def test_a_relative_directory_begins_in_the_working_directory() -> None:
     """As the container's `workingDir` says; without one nobody knows it."""
     command = ["hf", "download", "org/x", "--local-dir", "x"]

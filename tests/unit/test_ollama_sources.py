@@ -126,7 +126,7 @@ def post(path: str, body: str, *options: str) -> list[str]:
             ["insecure-registry=insecure", f"weights {LIBRARY}/x:latest"],
         ),
         (post("pull", "{"), ["? weights bad_value"]),
-        (post("pull", "[" * 99999), ["? weights bad_value"]),
+        (post("pull", "[" * 60000), ["? weights bad_value"]),
         (post("pull", "@/config/body.json"), ["? weights variable"]),
         (post("generate", '{"model":"x:cloud","prompt":"hi"}'), [f"model {LIBRARY}/x:cloud"]),
         (post("chat", '{"model":"x"}'), [f"model {LIBRARY}/x:latest"]),

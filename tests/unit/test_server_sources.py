@@ -210,6 +210,25 @@ def test_llama_cpp_python(words: str, env: dict[str, str], items: list[str]) -> 
     assert served(["python3", "-m", "llama_cpp.server", *words.split()], env) == items
 
 
+@pytest.mark.parametrize(
+    ("command", "item"),
+    [
+        (["llama-server", "-m", "/x", "--lora", "/a," * 300], "? lora ambiguous"),
+        (["text-generation-launcher", "--lora-adapters", "a/b," * 300], "? lora ambiguous"),
+        (["sglang", "serve", "--model-path", "org/x", *["-x"] * 5000], "? anything ambiguous"),
+    ],
+)
+def test_what_is_too_long_to_read_is_told(command: list[str], item: str) -> None:
+    """Adapters and words beyond the limits."""
+    assert item in served(command)
+
+
+def test_adapters_add_up() -> None:
+    """The last one does not hide those before it."""
+    found = served(["llama-server", "-m", "/x", "--lora", "/a", "--lora-scaled", "/b:1", "--lora", "/c"])
+    assert found[1:] == [f"lora file:///{name} (local)" for name in "abc"]
+
+
 def test_each_value_stands_where_its_word_stands() -> None:
     """One of many values too, and a variable at its entry."""
     words = [

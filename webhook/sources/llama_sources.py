@@ -54,10 +54,13 @@ def llama_cpp(reading: Reading, call: Call, start: int) -> Iterator[Item]:
     for value in said.all("draft"):
         yield from said.file(Role.DRAFT, value)
     for value in (*said.all("lora"), *said.all("control")):
-        for part in value.text.split(","):
-            path, colon, scale = part.rpartition(":")
-            scaled = colon and scale.replace(".", "").lstrip("+-").isdigit()
-            yield from said.file(Role.LORA, Told(path if scaled else part, value.path))
+        for part in said.parts(Role.LORA, value):
+            if isinstance(part, Told):
+                path, colon, scale = part.text.rpartition(":")
+                scaled = colon and scale.replace(".", "").lstrip("+-").isdigit()
+                yield from said.file(Role.LORA, Told(path, part.path) if scaled else part)
+            else:
+                yield part
     for value in (*said.all("mmproj"), *said.all("vocoder")):
         yield from said.file(Role.WEIGHTS, value)
     yield from said.source(Role.WEIGHTS, "mmproj-url")

@@ -10,7 +10,7 @@ from typing import Final
 from webhook.sources import downloads, hub, ollama_sources, transfers, web
 from webhook.sources.argv import ENTRYPOINT, Call, basename
 from webhook.sources.container import Reading
-from webhook.sources.found import Item, Role, Source, Unknown
+from webhook.sources.found import Item, Role, Source, Unknown, Unresolvable
 from webhook.sources.spot import Spot
 from webhook.sources.text import is_known
 
@@ -73,6 +73,10 @@ _WRAPPERS: Final = frozenset(
 # They add words that nobody can read.
 _FEEDING: Final = frozenset({"xargs", "parallel"})
 _MAX_OPTIONS: Final = 30
+# Command lines are short: what is longer is told, and not worth the time of an admission request.
+_MAX_WORDS: Final = 5000
+_MAX_WORD: Final = 65536
+_MAX_ITEMS: Final = 500
 
 
 def items(reading: Reading) -> Iterator[Item]:
@@ -80,6 +84,15 @@ def items(reading: Reading) -> Iterator[Item]:
 
     `into` of a source is absolute, by `workingDir` and the `cd` before it, or empty.
     """
+    for count, item in enumerate(_all(reading)):
+        if count == _MAX_ITEMS:
+            detail = f"more than {_MAX_ITEMS} sources and switches; no more are read"
+            yield Unresolvable(Role.WEIGHTS, Unknown.AMBIGUOUS, detail, item.path, reading.name)
+            return
+        yield item
+
+
+def _all(reading: Reading) -> Iterator[Item]:
     folder = _working(reading)
     for call in reading.calls:
         if call.words[0] == "cd":
@@ -87,6 +100,10 @@ def items(reading: Reading) -> Iterator[Item]:
             continue
         at = _loader(call.words)
         if at is None:
+            continue
+        if len(call.words) > _MAX_WORDS or max(map(len, call.words)) > _MAX_WORD:
+            detail = "more words, or longer ones, than are read"
+            yield Spot(reading, call).unresolvable(Role.WEIGHTS, Unknown.AMBIGUOUS, detail, at)
             continue
         if at:
             if any(basename(word) in _FEEDING for word in call.words[:at]):

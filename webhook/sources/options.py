@@ -85,6 +85,7 @@ def read_options(words: Sequence[str], options: Mapping[str, Option]) -> Found:
     up: then its place is that of the last one.
     """
     found = Found()
+    added: dict[str, list[str]] = {}
     index, valued = 0, False
     while index < len(words):
         word = words[index]
@@ -108,10 +109,12 @@ def read_options(words: Sequence[str], options: Mapping[str, Option]) -> Found:
                 break
         values = (value,) if equals else tuple(words[index:end])
         if option.append:
-            values = (*found.values.get(option.name, ()), *values)
-        found.values[option.name] = values
+            added.setdefault(option.name, []).extend(values)
+        else:
+            found.values[option.name] = values
         found.places[option.name] = index if end > index else index - 1
         index = end
+    found.values.update((name, tuple(values)) for name, values in added.items())
     return found
 
 

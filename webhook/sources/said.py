@@ -14,6 +14,9 @@ from webhook.sources.text import is_known, is_loose, readable
 # What variables that stand for flags hold where they are off.
 _NO: Final = frozenset({"", "n", "no", "f", "false", "off", "0"})
 
+_MAX_WORDS: Final = 5000
+_MAX_PARTS: Final = 200
+
 
 class Told(NamedTuple):
     """What is told for one option, and the JSON path of it."""
@@ -34,7 +37,9 @@ class Said:
     ) -> None:
         self.spot = spot
         self.start = start
-        self.found: Found = read_options(spot.call.words[start:], options)
+        words = spot.call.words[start:]
+        self.long = len(words) > _MAX_WORDS
+        self.found: Found = Found() if self.long else read_options(words, options)
         self.variables = variables or {}
         self.name = spot.reading.name
 
@@ -89,6 +94,16 @@ class Said:
         """Give the source that a text means."""
         yield from locations.items(role, value.text, value.path, self.name, revision=revision, scheme=scheme)
 
+    def parts(self, role: Role, value: Told) -> Iterator[Told | Unresolvable]:
+        """Give what stands between commas; if that is too much, the rest as what nobody reads."""
+        *parts, last = value.text.split(",", _MAX_PARTS)
+        for part in parts:
+            yield Told(part, value.path)
+        if "," in last:
+            yield self.unresolvable(role, Unknown.AMBIGUOUS, f"more than {_MAX_PARTS} values", value.path)
+        else:
+            yield Told(last, value.path)
+
     def switch(self, switch: SwitchName, name: str) -> Iterator[Item]:
         """Give the values of an option as switches."""
         for value in self.all(name):
@@ -111,6 +126,9 @@ class Said:
 
     def common(self) -> Iterator[Item]:
         """Give what all of them share: secrets, files of options, words nobody can read."""
+        if self.long:
+            detail = f"more than {_MAX_WORDS} words"
+            yield self.spot.unresolvable(None, Unknown.AMBIGUOUS, detail, self.start)
         for name in ("api-key", "admin-key", "token"):
             if name in self.found.values and (value := self.last(name)) and is_known(value.text):
                 yield Switch(SwitchName.SECRET, f"--{name}", value.path, self.name)

@@ -71,10 +71,13 @@ def tgi(reading: Reading, call: Call, start: int) -> Iterator[Item]:
     for value in said.all("tokenizer"):
         yield from said.file(Role.TOKENIZER, value)
     for value in said.all("lora-list"):
-        for part in value.text.split(","):
-            name, equals, path = part.partition("=")
-            text, _, pinned = (path if equals else name).partition("@")
-            yield from said.model(Role.LORA, Told(text.strip(), value.path), pinned)
+        for part in said.parts(Role.LORA, value):
+            if isinstance(part, Told):
+                name, equals, path = part.text.partition("=")
+                text, _, pinned = (path if equals else name).partition("@")
+                yield from said.model(Role.LORA, Told(text.strip(), part.path), pinned)
+            else:
+                yield part
     yield from said.on(SwitchName.TRUST_REMOTE_CODE, "trust-remote-code")
     yield from said.switch(SwitchName.TENSOR_PARALLEL, "tensor-parallel")
 
