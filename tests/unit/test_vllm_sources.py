@@ -103,6 +103,7 @@ def found(container: Mapping[str, Any]) -> list[str]:
             [M, "weights s3://w/m args[4]"],
         ),
         ("a/b --model-loader-extra-config.tensorizer_dir /w", [M, "weights file:///w args[2]"]),
+        ("a/b --load-format ipc_cache", [M, "?weights runtime args[2]"]),
         # trust
         (
             "a/b --trust-rem",
@@ -271,6 +272,11 @@ def test_what_variables_of_vllm_switch_on(name: str, value: str | None, lines: l
         (["vllm", "bench", "latency", "--input-len", "1", "--model=a/b"], ["model hf://a/b command[5]"]),
         (["vllm", "launch", "render", "a/b"], ["model hf://a/b command[3]"]),
         (["vllm", "chat", "--model", "a/b"], []),
+        (["vllm", "preload", "--model", "a/b"], ["model hf://a/b command[3]"]),
+        (
+            ["vllm", "--", "serve", "--model", "a/b"],
+            ["?anything ambiguous command[1]", "model hf://a/b command[4]"],
+        ),
     ],
 )
 def test_what_scripts_wrappers_and_other_commands_load(command: list[str], lines: list[str]) -> None:

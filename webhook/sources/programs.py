@@ -108,7 +108,10 @@ _IMAGES: Final[Mapping[str, Image]] = {
 
 
 # The subcommands of vLLM that load models and are no server, and the words of their names.
-_LOADERS: Final = {"launch": 2, "bench": 2, "snapshot": 2, "run-batch": 1}
+VLLM_LOADERS: Final = MappingProxyType({"launch": 2, "bench": 2, "snapshot": 2, "run-batch": 1, "preload": 1})
+_VLLM_CLIENTS: Final = frozenset(
+    {"chat", "complete", "collect-env", "download-kernels", "-h", "--help", "-v", "--version"}
+)
 
 
 def start(words: Sequence[str]) -> Start | None:
@@ -126,11 +129,13 @@ def start(words: Sequence[str]) -> Start | None:
 
 
 def loads(words: Sequence[str]) -> int | None:
-    """Tell where the options of another command of vLLM that loads a model begin; None if it is none."""
-    if basename(words[0]) != "vllm" or len(words) == 1:
+    """Tell where the options of a vLLM that is no server begin; None if it loads no model.
+
+    A subcommand that nobody knows here may well load one.
+    """
+    if basename(words[0]) != "vllm" or len(words) == 1 or words[1] in _VLLM_CLIENTS or start(words):
         return None
-    named = _LOADERS.get(words[1])
-    return None if named is None else min(1 + named, len(words))
+    return min(1 + VLLM_LOADERS.get(words[1], 1), len(words))
 
 
 def is_client(words: Sequence[str]) -> bool:

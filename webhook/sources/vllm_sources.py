@@ -11,7 +11,7 @@ import json
 from collections.abc import Iterator
 from typing import Any, Final, NamedTuple
 
-from webhook.sources import locations, vllm
+from webhook.sources import locations, programs, vllm
 from webhook.sources.argv import Call
 from webhook.sources.command_line import Line, Word
 from webhook.sources.container import Reading
@@ -34,7 +34,7 @@ DEFAULT: Final = "Qwen/Qwen3-0.6B"
 # The subcommands of `vllm` whose model is the positional argument.
 _POSITIONAL: Final = frozenset({"serve", "render", "create"})
 # Not of these programs is the table of options.
-_OTHERS: Final = frozenset({"bench", "run-batch"})
+_OTHERS: Final = frozenset({"bench", "run-batch", "preload"})
 # Drafts without a model of their own (`SpeculativeConfig.__post_init__`).
 _NO_DRAFT: Final = frozenset({"ngram", "[ngram]"})
 _OWN_CONFIG: Final = frozenset({"auto", "vllm", ""})
@@ -89,6 +89,10 @@ def _doubts(command: _Command) -> Iterator[Item]:
     line, spot = command.line, command.spot
     if spot.call.scripted:
         yield from _changing(spot)
+    subcommand = spot.call.words[1] if programs.loads(spot.call.words) else "serve"
+    if subcommand not in {"serve", *programs.VLLM_LOADERS}:
+        detail = f"vllm {readable(subcommand)[:_MAX_TEXT]}: no version known here has such a command"
+        yield spot.unresolvable(None, Unknown.AMBIGUOUS, detail, 1)
     for word in line.hidden[:_MAX_SHOWN]:
         detail = f"{readable(word.text)[:_MAX_TEXT]} may bring any option"
         yield command.unresolvable(None, Unknown.VARIABLE, detail, word)
@@ -134,6 +138,9 @@ def _models(command: _Command, *, serve: bool) -> Iterator[Item]:
     if generation and generation.text not in _OWN_CONFIG:
         # Fetched without a revision, whatever else has one (`try_get_generation_config`).
         yield from command.load(Role.CONFIG, generation)
+    if (weights := line.value("load-format")) and weights.text.lower() == "ipc_cache":
+        detail = "weights that a daemon, `vllm preload`, holds"
+        yield command.unresolvable(Role.WEIGHTS, Unknown.RUNTIME, detail, weights)
     if (template := line.value("chat-template")) and not _is_inline(template.text):
         yield from _file(command, Role.CONFIG, template)
 
