@@ -174,6 +174,25 @@ def test_a_download_that_is_sent_to_the_mirror(more: dict[str, Any], told_of: bo
     assert bool(told("modelSources.hubEndpoints", ["https://hub.example.com"], judged)) is told_of
 
 
+@pytest.mark.parametrize(
+    ("name", "told_of"),
+    [
+        ("huggingface.co", True),
+        ("CDN-LFS.HuggingFace.co.", True),
+        ("registry.ollama.ai", True),
+        ("hub.example.com", True),
+        ("other.example.com", False),
+        ("nothuggingface.co", False),
+        (7, False),
+    ],
+)
+def test_an_address_for_a_hub(name: Any, told_of: bool) -> None:  # noqa: FBT001 - a table
+    """A pod that says itself where a hub's host is has moved the hub."""
+    pod = {"spec": {"hostAliases": [{"ip": "10.0.0.1", "hostnames": ["a", name]}]}}
+    urls = ["https://huggingface.co", "https://hub.example.com"]
+    assert bool(told("modelSources.hubEndpoints", urls, subject(pod, extract=Extract()))) is told_of
+
+
 def test_local_paths() -> None:
     """A path, what backs it and whether it is mounted read-only are each held against the rule."""
     value = {"allow": ["/models/**"], "backedBy": ["pvc", "image"], "readOnly": True}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 from webhook.pods import objects
 from webhook.policy.extracted import known, off, one_of, short, unknown
@@ -32,6 +33,9 @@ _HUBS: Final = frozenset({"hf", "modelscope"})
 _COMMIT: Final = re.compile(r"[0-9a-f]{40}")
 # `ENDPOINT` of huggingface_hub/constants.py where no variable sets another.
 _HUB: Final = "HF_ENDPOINT"
+_HUB_HOSTS: Final = frozenset(
+    {"huggingface.co", "hf.co", "modelscope.cn", "modelscope.ai", "ollama.ai", "ollama.com"}
+)
 _DEFAULT_HUB: Final = "https://huggingface.co"
 # What URL libraries disagree on: urllib3 ends a host at a backslash, others at the `@` behind it.
 _AMBIGUOUS_IN_URLS: Final = frozenset("@\\")
@@ -71,6 +75,7 @@ def _endpoints(subject: Subject, value: frozenset[str], _group: Mapping[str, Any
     for switch in subject.extract.switches:
         if switch.name is SwitchName.HUB_ENDPOINT and (url := _origin(switch.value)) not in value:
             yield Finding(switch.path, short(url) or "no plain URL", one_of(sorted(value)), switch.container)
+    yield from _aliases(subject, value)
     if _DEFAULT_HUB in value:
         return
     moved = {container.name for container in subject.containers if _moves_hub(container)}
@@ -78,6 +83,22 @@ def _endpoints(subject: Subject, value: frozenset[str], _group: Mapping[str, Any
         if source.location.scheme == "hf" and source.container not in moved:
             wanted = f"{_HUB} {one_of(sorted(value))}"
             yield Finding(source.path, f"{_DEFAULT_HUB}, the default", wanted, source.container)
+
+
+def _aliases(subject: Subject, urls: frozenset[str]) -> Iterator[Finding]:
+    """Give the names of hubs for which the pod has an address of its own."""
+    hosts = {*_HUB_HOSTS, *(urlsplit(url).hostname for url in urls)}
+    for index, alias in objects(subject.spec.get("hostAliases")):
+        names = alias.get("hostnames")
+        for name in names if isinstance(names, list) else ():
+            if isinstance(name, str) and not hosts.isdisjoint(_with_parents(name.lower().rstrip("."))):
+                path = f"{subject.path}.hostAliases[{index}]"
+                yield Finding(path, f"an address for {short(name)}", "none for a hub")
+
+
+def _with_parents(host: str) -> tuple[str, str]:
+    """Give a host and its domain, as far as a hub's own has two labels."""
+    return host, ".".join(host.rsplit(".", 2)[-2:])
 
 
 def _moves_hub(container: Container) -> bool:
@@ -160,7 +181,7 @@ RULES: Final = (
         "hubEndpoints",
         UrlList(),
         "the hubs that `HF_ENDPOINT` and its like may name; without such a variable the hub is "
-        f"{_DEFAULT_HUB}",
+        f"{_DEFAULT_HUB}. No `hostAliases` may say where a hub is",
         _endpoints,
     ),
     Rule(

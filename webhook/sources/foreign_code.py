@@ -55,6 +55,8 @@ def items(reading: Reading, volumes: Volumes) -> Iterator[Item]:
             known = call.env
             yield from _variables(reading, call, volumes, directory)
         yield from _runs(reading, call, volumes, directory)
+        if call.output[:1] == "/" and _hides_programs(call.output):
+            yield Spot(reading, call).switch(SwitchName.PLUGIN, call.output, 0)
         for word, text in enumerate(call.words[1:], 1):
             if basename(call.words[0]) in _WRITING and text[:1] == "/" and _hides_programs(text):
                 yield Spot(reading, call).switch(SwitchName.PLUGIN, text, word)
