@@ -194,7 +194,11 @@ class _Pod:
                 yield from companions.items(reading, self.volumes)
         elif any(map(_is_script, loaded)) and not self._matters(container):
             loaded = [item for item in loaded if not _is_script(item)]
-        yield from loaded
+        for item in loaded:
+            if isinstance(item, Source):
+                yield from fillers.traced(item, container.main, "")
+            else:
+                yield item
         yield from served
         environment = hub.environment(container.main)
         if container.is_server or loaded or served:

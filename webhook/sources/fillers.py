@@ -68,9 +68,12 @@ class Actor(NamedTuple):
 
 
 class _Copy(NamedTuple):
-    """What one operand of a copying command brings: from where, and to which path in the volume, if known."""
+    """What one operand of a copying command brings: from where, and to which path in the volume, if known.
 
-    call: Call
+    Without a `call` it is told as a source already.
+    """
+
+    call: Call | None
     origin: Place | str
     inside: str | None
 
@@ -249,7 +252,12 @@ class Fillers:
         deeds, reading = _Deeds(), actor.reading
         for source in actor.sources:
             place = self._volumes.place(reading, source.into) if source.into else None
-            if place:
+            if source.local:
+                # a URL like file:///x: a copy within the container
+                key, inside = (_key(place, reading), place.inside) if place else ("", None)
+                origin = self._volumes.place(reading, source.local.path)
+                deeds.copies.setdefault(key, []).append(_Copy(None, origin, inside))
+            elif place:
                 deeds.loads.setdefault(_key(place, reading), []).append((place.inside, source.location))
             else:
                 # one is as good as all of them: each is told by itself
@@ -303,7 +311,8 @@ class Fillers:
                 return
         if location is not None:
             filled.put(copy.inside, location)
-            filled.items.append(Source(Role.WEIGHTS, location, reading.place(call, 0), reading.name))
+            if call:
+                filled.items.append(Source(Role.WEIGHTS, location, reading.place(call, 0), reading.name))
 
     def _operand(self, reading: Reading, text: str, directory: str) -> Place | str:
         """Trace a path that a command is told; else say why it cannot be."""
