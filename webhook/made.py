@@ -50,7 +50,7 @@ class Made(NamedTuple):
     def place(self, path: str) -> str:
         """Give the path within the object of a path within this pod."""
         for begin, there in self.places:
-            if path.startswith(begin) and path[len(begin) :][:1] in ("", ".", "["):
+            if path.startswith(begin):
                 return there + path[len(begin) :]
         return path
 

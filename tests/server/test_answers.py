@@ -188,6 +188,7 @@ def test_anything_else_is_allowed_as_it_is(desk: Desk, path: str, changes: dict[
     """Other operations, kinds and subresources: allowed, no patch, no warning."""
     assert desk.ask(path, review(pod(), **changes)) == {"uid": UID, "allowed": True}
     assert desk.line["event"] == "allowed"
+    assert desk.line["message"] == "Nothing in this request is for this webhook."
 
 
 @pytest.mark.parametrize("path", [MUTATE, VALIDATE])

@@ -156,7 +156,13 @@ def test_without_a_policy_nothing_is_judged() -> None:
         {"operation": "CONNECT", "subResource": "exec"},
         {"kind": {"group": "autoscaling", "version": "v1", "kind": "Scale"}, "subResource": "scale"},
         {"kind": {"group": "example.com", "version": "v1", "kind": "Deployment"}},
-        {"kind": {"group": "apps", "version": "v1", "kind": "Deployment"}, "subResource": "status"},
+        {
+            "kind": {"group": "apps", "version": "v1", "kind": "Deployment"},
+            "subResource": "status",
+            "operation": "UPDATE",
+            "object": workload("Deployment", BAD),
+            "oldObject": workload("Deployment", server(1)),
+        },
     ],
 )
 def test_other_requests_are_allowed(request_: JSON) -> None:
@@ -177,8 +183,11 @@ def test_mistakes_and_violations_are_told_together() -> None:
     typo = {"litellm-registrar.io/prot": "8000"}
     desk = Desk(policy=policy(defaults={"workloads": "deny"}))
     both = workload("Deployment", BAD, labels=SERVER, annotations=typo)
-    status = desk.ask(VALIDATE, review(both))["status"]
+    response = desk.ask(VALIDATE, review(both))
+    status = response["status"]
+    assert "warnings" not in response
     assert rules_of(status["message"])[:3] == [IMAGES, GPUS, "unknown_annotation"]
+    assert desk.line["message"].count("unknown_annotation") == 1
     assert status["reason"] == "policy_violation"
     response = Desk(policy=policy()).ask(VALIDATE, review(changed(BAD, metadata__annotations=typo)))
     assert rules_of(response["status"]["message"]) == [IMAGES, GPUS]
@@ -217,6 +226,13 @@ def test_an_update_is_denied_for_what_it_brings_in(
     """On an already bad pod finalizers, metadata and what is not judged pass, and so does what is dying."""
     response = Desk(policy=policy()).ask(VALIDATE, update(new, old, **request_))
     assert rules_of(response.get("status", {"message": ""})["message"]) == (denied or [""])
+
+
+def test_an_annotation_that_a_rule_asks_for_stays() -> None:
+    """Metadata is judged where a rule is about it: taking it away is an update like any other."""
+    text = policy("    metadata: {mode: enforce, requireAnnotations: [example.com/owner]}\n")
+    old = changed(server(1), metadata__annotations={"example.com/owner": "a"})
+    assert not Desk(policy=text).ask(VALIDATE, update(server(1), old))["allowed"]
 
 
 def test_a_deletion_timestamp_of_ones_own_lets_nothing_pass() -> None:
@@ -360,7 +376,8 @@ def test_the_doors_beside_the_label_are_closed_by_option(
     door: str, new: JSON, old: JSON, *, denied: bool
 ) -> None:
     """Open unless the policy closes them; a workload's image may change: its new pods are judged."""
-    assert Desk(policy=policy()).ask(VALIDATE, update(new, old))["allowed"]
+    opened = Desk(policy=scope()).ask(VALIDATE, update(new, old))
+    assert (opened["allowed"], "violations" in opened["auditAnnotations"]) == (True, False)
     response = Desk(policy=scope(**{door: "deny"})).ask(VALIDATE, update(new, old))
     assert response["allowed"] is not denied
     if denied:
@@ -397,6 +414,7 @@ EXCEPTION = {
 def test_an_exception_lets_pass_until_its_second() -> None:
     """Each use is counted and in the audit annotation; at the second it expires, the pod is denied."""
     desk = Desk(policy=policy(exceptions=[EXCEPTION]))
+    assert b'exceptions_used_total{id="EX-12"} 0.0' in desk.metrics.text()
     desk.now = 86399.999
     response = desk.ask(VALIDATE, review(server(2)))
     assert (response["allowed"], "warnings" in response) == (True, False)
@@ -414,6 +432,27 @@ def test_an_exception_for_pods_holds_for_their_workload() -> None:
     """The pods of Deployment `qwen` are called `qwen-...`."""
     desk = Desk(policy=policy(defaults={"workloads": "deny"}, exceptions=[EXCEPTION]))
     assert desk.ask(VALIDATE, review(workload("Deployment", server(2))))["allowed"]
+
+
+def test_an_exception_opens_a_door_for_some_pods() -> None:
+    """Those of the doors beside the label are rules like others."""
+    exception = {**EXCEPTION, "rules": ["scope.imageChange"]}
+    text = policy("    scope: {mode: enforce, imageChange: deny}\n", exceptions=[exception])
+    new = server(1, "docker.io/vllm/vllm-openai:v2")
+    assert Desk(policy=text).ask(VALIDATE, update(new, server(1)))["allowed"]
+    other = {"metadata__generateName": "other-"}
+    assert not Desk(policy=text).ask(VALIDATE, update(changed(new, **other), changed(server(1), **other)))[
+        "allowed"
+    ]
+
+
+def test_what_an_exception_lets_pass_does_not_refuse_the_pods() -> None:
+    """A workload is told only of what will."""
+    desk = Desk(policy=policy(exceptions=[EXCEPTION]))
+    obj = workload("Deployment", server(2, "quay.io/evil/vllm:v1"))
+    first, second = desk.ask(VALIDATE, review(obj))["warnings"]
+    assert "the first 1 of" in first
+    assert second.startswith(f"{IMAGES}: ")
 
 
 def test_the_namespace_picks_the_rules() -> None:

@@ -31,6 +31,7 @@ def service(predictor: JSON, **metadata: Any) -> JSON:
         ({LABEL_SERVER: "nonsense"}, {}, True, None),
         ({LABEL_SERVER: "vllm"}, {"litellm-registrar.io/inject": "false"}, False, None),
         ({}, {"litellm-registrar.io/inject": "false", LABEL_SERVER: "vllm"}, True, Engine.VLLM),
+        ({LABEL_SERVER: "vllm", "litellm-registrar.io/inject": "false"}, {}, False, None),
         ({}, {}, False, None),
     ],
 )
@@ -45,6 +46,7 @@ def test_the_label_comes_from_the_template_or_is_carried(
     }
     (one,) = made("apps/Deployment", obj)
     assert (one.ours, one.engine, one.path, one.name) == (own, engine, "spec.template.spec", "qwen-")
+    assert LABEL_SERVER not in template or one.pod["metadata"]["labels"] == template
 
 
 @pytest.mark.parametrize(
@@ -105,6 +107,10 @@ def test_a_model_becomes_a_container_and_its_uri_an_init_container() -> None:
     assert [c["name"] for c in spec["initContainers"]] == ["own", "storage-initializer"]
     assert [c["name"] for c in spec["containers"]] == ["c", "kserve-container"]
     assert spec["initContainers"][1]["args"] == ["hf://Qwen/Qwen3-8B", "/mnt/models"]
+    mount = {"name": "kserve-provision-location", "mountPath": "/mnt/models"}
+    assert spec["volumes"] == [{"name": mount["name"], "emptyDir": {}}]
+    assert spec["initContainers"][1]["volumeMounts"] == [mount]
+    assert spec["containers"][1]["volumeMounts"] == [{**mount, "readOnly": True}]
     assert spec["containers"][1]["args"] == ["--trust-remote-code"]
     assert spec["containers"][1]["image"] == "kserve/huggingfaceserver"
     assert (one.ours, one.engine, one.name) == (True, Engine.VLLM, "qwen-predictor-")
@@ -167,8 +173,11 @@ def test_the_older_keys_of_models_are_read_too() -> None:
 
 
 def test_several_uris_are_loaded_each_to_its_path() -> None:
-    """`storageUris` go with a container of one's own, which gets the volume."""
+    """`storageUris` go with a container of one's own: the first, or the one of KServe's name."""
     uris = [{"uri": "s3://b/m", "mountPath": "/m"}, {"uri": "hf://a/b"}]
+    both = {"containers": [{"name": "proxy"}, {"name": "kserve-container"}], "storageUris": uris}
+    (one,) = made(SERVICE, service(both))
+    assert ["volumeMounts" in container for container in one.pod["spec"]["containers"]] == [False, True]
     (one,) = made(SERVICE, service({**SPEC, "storageUris": uris}))
     spec = one.pod["spec"]
     assert [c["args"] for c in spec["initContainers"]] == [["s3://b/m", "/m"], ["hf://a/b", "/mnt/models"]]

@@ -13,7 +13,7 @@ from sidecar.contract import LABEL_SERVER, Engine
 from webhook.candidates import Likeness, likeness
 from webhook.policy.kinds import Choice
 from webhook.policy.rule import Rule
-from webhook.policy.subject import ContainerKind, Subject
+from webhook.policy.subject import Subject
 from webhook.policy.verdict import Finding
 from webhook.reasons import shown
 from webhook.sources import container, programs
@@ -53,16 +53,11 @@ def label_removed(metadata_path: str) -> Finding:
 
 
 def image_changed(new: Subject, old: Subject) -> Iterator[Finding]:
-    """Find containers of a running pod whose image an update changes.
-
-    It can be changed of containers and init containers only (`ValidatePodUpdate` of
-    `pkg/apis/core/validation/validation.go` in Kubernetes).
-    """
+    """Find containers of a running pod whose image an update changes."""
     before = {(c.kind, c.name): c.raw.get("image") for c in old.containers}
     for one in new.containers:
-        if one.kind is ContainerKind.EPHEMERAL or (one.kind, one.name) not in before:
-            continue
-        was, image = before[one.kind, one.name], one.raw.get("image")
+        image = one.raw.get("image")
+        was = before.get((one.kind, one.name), image)
         if image != was and not new.is_registrar(one):
             found = f"{shown(image)} in place of {shown(was)}"
             yield Finding(f"{one.path}.image", found, "the image it was started with", one.name)
