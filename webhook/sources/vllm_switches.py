@@ -140,6 +140,9 @@ def _code(line: Line) -> Iterator[Word]:
 
 def objects_of(line: Line) -> Iterator[tuple[str, Word, dict[str, Any] | None]]:
     """Give each option whose value is a JSON object, with it; None for one that a variable hides."""
+    text = "".join(line.words.texts)
+    if "{" not in text and is_known(text):
+        return
     for name in line.found:
         for word in line.values(name):
             hidden = not is_known(word.text) and name.endswith(_OBJECTS)
