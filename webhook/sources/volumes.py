@@ -21,12 +21,15 @@ from webhook.sources.argv import Call
 from webhook.sources.container import Reading
 from webhook.sources.found import Backing, Location
 from webhook.sources.images import ImageError, image
+from webhook.sources.programs import VLLM
 from webhook.sources.text import expand, is_known
 
 _GCSFUSE: Final = "gcsfuse.csi.storage.gke.io"
 _ONLY_DIR: Final = re.compile(r"(?:^|,)only-dir[=:]([^,]*)")
 # Deeper paths are found nowhere.
 _MAX_DEPTH: Final = 64
+# Where vLLM's own images start (`WORKDIR` of its `docker/Dockerfile`).
+_VLLMS: Final = "/vllm-workspace"
 # Where the kernel shows other processes' files.
 _PROCESSES: Final = ("proc", "dev", "sys")
 
@@ -90,7 +93,7 @@ class Volumes:
     def place(self, reading: Reading, path: str, directory: str = "") -> Place:
         """Trace a path in a container; a relative one counts from `directory`, where that is known."""
         if path[:1] != "/":
-            if directory[:1] != "/":
+            if directory[:1] != "/" or path[:1] == "~":
                 return Place(path, None, path, unknown=self._relative(reading, path))
             path = f"{directory.rstrip('/')}/{path}"
         parts = _parts(path)
@@ -135,14 +138,14 @@ class Volumes:
     def shadows(self, reading: Reading, name: str, directory: str) -> Place | None:
         """Give where a hub's id would be found as a path, if a mount lies there; None if none does.
 
-        Without a known directory every mount counts that ends like the id.
+        Where the pod does not say the directory, every mount counts that ends like the id.
         """
-        mounts = self.mounts(reading)
-        if not mounts:
+        if not self.mounts(reading):
             return None
         if directory:
             place = self.place(reading, name, directory)
-            return place if place.volume else None
+            if place.volume or _working(reading):
+                return place if place.volume else None
         ends = self._ends(reading)
         parts = tuple(name.split("/"))
         for depth in range(len(parts), 0, -1):
@@ -213,8 +216,7 @@ class Volumes:
 
 def directories(reading: Reading) -> Iterator[tuple[Call, str]]:
     """Give each command of a container with the directory it starts in; empty where the image says that."""
-    folder = reading.container.get("workingDir")
-    directory = folder if isinstance(folder, str) and folder[:1] == "/" else ""
+    directory = _working(reading) or (_VLLMS if reading.image and reading.image.program is VLLM else "")
     for call in reading.calls:
         if call.words[0] in {"cd", "pushd"}:
             target = call.words[1] if len(call.words) > 1 else ""
@@ -223,6 +225,11 @@ def directories(reading: Reading) -> Iterator[tuple[Call, str]]:
             else:
                 directory = posixpath.normpath(posixpath.join(directory, target))
         yield call, directory
+
+
+def _working(reading: Reading) -> str:
+    folder = reading.container.get("workingDir")
+    return folder if isinstance(folder, str) and folder[:1] == "/" else ""
 
 
 def _parts(path: str) -> list[str]:
