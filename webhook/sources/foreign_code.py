@@ -7,6 +7,7 @@ bash(1), execvp(3).
 
 from __future__ import annotations
 
+import posixpath
 from collections.abc import Iterator
 from typing import Final
 
@@ -24,8 +25,11 @@ _VARIABLES: Final = (
 )
 # Bash makes functions of variables that are called so.
 _FUNCTION: Final = "BASH_FUNC_"
-# They change files that they are told.
-_WRITING: Final = frozenset({"cp", "mv", "ln", "install", "rsync", "tee", "sed", "patch", "dd"})
+# They change the last file that they are told, unless an option names another; any of them.
+_COPYING: Final = frozenset({"cp", "mv", "ln", "install", "rsync"})
+_EDITING: Final = frozenset({"tee", "patch", "dd"})
+_TARGET: Final = ("-t", "--target-directory")
+_IN_PLACE: Final = ("-i", "--in-place")
 _FILE_WITHIN: Final = 10
 # Where images keep programs and libraries: below these, and in these wholes.
 _PACKAGES: Final = frozenset({"site-packages", "dist-packages"})
@@ -55,11 +59,10 @@ def items(reading: Reading, volumes: Volumes) -> Iterator[Item]:
             known = call.env
             yield from _variables(reading, call, volumes, directory)
         yield from _runs(reading, call, volumes, directory)
-        if call.output[:1] == "/" and _hides_programs(call.output):
-            yield Spot(reading, call).switch(SwitchName.PLUGIN, call.output, 0)
-        for word, text in enumerate(call.words[1:], 1):
-            if basename(call.words[0]) in _WRITING and text[:1] == "/" and _hides_programs(text):
-                yield Spot(reading, call).switch(SwitchName.PLUGIN, text, word)
+        for at, text in _written(call):
+            path = posixpath.join(directory, text)
+            if path[:1] == "/" and is_known(path) and _hides_programs(posixpath.normpath(path)):
+                yield Spot(reading, call).switch(SwitchName.PLUGIN, path, at)
 
 
 def _runs(reading: Reading, call: Call, volumes: Volumes, directory: str) -> Iterator[Item]:
@@ -74,6 +77,22 @@ def _runs(reading: Reading, call: Call, volumes: Volumes, directory: str) -> Ite
         word = call.words[at]
         if "/" in word and is_known(word) and volumes.place(reading, word, directory).volume:
             yield spot.switch(SwitchName.PLUGIN, word, at)
+
+
+def _written(call: Call) -> Iterator[tuple[int, str]]:
+    """Give the files that a command writes, and which of its words say so."""
+    if call.output:
+        yield 0, call.output
+    words, name = call.words, basename(call.words[0])
+    if name in _COPYING and not any(word.startswith(_TARGET) for word in words):
+        yield len(words) - 1, words[-1]
+    elif (
+        name in _COPYING
+        or name in _EDITING
+        or (name == "sed" and any(w.startswith(_IN_PLACE) for w in words))
+    ):
+        for at, word in enumerate(words[1:], 1):
+            yield at, word.removeprefix("of=").removeprefix("--target-directory=")
 
 
 def _hides_programs(path: str) -> bool:
@@ -91,9 +110,11 @@ def _functions(reading: Reading) -> Iterator[Item]:
 
 
 def _variables(reading: Reading, call: Call, volumes: Volumes, directory: str) -> Iterator[Item]:
-    spot = Spot(reading, call)
     for name in _VARIABLES:
-        for part in call.env.get(name, "").replace(" ", ":").split(":"):
+        if name not in call.env:
+            continue
+        spot = Spot(reading, call)
+        for part in call.env[name].replace(" ", ":").split(":"):
             if not part:
                 continue
             if is_known(part):
