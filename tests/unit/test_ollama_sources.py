@@ -95,6 +95,8 @@ def test_what_ollama_refuses_is_no_location(name: str) -> None:
         ("timeout 60 ollama pull x", [f"weights {LIBRARY}/x:latest"]),
         ("env OLLAMA_HOST=ollama:11434 ollama pull x || true", [f"weights {LIBRARY}/x:latest"]),
         ("cat /list | xargs -n1 ollama pull", ["? weights variable"]),
+        ("trap 'ollama pull x' EXIT; sleep 1", [f"weights {LIBRARY}/x:latest"]),
+        ("trap -- 'kill $P' TERM INT; trap - EXIT; trap '' INT", []),
         ("busybox timeout 9 ollama pull x", [f"weights {LIBRARY}/x:latest"]),
         ("ollama pull a; ollama pull b", [f"weights {LIBRARY}/a:latest", f"weights {LIBRARY}/b:latest"]),
     ],
@@ -170,7 +172,7 @@ def post(path: str, body: str, *options: str) -> list[str]:
         (["http", "POST", ":11434/api/pull", "model=x"], [f"weights {LIBRARY}/x:latest"]),
         (["http", "o:11434/api/pull", 'model:="x"'], [f"weights {LIBRARY}/x:latest"]),
         (["http", "o:11434/api/pull", "@/body.json"], ["? weights variable"]),
-        (["nc", "localhost", "11434"], ["? weights script"]),
+        (["nc", "localhost", "11434"], ["? weights config_file"]),
         (["curl", "-K", "/config/curlrc"], ["? weights config_file"]),
         (["wget", "-qO-", '--post-data={"model":"x"}', f"{API}/pull"], [f"weights {LIBRARY}/x:latest"]),
         (

@@ -146,7 +146,10 @@ def is_shell(word: str) -> bool:
 
 
 def _script(words: Sequence[str]) -> int | None:
-    """Give where the script of `sh -c script` stands, whatever other options stand before it."""
+    """Give where the script of `sh -c script`, or of `trap`, stands, whatever options stand before it."""
+    if words[0] == "trap":
+        at = 2 if words[1:2] == ("--",) else 1
+        return at if len(words) > at + 1 and words[at] not in {"", "-"} else None
     if not is_shell(words[0]):
         return None
     asked, index = False, 1

@@ -109,7 +109,7 @@ def netcat(reading: Reading, call: Call, start: int) -> Iterator[Item]:
     flags = "".join(word[1:] for word in call.words[start:] if word[:1] == "-" and word[:2] != "--")
     if "z" not in flags and any(word.endswith("11434") for word in call.words[start:]):
         detail = "a request to Ollama that nobody can read"
-        yield Spot(reading, call).unresolvable(Role.WEIGHTS, Unknown.SCRIPT, detail, start - 1)
+        yield Spot(reading, call).unresolvable(Role.WEIGHTS, Unknown.CONFIG_FILE, detail, start - 1)
 
 
 def httpie(reading: Reading, call: Call, start: int) -> Iterator[Item]:
