@@ -145,17 +145,20 @@ class _Pod:
         The annotation that names one adds it; others do not look less like a server by it.
         """
         named = annotations_of(self.pod).get(f"{PREFIX}container")
-        ranked = [(likeness(c.main, self.engine), c) for c in self.containers]
-        mains = [
-            (rank, c)
-            for rank, c in ranked
-            if c.kind == _MAIN and (rank is Likeness.RUNS or c.main.name != CONTAINER_NAME)
-        ]
-        best = max((rank for rank, _ in mains), default=Likeness.OTHER)
-        for rank, container in mains:
-            container.is_server = rank is best is not Likeness.OTHER or container.main.name == named
-        for rank, container in ranked:
-            container.is_server |= rank is Likeness.RUNS
+        running = [c for c in self.containers if c.main.runs]
+        running = [c for c in running if likeness(c.main, self.engine) is Likeness.RUNS]
+        for container in running:
+            container.is_server = True
+        mains = [c for c in self.containers if c.kind == _MAIN and c.main.name != CONTAINER_NAME]
+        if not any(c.kind == _MAIN for c in running):
+            # Only then it matters how much the others look like one.
+            ranked = [(likeness(c.main, self.engine), c) for c in mains]
+            best = max((rank for rank, _ in ranked), default=Likeness.OTHER)
+            for rank, container in ranked:
+                container.is_server |= rank is best is not Likeness.OTHER
+        if named:
+            for container in mains:
+                container.is_server |= container.main.name == named
 
     def items(self) -> Iterator[Item]:
         """Give everything."""
