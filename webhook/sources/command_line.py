@@ -20,6 +20,8 @@ _TELLING: Final = ("-", "\0")
 _UNSET: Final = frozenset({"", "None"})
 _OPTION: Final = Spelled(Kind.OPTION)
 _VALUE: Final = Spelled(Kind.VALUE)
+# Behind these stands no word that may belong to an option nobody knows.
+_CLEAR: Final = (None, _OPTION)
 
 
 class Word(NamedTuple):
@@ -142,24 +144,30 @@ class _Reader:
 
     def read(self) -> None:
         """Read all words."""
-        texts, found, spellings = self.texts, self.line.found, self.line.spellings
-        valued, flags, count = spellings.valued, spellings.flags, len(texts)
+        line, texts, found, spellings = self.line, self.texts, self.line.found, self.line.spellings
+        options, count = spellings.options, len(texts)
         behind: Spelled | None = None
         index = 0
         while index < count:
             text = texts[index]
-            # The most frequent cases first, without a detour: one value, none.
-            if (option := valued.get(text)) and index + 1 < count:
-                value = texts[index + 1]
-                if value[:1] != "-" and "\0" not in value:
+            # The most frequent cases first, without a detour: no value, one value, the positional argument.
+            option = options.get(text)
+            if option is not None:
+                if option.flag:
+                    found[option.name] = index
+                    index += 1
+                    behind = _OPTION
+                    continue
+                if self.has_one(index + 1) and (option.single or (option.many and self.ends(index + 2))):
                     found[option.name] = index
                     index += 2
                     behind = _OPTION
                     continue
-            elif option := flags.get(text):
-                found[option.name] = index
+            elif (
+                line.positional is None and behind in _CLEAR and self.has_one(index) and self.ends(index + 1)
+            ):
+                line.positional, line.sure = self.words.word(index), True
                 index += 1
-                behind = _OPTION
                 continue
             self.index = index
             if text == "--":
@@ -173,6 +181,15 @@ class _Reader:
                 behind = spelled
                 self.option(self.words.word(index), spelled)
             index = self.index
+
+    def has_one(self, index: int) -> bool:
+        """Tell whether the word at this place is there, and certainly a value."""
+        text = self.texts[index] if index < len(self.texts) else "-"
+        return text[:1] != "-" and "\0" not in text
+
+    def ends(self, index: int) -> bool:
+        """Tell whether what stands at this place certainly begins something else: an option, or the end."""
+        return index >= len(self.texts) or self.texts[index] in self.line.spellings.options
 
     def option(self, word: Word, found: Spelled) -> None:
         """Take one word that is no value, and the values that belong to it."""

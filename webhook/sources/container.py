@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 from webhook.pods import mapping, objects
 from webhook.sources import programs
@@ -82,7 +82,7 @@ def read(index: int, path: str, container: Mapping[str, Any]) -> Reading:
     if image and image.env:
         env = {**image.env, **env}
     words = argv(container, env, *_starts_with(image))
-    return _run(Reading(index, path, container, env, words, image))
+    return Reading(index, path, container, env, words, image, *_started(words, env))
 
 
 def hook(reading: Reading, at: str) -> Reading | None:
@@ -93,15 +93,23 @@ def hook(reading: Reading, at: str) -> Reading | None:
     """
     holder = within(reading.container, at)
     variables = {} if at.startswith("lifecycle") else reading.env
-    words = argv(holder, variables, (), ()) if variables else strings(holder.get("command"))
+    words = tuple(argv(holder, variables, (), ()) if variables else strings(holder.get("command")))
     if not words:
         return None
-    return _run(Reading(reading.index, reading.path, reading.container, reading.env, tuple(words), hook=at))
+    index, path, container, env = reading.index, reading.path, reading.container, reading.env
+    return Reading(index, path, container, env, words, None, *_started(words, env), hook=at)
 
 
-def _run(reading: Reading) -> Reading:
-    """Read what the words of a container start."""
-    words, env = reading.words, reading.env
+class _Started(NamedTuple):
+    """What the words of a container start, as `Reading` has it."""
+
+    calls: tuple[Call, ...] = ()
+    runs: tuple[tuple[Program, Serving], ...] = ()
+    unreadable: str = ""
+    client: bool = False
+
+
+def _started(words: tuple[str, ...], env: Mapping[str, str]) -> _Started:
     calls, runs, client = [], [], False
     try:
         for call in commands(words, env, programs.start):
@@ -111,15 +119,9 @@ def _run(reading: Reading) -> Reading:
             else:
                 client |= programs.is_client(call.words)
     except UnreadableError as error:
-        return replace(reading, unreadable=str(error))
+        return _Started(unreadable=str(error))
     unreadable = "it starts no server known here" if is_script(words) and not runs else ""
-    return replace(
-        reading,
-        calls=tuple(calls),
-        runs=tuple(runs),
-        unreadable=unreadable,
-        client=client and not runs,
-    )
+    return _Started(tuple(calls), tuple(runs), unreadable, client and not runs)
 
 
 def within(container: Mapping[str, Any], at: str) -> Mapping[str, Any]:

@@ -30,11 +30,13 @@ class Option:
     off: bool = False
     unset: bool = False
     append: bool = False
+    # Worked out: it takes exactly one value, of which the last one counts.
+    single: bool = field(init=False, compare=False)
 
-    @property
-    def single(self) -> bool:
-        """Whether it takes exactly one value, of which the last one counts."""
-        return not (self.many or self.flag or self.optional or self.append)
+    def __post_init__(self) -> None:
+        """Work out `single`."""
+        several = self.many or self.flag or self.optional or self.append
+        object.__setattr__(self, "single", not several)
 
 
 @dataclass(frozen=True, slots=True)

@@ -53,9 +53,6 @@ class Spellings:
 
     def __init__(self, current: Mapping[str, Option], old: Mapping[str, Option]) -> None:
         self.options = {**old, **current}
-        # Those that take exactly one value, which counts alone, and those that take none.
-        self.valued = {name: option for name, option in self.options.items() if option.single}
-        self.flags = {name: option for name, option in self.options.items() if option.flag}
         self._current = sorted(current)
         self._old = sorted(old)
 

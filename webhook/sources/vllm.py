@@ -19,7 +19,7 @@ from webhook.sources.text import is_known, is_loose
 from webhook.sources.vllm_options import SERVER
 
 PORT: Final = 8000
-_MODEL: Final = re.compile(r"--model(=.+|$)")
+_MODEL: Final = re.compile(r"--model=.")
 # A line with a word that is written anew for argparse has this.
 _REWRITTEN: Final = re.compile(r"^-(?:O|[^\n=]*[_.])", re.MULTILINE)
 _LEVELS: Final = frozenset({"0", "1", "2", "3"})
@@ -101,8 +101,10 @@ def _serving(found: Line, env: Mapping[str, str], *, serve: bool) -> Serving:
 def _with_model_first(words: Sequence[str]) -> tuple[Words, bool]:
     """Move the first `--model` to the front, whatever stands before it; tell whether there was one."""
     order = list(range(len(words)))
-    index = next((i for i, word in enumerate(words) if word[:7] == "--model" and _MODEL.match(word)), None)
-    if index is None:
+    index = words.index("--model") if "--model" in words else len(words)
+    joined = (i for i, word in enumerate(words[:index]) if word[:8] == "--model=" and _MODEL.match(word))
+    index = next(joined, index)
+    if index == len(words):
         return Words(words, order), False
     texts = list(words)
     if texts[index] != "--model":
