@@ -111,8 +111,7 @@ class Judge:
 
 def _counts(review: Review) -> bool:
     """Tell whether a request can bring in anything: what is being deleted, and finalizers, cannot."""
-    pod = review.kind == _POD
-    if not pod and (review.kind not in WORKLOADS or review.sub_resource):
+    if review.kind != _POD and review.kind not in WORKLOADS:
         return False
     if review.operation == "CREATE":
         return not review.sub_resource

@@ -15,6 +15,13 @@ LOOSE = STRICT.replace("maxPerPod: 0", "maxPerPod: 1")
 BAD = STRICT.replace("maxPerPod", "maxPrePod")
 
 
+def renew(path: Path, text: str) -> None:
+    """Put another file in the place of this one at once, as a mounted ConfigMap is renewed."""
+    new = path.with_suffix(".new")
+    new.write_text(text)
+    new.replace(path)
+
+
 async def allowed(running: Running) -> bool:
     """Tell whether a pod with one GPU is let in."""
     answer = await running.post("/validate", dump(review(pod())))
@@ -40,14 +47,14 @@ async def test_a_changed_policy_is_taken_and_a_bad_one_is_not(
     async with serving(policy=str(path)) as running:
         assert not await allowed(running)
         (first,) = await metric(running, "policy_info")
-        path.write_text(BAD)
+        renew(path, BAD)
         await until(lambda: running.log[-1]["event"] == "problem")
         assert "maxPrePod (line 4)" in running.log[-1]["message"]
         assert "maxPerPod" in running.log[-1]["message"]
         assert not await allowed(running)
         assert await metric(running, "file_good") == ['file_good{file="policy"} 0.0']
         assert (await running.health.get("/readyz")).status_code == 200
-        path.write_text(LOOSE)
+        renew(path, LOOSE)
         await until(lambda: running.log[-1]["event"] == "policy")
         assert await allowed(running)
         assert await metric(running, "file_good") == ['file_good{file="policy"} 1.0']
