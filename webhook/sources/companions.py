@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Final
 
 from webhook.sources import programs
@@ -38,8 +38,21 @@ _TOOLS: Final = frozenset(
 )
 # Where scripts lie that another command has just written.
 _SCRATCH: Final = ("/tmp", "/var/tmp", "/dev/shm")  # noqa: S108 - paths that are looked for
-# Of `env` and `find`: what follows is a command, and they are no mere tools.
-_STARTING: Final = ("-S", "--split-string", "-exec", "-ok")
+# Words by which a tool runs what they say, or installs what no index of packages has.
+_STARTING: Final[Mapping[str, tuple[str, ...]]] = {
+    "env": ("-S", "--split-string"),
+    "find": ("-exec", "-ok"),
+    "nc": ("-e", "-c", "--exec", "--sh-exec"),
+    "ray": ("job", "submit", "exec", "up"),
+    **dict.fromkeys(
+        ("pip", "pip3"),
+        (
+            *("-i", "--index-url", "--extra-index-url", "-f", "--find-links", "-r", "--requirement", "-e"),
+            *("--editable", "git+", "http:", "https:", "file:", "."),
+        ),
+    ),
+}
+_PIP: Final = "pip"
 _MAX_SHOWN: Final = 60
 
 
@@ -55,21 +68,26 @@ def items(reading: Reading, volumes: Volumes) -> Iterator[Unresolvable]:
 
 
 def _is_tool(call: Call) -> bool:
-    name = basename(call.words[0])
-    if name in {"env", "find"}:
-        return not any(word.startswith(_STARTING) for word in call.words[1:])
-    return name in _TOOLS or (is_harmless(call) and not name.startswith("python"))
+    name, words = basename(call.words[0]), call.words[1:]
+    if name.startswith("python"):
+        if words[:2] != ("-m", _PIP):
+            return False
+        name, words = _PIP, words[2:]
+        call = call._replace(words=(name, *words))
+    if any(word.startswith(_STARTING.get(name, ())) for word in words):
+        return False
+    if name == "awk":
+        return not any("system" in word or "|" in word for word in words)
+    return name in _TOOLS or is_harmless(call)
 
 
 def _is_the_images(reading: Reading, call: Call, volumes: Volumes, directory: str) -> bool:
-    """Tell whether a shell or Python runs a file, or a module, that surely is the image's own."""
+    """Tell whether a shell or Python runs a file that surely is the image's own."""
     name = basename(call.words[0])
     if not is_shell(name) and not name.startswith("python") and name not in _SOURCING:
         return False
     file = next((word for word in call.words[1:] if word[:1] not in {"-", "+"}), "")
-    if not file or not is_known(file) or "-c" in call.words:
+    if not file or not is_known(file) or not {"-c", "-m"}.isdisjoint(call.words):
         return False
-    if "-m" in call.words:
-        return True
     place = volumes.place(reading, file, directory)
     return not place.volume and not place.unknown and not place.path.startswith(_SCRATCH)
