@@ -41,8 +41,10 @@ class Cluster:
         except (OSError, ValueError) as error:
             raise KubeError(f"{kubeconfig or 'the kubeconfig'}: {error}") from None
 
-    def listed(self, path: str) -> Iterator[Mapping[str, Any]]:
+    def listed(self, path: str, selector: str = "") -> Iterator[Mapping[str, Any]]:
         """Give the objects of a collection (`/api/v1/pods`), page by page; none if there is no such kind.
+
+        `selector` is one of labels.
 
         A list whose first page is too old to be gone on with continues with what is there now, as the API
         server offers it (`ResourceExpired` in "Kubernetes API Concepts", "Retrieving large results sets in
@@ -51,7 +53,7 @@ class Cluster:
         token = ""
         while True:
             try:
-                page = self._get(path, token)
+                page = self._get(path, selector, token)
             except ApiException as error:
                 if error.status == _NOT_FOUND and not token:
                     return
@@ -66,12 +68,12 @@ class Cluster:
             if not token:
                 return
 
-    def _get(self, path: str, token: str) -> dict[str, Any]:
-        query = [("limit", _PAGE), *([("continue", token)] if token else [])]
+    def _get(self, path: str, selector: str, token: str) -> dict[str, Any]:
+        query = {"limit": _PAGE, "labelSelector": selector, "continue": token}
         request = self._client.param_serialize(
             "GET",
             path,
-            query_params=query,
+            query_params=[(name, value) for name, value in query.items() if value],
             header_params={"Accept": "application/json"},
             auth_settings=["BearerToken"],
         )

@@ -150,6 +150,19 @@ def replace_containers(obj: JSON, containers: list[JSON]) -> JSON:
     return {**obj, "spec": {**obj["spec"], "containers": containers}}
 
 
+def test_unlabelled_servers_are_told_where_the_webhook_sees_them() -> None:
+    """A server without the label is told in namespaces that are closed to it, or if these are not known."""
+    door = policy(rules={"scope": {"requireLabel": "deny"}})
+    kind, server = pod("web")
+    del server["metadata"]["labels"]
+    outcomes = []
+    for closed in (None, {"ns"}, {"other"}):
+        gathered = Survey(Engine(door, CONFIG, now=0.0), closed=closed)
+        gathered.add(kind, server)
+        outcomes.append([entry.checked.outcome for entry in gathered.entries()])
+    assert outcomes == [[Outcome.DENIED], [Outcome.DENIED], []]
+
+
 def test_a_cluster_is_judged_as_of_a_date() -> None:
     """What an exception lets pass until then is refused from its last second on."""
     exception = {

@@ -7,15 +7,16 @@ Both are told under what stands at the end of the chain of owners: once, not for
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from dataclasses import replace
 from typing import Any, Final, NamedTuple
 
-from sidecar.contract import CONTAINER_NAME
+from sidecar.contract import CONTAINER_NAME, DOMAIN
 from webhook import container
 from webhook.check.report import Entry
 from webhook.check.verdicts import Checked, Engine, Outcome
 from webhook.pods import mapping, objects
+from webhook.policy.scope import REQUIRE_LABEL
 from webhook.policy.verdict import Mode, Violation
 
 _POD: Final = "Pod"
@@ -51,6 +52,11 @@ COLLECTIONS: Final = (
 )
 
 
+NAMESPACES: Final = "/api/v1/namespaces"
+# Of namespaces whose pods without the label reach the webhook (examples/webhook-configuration.yaml).
+CLOSED: Final = f"{DOMAIN}/require-label=true"
+
+
 class _Living(NamedTuple):
     """One object: who owns it, and what was found of it, if it was judged."""
 
@@ -61,12 +67,16 @@ class _Living(NamedTuple):
 class Survey:
     """Gathers a cluster's objects one by one, and keeps of each only what was found.
 
-    Without `registrar_image` the registrars in living pods are recognised by how they are built.
+    Without `registrar_image` the registrars in living pods are recognised by how they are built. `closed`
+    are the namespaces in which pods without the label are judged; None if that is not known: all.
     """
 
-    def __init__(self, engine: Engine, registrar_image: str = "") -> None:
+    def __init__(
+        self, engine: Engine, registrar_image: str = "", closed: Container[str] | None = None
+    ) -> None:
         self._engine = engine
         self._registrar_image = registrar_image
+        self._closed = closed
         self._found: dict[str, _Living] = {}
 
     def add(self, kind: str, obj: Mapping[str, Any]) -> None:
@@ -80,6 +90,8 @@ class Survey:
             # a list's items do not say their kind, which tells where the template is
             whole = {**obj, "kind": kind.rpartition("/")[2]}
             found = self._engine.check(kind, whole, namespace if isinstance(namespace, str) else "")
+            if self._closed is not None and found.namespace not in self._closed:
+                found = _without_door(found)
             checked = replace(found, registrars=())
         self._found[str(metadata.get("uid"))] = _Living(checked, _owner(metadata))
 
@@ -119,6 +131,14 @@ def _told(members: list[_Living]) -> Iterator[Entry]:
             alike[more] += 1
     for more, checked in others.items():
         yield Entry(checked, more={"like it": alike[more] - 1} if alike[more] > 1 else None)
+
+
+def _without_door(checked: Checked) -> Checked:
+    """Give what is left where the webhook does not see pods without the label."""
+    kept = tuple(v for v in checked.violations if v.rule != REQUIRE_LABEL)
+    if len(kept) == len(checked.violations):
+        return checked
+    return replace(checked, violations=kept, outcome=_outcome(kept) if kept else Outcome.NOT_JUDGED)
 
 
 def _outcome(violations: tuple[Violation, ...]) -> Outcome:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final, TypeVar
 
 from webhook.check import manifests, report
-from webhook.check.cluster import COLLECTIONS, Survey
+from webhook.check.cluster import CLOSED, COLLECTIONS, NAMESPACES, Survey
 from webhook.check.manifests import ManifestError
 from webhook.check.report import Entry, Format
 from webhook.check.verdicts import Engine
@@ -108,9 +108,15 @@ def check_cluster(given: Options, kubeconfig: str, context: str, namespace: str)
     """
     from webhook.kube import Cluster, KubeError  # noqa: PLC0415 - the client takes a while to import
 
-    survey = Survey(given.engine, given.registrar_image)
     try:
         cluster = Cluster(kubeconfig, context)
+        # of one namespace alone the rights may not reach to namespaces
+        closed = (
+            None
+            if namespace
+            else {str(found["metadata"]["name"]) for found in cluster.listed(NAMESPACES, CLOSED)}
+        )
+        survey = Survey(given.engine, given.registrar_image, closed)
         for collection in COLLECTIONS:
             for obj in cluster.listed(collection.path(namespace)):
                 survey.add(collection.kind, obj)
