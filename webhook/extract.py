@@ -197,6 +197,9 @@ class _Pod:
                 yield from companions.items(reading, self.volumes)
         elif any(map(_is_script, loaded)) and not self._matters(container):
             loaded = [item for item in loaded if not _is_script(item)]
+        if loaded and not container.is_server:
+            # What is called like a known program may be another one.
+            yield from foreign_code.items(container.main, self.volumes)
         for item in loaded:
             if isinstance(item, Source):
                 yield from fillers.traced(item, container.main, "")

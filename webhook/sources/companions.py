@@ -33,7 +33,7 @@ _TOOLS: Final = frozenset(
             "nproc",
         ),
         *("printenv", "ray", "sed", "seq", "sort", "tail", "tee", "tr", "uname", "uniq", "wc", "which"),
-        *("cp", "ln", "mv", "mktemp", "shift", "pkill", "nvidia-cuda-mps-control"),
+        *("cp", "find", "ln", "mv", "mktemp", "nc", "shift", "pkill", "nvidia-cuda-mps-control"),
     }
 )
 # Where scripts lie that another command has just written.
