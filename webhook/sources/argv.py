@@ -25,6 +25,8 @@ _WRAPPERS: Final = frozenset(
         *("opentelemetry-instrument", "ddtrace-run", "nsys", "uv", "uvx", "conda", "mamba", "micromamba"),
     }
 )
+# Among the variables of a command, where a wrapper starts it; no variable is called so.
+DIRECTORY: Final = "env -C"
 _MAX_NESTING: Final = 2
 _MAX_VARIABLES: Final = 2000
 # Where a wrapper's, or a shell's, own options are looked at.
@@ -136,8 +138,22 @@ def _unwrapped(call: Call, starts: Callable[[Sequence[str]], object]) -> Call:
         if starts(rest) or is_shell(rest[0]):
             set_here = (word.partition("=") for word in words[1:index] if "=" in word and word[0] != "-")
             env = {**call.env, **{name: value for name, _, value in set_here}}
+            if directory := _directory(words[:index]):
+                env[DIRECTORY] = directory
             return Call(rest, env, call.at(index), call.scripted, call.output)
     return call
+
+
+def _directory(words: Sequence[str]) -> str:
+    """Give where `env -C DIR` starts a command; empty if none of these words says it."""
+    if "env" not in map(basename, words):
+        return ""
+    for index, word in enumerate(words):
+        if word in {"-C", "--chdir"} and index + 1 < len(words):
+            return words[index + 1]
+        if word.startswith("--chdir="):
+            return word.partition("=")[2]
+    return ""
 
 
 def is_shell(word: str) -> bool:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Final, NamedTuple
@@ -25,7 +25,7 @@ from webhook.sources.locations import BadValueError, path
 from webhook.sources.text import is_known, is_loose, readable
 from webhook.sources.volumes import Place, Volumes, directories
 
-_COPYING: Final = frozenset({"cp", "mv", "ln", "rsync", "install"})
+_COPYING: Final = frozenset({"cp", "mv", "ln", "rsync", "install", "tar", "unzip"})
 # They print, wait or prepare directories; what they write is no model.
 _HARMLESS: Final = frozenset(
     {
@@ -45,15 +45,24 @@ _HARMLESS: Final = frozenset(
             ":",
         ),
         *("sleep", "set", "cd", "exit", "date", "rm", "rmdir", "touch", "export", "unset", "trap", "wait"),
-        *("nvidia-smi", "df", "du", "id", "whoami", "hostname", "sync", "kill", "find", "stat", "ulimit"),
-        *("umask", "nc", "nslookup", "ping", "pwd", "break", "continue", "return", "local", "readonly"),
+        *("nvidia-smi", "df", "du", "id", "whoami", "hostname", "sync", "kill", "stat", "ulimit"),
+        *("umask", "nslookup", "ping", "pwd", "break", "continue", "return", "local", "readonly"),
     }
 )
 # They set up tools in their own places, unless they are told a directory.
 _INSTALLING: Final = frozenset({"pip", "pip3", "apk", "apt", "apt-get", "yum", "dnf", "microdnf"})
 _ELSEWHERE: Final = ("/", "-t", "--target", "--prefix", "--root", "--user", ".")
 # The shell's own root, as a modelcar names it.
+# `cp -t DIRECTORY FILE...`
+_TARGET_FIRST: Final = re.compile(r"-[A-Za-z]*t|--target")
 _PROCESS_ROOT: Final = re.compile(r"/proc/(?:self|\0\$\0)/root(?=/|$)")
+_EXTRACT: Final = re.compile(r"-?[vzjJopmk]*x[vzjJopmk]*f")
+# Programs that only read, if their words say no more.
+_READING: Final[Mapping[str, Callable[[Sequence[str]], bool]]] = {
+    "nc": lambda words: "-z" in words,
+    "grep": lambda words: sum(word[:1] != "-" for word in words[1:]) <= 1,
+    "find": lambda words: not any(word.startswith(("-exec", "-ok", "-fprint", "-fls")) for word in words),
+}
 _MAX_OPERANDS: Final = 50
 _MAX_CHAIN: Final = 8
 # Of the volumes mounted within one model.
@@ -265,8 +274,12 @@ class Fillers:
         if reading.unreadable and not reading.calls:
             deeds.strange.append(_stranger(reading, None, Unknown.SCRIPT, reading.unreadable))
         for call, directory in () if kserve.is_initializer(reading) else directories(reading):
-            name = basename(call.words[0])
-            if name in _COPYING:
+            word = call.words[0]
+            name = basename(word)
+            if "/" in word and self._volumes.place(reading, word, directory).volume:
+                # out of a volume it is whatever somebody put there
+                deeds.strange.append(_unknown(reading, call))
+            elif name in _COPYING:
                 self._copies(deeds, reading, call, directory)
             elif not is_harmless(call):
                 deeds.strange.append(_unknown(reading, call))
@@ -274,8 +287,11 @@ class Fillers:
 
     def _copies(self, deeds: _Deeds, reading: Reading, call: Call, directory: str) -> None:
         """Note what a command copies."""
-        operands = [word for word in call.words[1:] if word[:1] != "-"]
-        if not 1 < len(operands) <= _MAX_OPERANDS or any(map(is_loose, operands)):
+        operands = _unpacked(call.words)
+        if operands is None:
+            operands = [word for word in call.words[1:] if word[:1] != "-"]
+        reverse = basename(call.words[0]) != "rsync" and any(map(_TARGET_FIRST.match, call.words[1:]))
+        if reverse or not 1 < len(operands) <= _MAX_OPERANDS or any(map(is_loose, operands)):
             detail = "what is copied cannot be told"
             deeds.strange.append(_stranger(reading, call, Unknown.SCRIPT, detail))
             return
@@ -326,20 +342,36 @@ class Fillers:
         return self._volumes.place(reading, found, directory)
 
 
+def _unpacked(words: Sequence[str]) -> Sequence[str] | None:
+    """Give archive and directory of `tar xf FILE -C DIR` or `unzip FILE -d DIR`; None if it is neither."""
+    match words:
+        case [tar, bundle, file, *rest] if basename(tar) == "tar" and _EXTRACT.fullmatch(bundle):
+            option = "-C"
+        case [unzip, *flags, file, "-d", target] if basename(unzip) == "unzip":
+            rest, option = ["-d", target], "-d"
+            if not all(flag in {"-q", "-o", "-qo", "-oq"} for flag in flags):
+                return ()
+        case [name, *_] if basename(name) in {"tar", "unzip"}:
+            return ()
+        case _:
+            return None
+    if not rest:
+        return file, "."
+    return (file, rest[1]) if len(rest) == 2 and rest[0] == option else ()  # noqa: PLR2004 - option and value
+
+
 def is_harmless(call: Call) -> bool:
     """Tell whether a command writes nothing that a server would load, or what it loads is known."""
     words, name = call.words, basename(call.words[0])
-    if name in _HARMLESS and words[0] in {name, f"/bin/{name}", f"/usr/bin/{name}"}:
-        return True
-    if programs.start(words) or programs.is_client(words):
-        return True
-    if name == "grep":
-        return sum(word[:1] != "-" for word in words[1:]) <= 1
+    if name in _HARMLESS:
+        return words[0] in {name, f"/bin/{name}", f"/usr/bin/{name}"}
     if name in _INSTALLING:
         return not any(word.startswith(_ELSEWHERE) for word in words[1:])
-    if name.startswith("python") and "-c" not in words and "-m" not in words:
-        return False
-    return loaders.loads(words)
+    if name in _READING:
+        return _READING[name](words)
+    serves = programs.start(words) or programs.is_client(words)
+    is_file = name.startswith("python") and "-c" not in words and "-m" not in words
+    return bool(serves) or (not is_file and loaders.loads(words))
 
 
 def _unknown(reading: Reading, call: Call) -> Unresolvable:

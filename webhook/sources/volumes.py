@@ -17,7 +17,7 @@ from functools import cached_property
 from typing import Any, Final, NamedTuple
 
 from webhook.pods import mapping, objects
-from webhook.sources.argv import Call
+from webhook.sources.argv import DIRECTORY, Call
 from webhook.sources.container import Reading
 from webhook.sources.found import Backing, Location
 from webhook.sources.images import ImageError, image
@@ -224,7 +224,8 @@ def directories(reading: Reading) -> Iterator[tuple[Call, str]]:
                 directory = ""
             else:
                 directory = posixpath.normpath(posixpath.join(directory, target))
-        yield call, directory
+        started = call.env.get(DIRECTORY)
+        yield call, directory if started is None else posixpath.join(directory, started)
 
 
 def _working(reading: Reading) -> str:
