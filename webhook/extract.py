@@ -39,7 +39,7 @@ from webhook.sources import (
 )
 from webhook.sources.argv import ENTRYPOINT, Call, basename, is_shell, strings
 from webhook.sources.container import Reading, hook, read, within
-from webhook.sources.fillers import Actor, Fillers, is_harmless
+from webhook.sources.fillers import Actor, Fillers
 from webhook.sources.found import (
     Extract,
     Item,
@@ -52,6 +52,7 @@ from webhook.sources.found import (
 )
 from webhook.sources.locations import HUB, MODELSCOPE
 from webhook.sources.text import readable
+from webhook.sources.tools import is_harmless
 from webhook.sources.volumes import Volumes, directories
 
 _KINDS: Final = ("initContainers", "containers", "ephemeralContainers")

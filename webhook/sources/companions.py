@@ -8,9 +8,9 @@ from typing import Final
 from webhook.sources import programs
 from webhook.sources.argv import Call, basename, is_shell
 from webhook.sources.container import Reading
-from webhook.sources.fillers import is_harmless
 from webhook.sources.found import Unknown, Unresolvable
 from webhook.sources.text import is_known, readable
+from webhook.sources.tools import is_harmless
 from webhook.sources.volumes import Volumes, directories
 
 _SOURCING: Final = frozenset({"source", "."})

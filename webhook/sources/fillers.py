@@ -11,58 +11,25 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Final, NamedTuple
 
-from webhook.sources import kserve, loaders, programs
+from webhook.sources import kserve
 from webhook.sources.argv import ENTRYPOINT, Call, basename
 from webhook.sources.container import Reading
 from webhook.sources.found import Backing, Item, Local, Location, Role, Source, Unknown, Unresolvable
 from webhook.sources.images import ImageError, image
 from webhook.sources.locations import BadValueError, path
 from webhook.sources.text import is_known, is_loose, readable
+from webhook.sources.tools import is_harmless, unpacked
 from webhook.sources.volumes import Place, Volumes, directories
 
 _COPYING: Final = frozenset({"cp", "mv", "ln", "rsync", "install", "tar", "unzip"})
-# They print, wait or prepare directories; what they write is no model.
-_HARMLESS: Final = frozenset(
-    {
-        *(
-            "echo",
-            "printf",
-            "mkdir",
-            "chmod",
-            "chown",
-            "chgrp",
-            "ls",
-            "test",
-            "[",
-            "[[",
-            "true",
-            "false",
-            ":",
-        ),
-        *("sleep", "set", "cd", "exit", "date", "rm", "rmdir", "touch", "export", "unset", "trap", "wait"),
-        *("nvidia-smi", "df", "du", "id", "whoami", "hostname", "sync", "kill", "stat", "ulimit"),
-        *("umask", "nslookup", "ping", "pwd", "break", "continue", "return", "local", "readonly"),
-    }
-)
-# They set up tools in their own places, unless they are told a directory.
-_INSTALLING: Final = frozenset({"pip", "pip3", "apk", "apt", "apt-get", "yum", "dnf", "microdnf"})
-_ELSEWHERE: Final = ("/", "-t", "--target", "--prefix", "--root", "--user", ".")
-# The shell's own root, as a modelcar names it.
 # `cp -t DIRECTORY FILE...`
 _TARGET_FIRST: Final = re.compile(r"-[A-Za-z]*t|--target")
 _PROCESS_ROOT: Final = re.compile(r"/proc/(?:self|\0\$\0)/root(?=/|$)")
-_EXTRACT: Final = re.compile(r"-?[vzjJopmk]*x[vzjJopmk]*f")
-# Programs that only read, if their words say no more.
-_READING: Final[Mapping[str, Callable[[Sequence[str]], bool]]] = {
-    "nc": lambda words: "-z" in words,
-    "grep": lambda words: sum(word[:1] != "-" for word in words[1:]) <= 1,
-    "find": lambda words: not any(word.startswith(("-exec", "-ok", "-fprint", "-fls")) for word in words),
-}
 _MAX_OPERANDS: Final = 50
 _MAX_CHAIN: Final = 8
 # Of the volumes mounted within one model.
@@ -287,7 +254,7 @@ class Fillers:
 
     def _copies(self, deeds: _Deeds, reading: Reading, call: Call, directory: str) -> None:
         """Note what a command copies."""
-        operands = _unpacked(call.words)
+        operands = unpacked(call.words)
         if operands is None:
             operands = [word for word in call.words[1:] if word[:1] != "-"]
         reverse = basename(call.words[0]) != "rsync" and any(map(_TARGET_FIRST.match, call.words[1:]))
@@ -340,38 +307,6 @@ class Fillers:
         except BadValueError as error:
             return str(error)
         return self._volumes.place(reading, found, directory)
-
-
-def _unpacked(words: Sequence[str]) -> Sequence[str] | None:
-    """Give archive and directory of `tar xf FILE -C DIR` or `unzip FILE -d DIR`; None if it is neither."""
-    match words:
-        case [tar, bundle, file, *rest] if basename(tar) == "tar" and _EXTRACT.fullmatch(bundle):
-            option = "-C"
-        case [unzip, *flags, file, "-d", target] if basename(unzip) == "unzip":
-            rest, option = ["-d", target], "-d"
-            if not all(flag in {"-q", "-o", "-qo", "-oq"} for flag in flags):
-                return ()
-        case [name, *_] if basename(name) in {"tar", "unzip"}:
-            return ()
-        case _:
-            return None
-    if not rest:
-        return file, "."
-    return (file, rest[1]) if len(rest) == 2 and rest[0] == option else ()  # noqa: PLR2004 - option and value
-
-
-def is_harmless(call: Call) -> bool:
-    """Tell whether a command writes nothing that a server would load, or what it loads is known."""
-    words, name = call.words, basename(call.words[0])
-    if name in _HARMLESS:
-        return words[0] in {name, f"/bin/{name}", f"/usr/bin/{name}"}
-    if name in _INSTALLING:
-        return not any(word.startswith(_ELSEWHERE) for word in words[1:])
-    if name in _READING:
-        return _READING[name](words)
-    serves = programs.start(words) or programs.is_client(words)
-    is_file = name.startswith("python") and "-c" not in words and "-m" not in words
-    return bool(serves) or (not is_file and loaders.loads(words))
 
 
 def _unknown(reading: Reading, call: Call) -> Unresolvable:
