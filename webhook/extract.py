@@ -26,6 +26,7 @@ from webhook.candidates import Likeness, likeness
 from webhook.layer import PREFIX
 from webhook.pods import annotations_of, mapping, objects
 from webhook.sources import (
+    beside,
     companions,
     foreign_code,
     hub,
@@ -37,8 +38,8 @@ from webhook.sources import (
     server_sources,
     vllm_sources,
 )
-from webhook.sources.argv import ENTRYPOINT, Call, basename, is_shell, strings
-from webhook.sources.container import Reading, hook, read, within
+from webhook.sources.argv import ENTRYPOINT, Call, basename, is_shell
+from webhook.sources.container import Reading, read
 from webhook.sources.fillers import Actor, Fillers
 from webhook.sources.found import (
     Extract,
@@ -57,10 +58,6 @@ from webhook.sources.volumes import Volumes, directories
 
 _KINDS: Final = ("initContainers", "containers", "ephemeralContainers")
 _MAIN: Final = "containers"
-_BESIDE: Final = {
-    "lifecycle": ("lifecycle.postStart.exec", "lifecycle.preStop.exec"),
-    **{probe: (f"{probe}.exec",) for probe in ("startupProbe", "readinessProbe", "livenessProbe")},
-}
 # As many containers as are looked at for a server (`webhook.candidates`); of all their commands and hooks as
 # many words and characters as can be read while an admission request waits; more items than anybody reads.
 _MAX_CONTAINERS: Final = 500
@@ -131,7 +128,7 @@ class _Pod:
         words, text = _MAX_WORDS, _MAX_TEXT
         for kind in _KINDS:
             for index, raw in objects(self.spec.get(kind)):
-                told = () if self.left_out else _told(raw)
+                told = () if self.left_out else beside.words(raw)
                 words -= len(told)
                 text -= sum(map(len, told))
                 if self.left_out or words < 0 or text < 0 or len(self.containers) == _MAX_CONTAINERS:
@@ -325,10 +322,7 @@ class _Pod:
 
 def _container(kind: str, path: str, index: int, raw: Mapping[str, Any]) -> _Container:
     main = read(index, path, raw)
-    readings = [main]
-    for key, places in _BESIDE.items():
-        if key in raw:
-            readings += filter(None, (hook(main, place) for place in places))
+    readings = [main, *beside.readings(main)]
     return _Container(kind, readings, [_loaded(reading) for reading in readings])
 
 
@@ -336,16 +330,6 @@ def _loaded(reading: Reading) -> list[Item]:
     """Give what the commands of a container load, servers' own models aside."""
     found = kserve.items(reading) if kserve.is_initializer(reading) else loaders.items(reading)
     return list(itertools.islice(found, _MAX_ITEMS + 1))
-
-
-def _told(raw: Mapping[str, Any]) -> list[str]:
-    """Give all words that the kubelet may start in a container."""
-    words = [*strings(raw.get("command")), *strings(raw.get("args"))]
-    for key, places in _BESIDE.items():
-        if key in raw:
-            for place in places:
-                words += strings(within(raw, place).get("command"))
-    return words
 
 
 def _found(items: Iterable[Item], reading: Reading, directory: str, fillers: Fillers) -> Iterator[Item]:

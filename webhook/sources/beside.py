@@ -1,0 +1,32 @@
+"""The commands that the kubelet runs beside a container's own: those of lifecycle hooks and of probes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+from webhook.sources.argv import strings
+from webhook.sources.container import Reading, hook, within
+
+# By the field that holds them.
+_PLACES: Final[Mapping[str, tuple[str, ...]]] = {
+    "lifecycle": ("lifecycle.postStart.exec", "lifecycle.preStop.exec"),
+    **{probe: (f"{probe}.exec",) for probe in ("startupProbe", "readinessProbe", "livenessProbe")},
+}
+
+
+def readings(main: Reading) -> Iterator[Reading]:
+    """Read the commands beside a container's own."""
+    for key, places in _PLACES.items():
+        if key in main.container:
+            yield from filter(None, (hook(main, place) for place in places))
+
+
+def words(raw: Mapping[str, Any]) -> list[str]:
+    """Give all words that the kubelet may start in a container."""
+    found = [*strings(raw.get("command")), *strings(raw.get("args"))]
+    for key, places in _PLACES.items():
+        if key in raw:
+            for place in places:
+                found += strings(within(raw, place).get("command"))
+    return found
