@@ -510,9 +510,9 @@ def test_the_reference_in_the_readme_is_current() -> None:
 
 def test_the_examples_in_the_readme_are_taken() -> None:
     """The annotations and the defaults that people copy are without a mistake, and say what stands there."""
-    annotated, defaulted = re.findall(
-        r"^```yaml\n(.*?)^```$", docs.README.read_text(), re.DOTALL | re.MULTILINE
-    )
+    blocks = re.findall(r"^```yaml\n(.*?)^```$", docs.README.read_text(), re.DOTALL | re.MULTILINE)
+    (annotated,) = (block for block in blocks if block.startswith("metadata:"))
+    (defaulted,) = (block for block in blocks if block.startswith("defaults:"))
     wishes, problems = read(yaml.safe_load(annotated)["metadata"]["annotations"], WHERE)
     assert problems == ()
     assert wishes.overrides is not None
