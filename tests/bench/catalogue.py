@@ -89,7 +89,7 @@ DESCRIPTIONS: Final = """\
   for a registrar that puts no questions; the difference of the two p90.
 - **evasions**: pods of `tests/policy/evasions` not refused by the rule that they try to get
   past: models and code named by every spelling, variable, script, hook, volume and container.
-- **false_denials**: manifests of `tests/policy/honest`, after charts, tutorials and platforms, of which anything
+- **false_denials**: manifests of `tests/policy/honest` (after charts, tutorials, platforms) of which anything
   is refused: by the policy that ships with `defaults.mode: enforce`, and those in `strict` also by the policy
   beside them, which denies whatever it can.
 - **validate_small, validate_large**: like mutate_*, for /validate with the policy that ships.

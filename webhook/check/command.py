@@ -186,7 +186,9 @@ def _text(name: str) -> str:
 def _content(name: str) -> bytes:
     try:
         # one byte more than is allowed tells that it is too much
-        with sys.stdin.buffer if name == STDIN else Path(name).open("rb") as file:
+        if name == STDIN:
+            return sys.stdin.buffer.read(manifests.MAX_BYTES + 1)
+        with Path(name).open("rb") as file:
             return file.read(manifests.MAX_BYTES + 1)
     except OSError as error:
         raise UnusableError([f"{name}: cannot be read: {error.strerror or error}"]) from None
