@@ -169,6 +169,19 @@ def test_a_mistake_in_an_annotation_is_a_denial(shell: Shell) -> None:
     assert "  deny   bad_label: metadata.labels[litellm-registrar.io/server]" in out
 
 
+def test_a_mistake_on_a_pod_is_a_warning(shell: Shell) -> None:
+    """A bad annotation of a pod is only warned of, also where the policy refuses the pod."""
+    pod = (
+        "{apiVersion: v1, kind: Pod, metadata: {name: a, labels: {litellm-registrar.io/server: vllm}, "
+        "annotations: {litellm-registrar.io/prot: '1'}}, spec: {containers: [{name: vllm, "
+        "image: 'vllm/vllm-openai:v1', args: [a/b, --trust-remote-code], ports: [{containerPort: 8000}]}]}}"
+    )
+    code, out, _ = shell.check(shell.file("a.yaml", pod))
+    assert code == 1
+    assert "  warn   unknown_annotation: metadata.annotations" in out
+    assert shell.check(shell.file("a.yaml", pod.replace(", --trust-remote-code", "")))[0] == 0
+
+
 def test_defaults_of_annotations_count(shell: Shell) -> None:
     """With the webhook's file of defaults `check` tells what the injector does with them."""
     defaults = shell.file("defaults.yaml", "namespaces: {team-a: {pre-stop: replace}}\n")

@@ -83,7 +83,7 @@ def _text(entry: Entry) -> Iterator[str]:
     for violation in checked.violations:
         yield f"  {_mode(violation):6} {violation}{_at(entry, violation.path)}"
     for problem in checked.problems:
-        word = "deny" if checked.outcome is Outcome.DENIED else "warn"
+        word = "deny" if checked.problems_deny else "warn"
         yield clean(f"  {word:6} {problem}{_at(entry, problem.path)}", _LENGTH)
     for registrar in checked.registrars:
         yield clean(f"  {'inject' if registrar.engine else 'leave':6} {_told(registrar)}", _LENGTH)
@@ -115,7 +115,7 @@ def _commands(entry: Entry) -> Iterator[str]:
         level = "error" if violation.mode is Mode.ENFORCE else "warning"
         yield _command(level, entry, violation.rule, violation.path, f"{checked}: {violation}")
     for problem in checked.problems:
-        level = "error" if checked.outcome is Outcome.DENIED else "warning"
+        level = "error" if checked.problems_deny else "warning"
         yield _command(level, entry, problem.reason, problem.path, f"{checked}: {problem}")
 
 

@@ -67,6 +67,11 @@ class Checked:
     problems: tuple[Problem, ...] = ()
     registrars: tuple[Registrar, ...] = ()
 
+    @property
+    def problems_deny(self) -> bool:
+        """Tell whether problems refuse the object; of a new pod's is only warned (webhook.handlers)."""
+        return self.kind != "Pod"
+
     def __str__(self) -> str:
         return f"{self.kind.rpartition('/')[2]} {self.namespace}/{self.name or '(no name)'}"
 
