@@ -198,6 +198,8 @@ class _Pod:
         if loaded and not container.is_server:
             # What is called like a known program may be another one.
             yield from foreign_code.items(container.main, self.volumes)
+        if self._has_ollama and not container.is_server:
+            yield from companions.scripts(container.main, self.volumes)
         for item in loaded:
             if isinstance(item, Source):
                 yield from fillers.traced(item, container.main, "")
@@ -290,6 +292,15 @@ class _Pod:
         return not self._of_servers.isdisjoint(self._keys(container))
 
     @cached_property
+    def _has_ollama(self) -> bool:
+        return any(
+            program is programs.OLLAMA
+            for container in self.containers
+            for reading in container.readings
+            for program, _ in reading.runs
+        )
+
+    @cached_property
     def _of_servers(self) -> set[str]:
         return {key for container in self.containers if container.is_server for key in self._keys(container)}
 
@@ -314,9 +325,12 @@ class _Pod:
             yield store
             return
         place = self.volumes.place(reading, store.local.path)
-        if place.volume and not place.volume.fresh:
-            yield from fillers.traced(store, reading, "")
-        elif not names:
+        fresh = place.volume is None or place.volume.fresh
+        traced = list(fillers.traced(store, reading, ""))
+        # Of a store that is empty at first counts what others put there.
+        told = [item for item in traced if item.path != store.path] if fresh else traced
+        yield from told
+        if fresh and not names and not any(isinstance(item, Source) for item in told):
             yield ollama_sources.at_run_time(reading, call)
 
 

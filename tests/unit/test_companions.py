@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+
 import pytest
 
-from webhook.sources.companions import items
-from webhook.sources.container import read
+from webhook.sources.companions import items, scripts
+from webhook.sources.container import Reading, read
+from webhook.sources.found import Unresolvable
 from webhook.sources.volumes import Volumes
 
 
-def told(script: str) -> list[str]:
+def told(script: str, tell: Callable[[Reading, Volumes], Iterator[Unresolvable]] = items) -> list[str]:
     """Give what is told of a script in a container with a volume at /code."""
     container = {
         "name": "server",
@@ -18,7 +21,7 @@ def told(script: str) -> list[str]:
         "volumeMounts": [{"name": "code", "mountPath": "/code"}],
     }
     volumes = Volumes({"volumes": [{"name": "code", "persistentVolumeClaim": {"claimName": "a"}}]})
-    return [item.detail for item in items(read(0, "c", container), volumes)]
+    return [item.detail for item in tell(read(0, "c", container), volumes)]
 
 
 @pytest.mark.parametrize(
@@ -68,3 +71,19 @@ def test_tools(script: str) -> None:
 def test_unknown_programs(script: str, name: str) -> None:
     """What may start or change anything is told by its name."""
     assert told(script) == [f"what {name} runs beside the server"]
+
+
+@pytest.mark.parametrize(
+    ("script", "name"),
+    [
+        ("bash /code/x.sh", "bash"),
+        ("python3 /code/x.py", "python3"),
+        ('eval "$X"', "eval"),
+        ("bash /opt/x.sh", None),
+        ("python3 -c 'x'", None),
+        ("/opt/exporter", None),
+    ],
+)
+def test_scripts_beside_ollama(script: str, name: str | None) -> None:
+    """Beside an Ollama server only scripts that nobody can read are told; its own programs a sidecar may run."""
+    assert told(script, scripts) == ([f"what {name} tells the Ollama beside it"] if name else [])

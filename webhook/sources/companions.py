@@ -8,7 +8,7 @@ from typing import Final
 from webhook.sources import programs
 from webhook.sources.argv import Call, basename, is_shell
 from webhook.sources.container import Reading
-from webhook.sources.found import Unknown, Unresolvable
+from webhook.sources.found import Role, Unknown, Unresolvable
 from webhook.sources.text import is_known, readable
 from webhook.sources.tools import is_harmless
 from webhook.sources.volumes import Volumes, directories
@@ -65,6 +65,21 @@ def items(reading: Reading, volumes: Volumes) -> Iterator[Unresolvable]:
             name = readable(basename(call.words[0]))[:_MAX_SHOWN]
             detail = f"what {name} runs beside the server"
             yield Unresolvable(None, Unknown.SCRIPT, detail, reading.place(call, 0), reading.name)
+
+
+def scripts(reading: Reading, volumes: Volumes) -> Iterator[Unresolvable]:
+    """Give the scripts beside an Ollama server that nobody can read: each can tell it to pull."""
+    for call, directory in directories(reading):
+        name = basename(call.words[0])
+        python = name.startswith("python")
+        if not python and not is_shell(name) and name not in _SOURCING and name != "eval":
+            continue
+        # What code of Python loads is told where downloads are.
+        read = python and not {"-c", "-m"}.isdisjoint(call.words)
+        if not read and not _is_the_images(reading, call, volumes, directory):
+            detail = f"what {readable(name)[:_MAX_SHOWN]} tells the Ollama beside it"
+            place = reading.place(call, 0)
+            yield Unresolvable(Role.WEIGHTS, Unknown.SCRIPT, detail, place, reading.name)
 
 
 def _is_tool(call: Call) -> bool:

@@ -64,7 +64,7 @@ def curl(reading: Reading, call: Call, start: int) -> Iterator[Item]:
     outputs = [word.text for word in found.all("output")]
     folder = (found.last("output-dir") or Word("", 0)).text
     remote = bool(found.all("remote-name") or found.all("remote-name-all") or found.all("remote-header-name"))
-    diverted = found.last("connect-to", "resolve")
+    diverted = found.last("connect-to", "resolve", "proxy")
     urls = [_absolute(word) for word in (*found.operands, *found.all("url"))]
     target = found.last("request-target")
     asked = [Word(f"http://host/{target.text.lstrip('/')}", target.at)] if target and urls else urls
