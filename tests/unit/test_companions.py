@@ -85,5 +85,5 @@ def test_unknown_programs(script: str, name: str) -> None:
     ],
 )
 def test_scripts_beside_ollama(script: str, name: str | None) -> None:
-    """Beside an Ollama server only scripts that nobody can read are told; its own programs a sidecar may run."""
+    """Beside an Ollama server only scripts that nobody can read are told, not a sidecar's own program."""
     assert told(script, scripts) == ([f"what {name} tells the Ollama beside it"] if name else [])
