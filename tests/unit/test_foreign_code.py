@@ -42,6 +42,8 @@ def test_a_relative_path() -> None:
     """A relative path counts from the working directory."""
     assert found({"workingDir": "/code/a", "env": [{"name": "PYTHONPATH", "value": "."}]}) == ["c.env[0]: ."]
     assert found({"workingDir": "/app", "env": [{"name": "PYTHONPATH", "value": "."}]}) == []
+    script = {"command": ["sh", "-c", "x; cd /code; y"], "env": [{"name": "PYTHONPATH", "value": "a"}]}
+    assert found({"workingDir": "/app", **script}) == ["c.env[0]: a"]
 
 
 def test_a_variable_from_elsewhere() -> None:
@@ -50,6 +52,15 @@ def test_a_variable_from_elsewhere() -> None:
     assert found({"env": [{"name": "PYTHONPATH", "valueFrom": elsewhere}]}) == ["c.env[0]: unknown"]
     assert found({"command": ["sh", "-c", "export PATH=$HOME/bin:$PATH; x"]}) == []
     assert found({"command": ["sh", "-c", "export PATH=/code/bin:$PATH; x"]}) == ["c.command[2]: /code/bin"]
+
+
+def test_a_variable_without_end() -> None:
+    """Of very many parts the first are looked at, and it is said that there are more."""
+    assert found({"env": [{"name": "PATH", "value": "/code:" * 2 + "/bin:" * 200}]}) == [
+        "c.env[0]: unknown",
+        "c.env[0]: /code",
+        "c.env[0]: /code",
+    ]
 
 
 def test_functions_of_bash() -> None:

@@ -42,12 +42,15 @@ _AMBIGUOUS_IN_URLS: Final = frozenset("@\\")
 
 
 def _allow(subject: Subject, value: Globs, group: Mapping[str, Any]) -> Iterator[Finding]:
+    wanted: dict[str, str] = {}
     for source in subject.extract.sources:
-        if source.local and source.location.scheme == "file" and group.get("localPaths") is not None:
+        scheme = source.location.scheme
+        if source.local and scheme == "file" and group.get("localPaths") is not None:
             continue
         if not value.matches(source.location):
-            wanted = one_of(value.patterns, f"{source.location.scheme}://")
-            yield Finding(source.path, _named(source), wanted, source.container)
+            if scheme not in wanted:
+                wanted[scheme] = one_of(value.patterns, f"{scheme}://")
+            yield Finding(source.path, _named(source), wanted[scheme], source.container)
 
 
 def _revision(subject: Subject, value: str, _group: Mapping[str, Any]) -> Iterator[Finding]:
@@ -72,17 +75,18 @@ def _unpinned(location: Location, asked: str) -> str:
 
 
 def _endpoints(subject: Subject, value: frozenset[str], _group: Mapping[str, Any]) -> Iterator[Finding]:
+    wanted = one_of(sorted(value))
     for switch in subject.extract.switches:
         if switch.name is SwitchName.HUB_ENDPOINT and (url := _origin(switch.value)) not in value:
-            yield Finding(switch.path, short(url) or "no plain URL", one_of(sorted(value)), switch.container)
+            yield Finding(switch.path, short(url) or "no plain URL", wanted, switch.container)
     yield from _aliases(subject, value)
     if _DEFAULT_HUB in value:
         return
     moved = {container.name for container in subject.containers if _moves_hub(container)}
     for source in subject.extract.sources:
         if source.location.scheme == "hf" and source.container not in moved:
-            wanted = f"{_HUB} {one_of(sorted(value))}"
-            yield Finding(source.path, f"{_DEFAULT_HUB}, the default", wanted, source.container)
+            found = f"{_DEFAULT_HUB}, the default"
+            yield Finding(source.path, found, f"{_HUB} {wanted}", source.container)
 
 
 def _aliases(subject: Subject, urls: frozenset[str]) -> Iterator[Finding]:

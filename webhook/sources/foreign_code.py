@@ -31,6 +31,8 @@ _EDITING: Final = frozenset({"tee", "patch", "dd"})
 _TARGET: Final = ("-t", "--target-directory")
 _IN_PLACE: Final = ("-i", "--in-place")
 _FILE_WITHIN: Final = 10
+# Of one variable; more of them take more time than anybody has.
+_MAX_PARTS: Final = 30
 # Where images keep programs and libraries: below these, and in these wholes.
 _PACKAGES: Final = frozenset({"site-packages", "dist-packages"})
 _WHOLES: Final = ((), ("usr",), ("usr", "local"), ("opt", "venv"))
@@ -53,11 +55,9 @@ def items(reading: Reading, volumes: Volumes) -> Iterator[Item]:
             place = f"{reading.path}.volumeMounts[{index}]"
             yield Switch(SwitchName.PLUGIN, path, place, reading.name)
     yield from _functions(reading)
-    known: object = None
+    known: dict[str, tuple[str, str]] = {}
     for call, directory in directories(reading):
-        if call.env is not known:
-            known = call.env
-            yield from _variables(reading, call, volumes, directory)
+        yield from _variables(reading, call, volumes, directory, known)
         yield from _runs(reading, call, volumes, directory)
         for at, text in _written(call):
             path = posixpath.join(directory, text)
@@ -104,23 +104,30 @@ def _hides_programs(path: str) -> bool:
 
 
 def _functions(reading: Reading) -> Iterator[Item]:
-    for name in reading.env:
-        if name.startswith(_FUNCTION):
-            yield Switch(SwitchName.PLUGIN, name, reading.variable(name), reading.name)
+    for index, entry in objects(reading.container.get("env")):
+        name = entry.get("name")
+        if isinstance(name, str) and name.startswith(_FUNCTION):
+            yield Switch(SwitchName.PLUGIN, name, f"{reading.path}.env[{index}]", reading.name)
 
 
-def _variables(reading: Reading, call: Call, volumes: Volumes, directory: str) -> Iterator[Item]:
+def _variables(
+    reading: Reading, call: Call, volumes: Volumes, directory: str, known: dict[str, tuple[str, str]]
+) -> Iterator[Item]:
+    """Give what the variables of a command lead to; `known` are those that were looked at before."""
     for name in _VARIABLES:
-        if name not in call.env:
+        text = call.env.get(name, "")
+        if not text or known.get(name) == (text, directory):
             continue
-        spot = Spot(reading, call)
-        for part in call.env[name].replace(" ", ":").split(":"):
-            if not part:
-                continue
+        known[name] = text, directory
+        place = Spot(reading, call).set_at(name)
+        parts = text.replace(" ", ":").split(":", _MAX_PARTS)
+        if len(parts) > _MAX_PARTS:
+            detail = f"{name} has more than {_MAX_PARTS} parts"
+            yield Unresolvable(SwitchName.PLUGIN, Unknown.AMBIGUOUS, detail, place, reading.name)
+        for part in filter(None, parts[:_MAX_PARTS]):
             if is_known(part):
                 if volumes.place(reading, part, directory).volume:
-                    yield Switch(SwitchName.PLUGIN, part, spot.set_at(name), reading.name)
+                    yield Switch(SwitchName.PLUGIN, part, place, reading.name)
             elif (variable := variable_of(part)) in reading.env and not is_known(reading.env[variable]):
                 detail = f"{name} holds {readable(part)}"
-                place = spot.set_at(name)
                 yield Unresolvable(SwitchName.PLUGIN, Unknown.VARIABLE, detail, place, reading.name)
