@@ -82,7 +82,8 @@ class Sheet:
         known = Names(names, shortest=AMONG_FEW)
         for key in unknown:
             near = known.nearest(key)
-            hint = f", did you mean {near}?" if near else f"; there are {listed(names)}"
+            there = f"; there {'is only' if len(names) == 1 else 'are'} {listed(names)}"
+            hint = f", did you mean {near}?" if near else there
             self.problem((*path, key), f"unknown{hint}")
         return {key: item for key, item in value.items() if key in names}
 

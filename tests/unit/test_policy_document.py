@@ -96,7 +96,7 @@ def test_the_hash_stands_for_the_content() -> None:
         (HEAD.replace("spec", "specs"), "specs (line 4): unknown, did you mean spec?"),
         (HEAD.replace("{name: a}", "{}"), "metadata (line 3): name must be there"),
         (HEAD.replace("name: a", "name: 5"), "metadata.name (line 3): found 5, allowed is"),
-        (HEAD.replace("name: a", "name: a, x: 1"), "metadata.x (line 3): unknown; there are name"),
+        (HEAD.replace("name: a", "name: a, x: 1"), "metadata.x (line 3): unknown; there is only name"),
         ("x" * 1_100_000, "found 1100000 characters, allowed are up to 1048576"),
         ("a: [" + "1," * 50_000 + "]", "too many values"),
     ],
@@ -136,7 +136,7 @@ def test_a_mistake_around_the_spec_has_its_line(text: str, told: str) -> None:
         ),
         (
             "rules:\n  modelSources:\n    allow:\n    - hf://a/*\n    - a",
-            "spec.rules.modelSources.allow[1] (line 9): 'a' has no known scheme",
+            "spec.rules.modelSources.allow[1] (line 9): 'a' has no scheme",
         ),
         (
             "rules:\n  modelSources:\n    localPaths: {backedBy: [pvc, pcv]}",
@@ -179,10 +179,11 @@ exceptions:
     [
         ("EX-1", "E X", "exceptions[0].id (line 6): found 'E X', allowed are 1 to 63 letters"),
         (".trustRemoteCode", ".trustRemotCode", "rules[0] (line 7): found 'code.trustRemotCode', allowed is"),
+        ("code.trustRemoteCode", "trustRemoteCode", "did you mean code.trustRemoteCode?"),
         ("[code.trustRemoteCode]", "[]", "rules (line 7): found an empty list, allowed is at least one rule"),
         ("{namespace: research}", "{}", "match (line 8): must say at least one of namespace, podName and"),
         ("namespace:", "namspace:", "match.namspace (line 8): unknown, did you mean namespace?"),
-        ("namespace: research", "labels: {a: 5}", "match.labels.a (line 8): found 5, allowed is 1 to 1024"),
+        ("namespace: research", "labels: {a: 5}", "match.labels.a (line 8): found 5, allowed is one name"),
         (
             "reason: not yet in vLLM",
             'reason: ""',
@@ -197,6 +198,20 @@ exceptions:
 def test_a_mistake_in_an_exception_is_told(old: str, new: str, told: str) -> None:
     """An exception is for named rules, for somebody, for a reason, has an owner and ends."""
     assert told in in_spec(EXCEPTION.replace(old, new))[0]
+
+
+def test_all_mistakes_in_an_exception_are_told_at_once() -> None:
+    """What is not there does not keep the rest from being looked at."""
+    told = in_spec(EXCEPTION.replace("  owner: team-research\n", "").replace("2026-12-31", "never"))
+    assert [text.partition(" (")[0] for text in told] == [
+        "spec.exceptions[0]",
+        "spec.exceptions[0].expires",
+    ]
+
+
+def test_a_name_that_is_missing_is_told_once() -> None:
+    """Only that it must be there."""
+    assert problems(HEAD.replace("{name: a}", "{}")) == ["metadata (line 3): name must be there"]
 
 
 def test_an_exceptions_id_is_its_own() -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from webhook.documents import DocumentError
+from webhook.policy.composed import Object, Quantities, Table
 from webhook.policy.kinds import (
     Allowed,
     Ceiling,
@@ -16,13 +17,10 @@ from webhook.policy.kinds import (
     GlobList,
     ModeWord,
     Name,
-    Object,
-    Quantities,
     Quantity,
     Required,
     Revision,
     Scale,
-    Table,
     UrlList,
     origin,
     resources,
@@ -164,7 +162,7 @@ def test_a_value_is_parsed_once_into_what_checks_take(kind: Kind, value: Any, pa
         (UrlList(), ["huggingface.co"], "[0]: found 'huggingface.co', allowed is a URL like"),
         (UrlList(), ["https://user@a.example"], "[0]: found 'https://user@a.example', allowed is a URL like"),
         (UrlList(), ["https://a.example:x"], "[0]: found 'https://a.example:x', allowed is a URL like"),
-        (SOURCES, ["hf://a/*", "hf//a"], "[1]: 'hf//a' has no known scheme"),
+        (SOURCES, ["hf://a/*", "hf//a"], "[1]: 'hf//a' has no scheme"),
         (LABEL, {"kye": "a"}, "kye: found 'kye', allowed is `key` or `values`"),
         (LABEL, {"values": []}, "`key` must be there"),
         (LABEL, {"key": 5, "values": 6}, "key: found 5, allowed is 1 to 1024 characters"),

@@ -239,7 +239,7 @@ def test_patterns_of_paths_and_names() -> None:
 @pytest.mark.parametrize(
     ("read", "pattern", "says"),
     [
-        (Globs.sources, "meta-llama/*", "no known scheme"),
+        (Globs.sources, "meta-llama/*", "no scheme; allowed is one like hf://"),
         (Globs.sources, "xx://a", "allowed are abfs"),
         (Globs.sources, "hf://a//b", "empty"),
         (Globs.sources, "s3://b/", "all below"),

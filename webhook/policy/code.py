@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
+from webhook.policy.composed import Object
 from webhook.policy.extracted import found, known, off, one_of
-from webhook.policy.kinds import Allowed, Choice, Object
+from webhook.policy.kinds import Allowed, Choice
 from webhook.policy.rule import Rule
 from webhook.policy.subject import Subject
 from webhook.policy.verdict import Finding

@@ -17,7 +17,7 @@ from __future__ import annotations
 import calendar
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from sidecar.contract import DOMAIN
@@ -48,6 +48,8 @@ _DATE: Final = re.compile(
 _EXPIRES: Final = (
     "a date like 2026-12-31, which counts to its end in UTC, or a time like 2026-12-31T18:00:00Z"
 )
+_PATTERN: Final = "one name, in which `*` stands for any characters"
+_RULE_IDS: Final = "ids of rules, like `code.trustRemoteCode`"
 _DAY: Final = 86400
 _FIRST_YEAR: Final = 1970
 
@@ -97,7 +99,9 @@ class _Reader:
             ("spec",),
             ("defaults", "rules", "namespaces", "exceptions", "delegate"),
         )
-        name = sheet.taken(_TEXT.parse, metadata.get("name", ""), ("metadata", "name"))
+        name = metadata.get("name")
+        if "name" in metadata:
+            name = sheet.taken(_TEXT.parse, name, ("metadata", "name"))
         defaults = self._defaults(spec.get("defaults"))
         groups = self._rules_at(spec.get("rules"), ("spec", "rules"))
         delegated = self._delegated(spec.get("delegate"), ("spec", "delegate"))
@@ -168,11 +172,8 @@ class _Reader:
 
     def _delegated(self, value: Any, path: Path) -> frozenset[str]:
         ids = tuple(rule.id for rule in self._rules)
-        known = Words(ids, what="rules")
-        return frozenset(self._listed(value, path, known) if value is not None else ())
-
-    def _listed(self, value: Any, path: Path, known: Words) -> tuple[str, ...]:
-        return self._sheet.taken(known.parse, value, path) or ()
+        known = Words(ids, what=_RULE_IDS)
+        return frozenset((self._sheet.taken(known.parse, value, path) or ()) if value is not None else ())
 
     def _exceptions(self, value: Any) -> tuple[Exemption, ...]:
         names = ("id", "rules", "match", "reason", "owner", "expires")
@@ -180,30 +181,36 @@ class _Reader:
         exceptions: dict[str, Exemption] = {}
         for index, item in enumerate(self._sheet.items(value, path)):
             here = (*path, index)
-            found = self._fields(item, here, names, names)
-            if len(found) < len(names):
-                continue
-            exemption = self._exception(found, here)
-            if exemption.id in exceptions:
+            exemption = self._exception(self._fields(item, here, names, names), here)
+            if exemption.id in exceptions and exemption.id:
                 self._sheet.problem((*here, "id"), f"{shown(exemption.id)} is there twice")
             exceptions[exemption.id] = exemption
         return tuple(exceptions.values())
 
     def _exception(self, found: dict[str, Any], path: Path) -> Exemption:
-        sheet = self._sheet
-        texts = {
-            name: sheet.taken(_TEXT.parse, found[name], (*path, name)) or "" for name in ("reason", "owner")
+        """Read what is there of one; what is not has been told."""
+        if found.get("rules") == []:
+            self._sheet.problem((*path, "rules"), "found an empty list, allowed is at least one rule")
+        known = Words(tuple(self._known), what=_RULE_IDS)
+        readers: dict[str, Callable[[Any], Any]] = {
+            "id": _exception_id,
+            "rules": known.parse,
+            "reason": _TEXT.parse,
+            "owner": _TEXT.parse,
+            "expires": expiry,
         }
-        rules = self._listed(found["rules"], (*path, "rules"), Words(tuple(self._known), what="rules"))
-        if found["rules"] == []:
-            sheet.problem((*path, "rules"), "found an empty list, allowed is at least one rule")
+        taken = {
+            name: self._sheet.taken(read, found[name], (*path, name))
+            for name, read in readers.items()
+            if name in found
+        }
         return Exemption(
-            sheet.taken(_exception_id, found["id"], (*path, "id")) or "",
-            tuple(rule_id for name in rules for rule_id in self._known[name]),
-            self._match(found["match"], (*path, "match")),
-            texts["reason"],
-            texts["owner"],
-            sheet.taken(expiry, found["expires"], (*path, "expires")) or 0.0,
+            taken.get("id") or "",
+            tuple(rule_id for name in taken.get("rules") or () for rule_id in self._known[name]),
+            self._match(found["match"], (*path, "match")) if "match" in found else Match(),
+            taken.get("reason") or "",
+            taken.get("owner") or "",
+            taken.get("expires") or 0.0,
         )
 
     def _match(self, value: Any, path: Path) -> Match:
@@ -228,6 +235,8 @@ def _there(found: dict[str, Any]) -> dict[str, Any]:
 
 
 def _names(value: Any) -> Globs:
+    if not isinstance(value, str):
+        raise DocumentError([Fault((), f"found {shown(value)}, allowed is {_PATTERN}")])
     try:
         return Globs.names((_TEXT.parse(value),))
     except GlobError as error:

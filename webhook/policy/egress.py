@@ -7,8 +7,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from webhook.pods import objects
+from webhook.policy.composed import Object
 from webhook.policy.extracted import off, one_of, short
-from webhook.policy.kinds import Allowed, Choice, Name, Object
+from webhook.policy.kinds import Allowed, Choice, Name
 from webhook.policy.rule import Rule
 from webhook.policy.subject import Container, Subject
 from webhook.policy.verdict import Finding

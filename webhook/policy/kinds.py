@@ -8,36 +8,43 @@ without being written says so by its rule's `default`.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, Final
 from urllib.parse import urlsplit
 
 from webhook import quantity
-from webhook.documents import DocumentError, Fault, Path
+from webhook.documents import DocumentError, Fault
 from webhook.near import AMONG_FEW, Names
-from webhook.policy.rule import Kind
 from webhook.policy.verdict import Mode
 from webhook.reasons import shown
 from webhook.sources.globs import GlobError, Globs
 
 _MAX_TEXT: Final = 1024
 _MAX_COUNT: Final = 1_000_000
+# The parts of `podSecurity.deny` are the longest list that a message names.
+_MAX_NAMED: Final = 24
 _PORTS: Final = {"http": 80, "https": 443}
 _CHOICES: Final = {"deny": Mode.ENFORCE, "warn": Mode.WARN, "audit": Mode.AUDIT, "allow": Mode.OFF}
 
 
-def _refuse(value: Any, allowed: str, path: Path = ()) -> DocumentError:
-    return DocumentError([Fault(path, f"found {shown(value)}, allowed is {allowed}")])
+def refused(value: Any, allowed: str) -> DocumentError:
+    """Give the error that says what was found and what is allowed."""
+    return DocumentError([Fault((), f"found {shown(value)}, allowed is {allowed}")])
 
 
-def _word(value: Any, words: Sequence[str], allowed: str, path: Path = ()) -> str:
-    """Give a word back if it is one of these; else the error names the nearest."""
+def word_of(value: Any, words: Sequence[str], allowed: str) -> str:
+    """Give a word back if it is one of these. Raises DocumentError, which names the nearest."""
     if isinstance(value, str) and value in words:
         return value
-    near = _names(tuple(words)).nearest(value) if isinstance(value, str) else None
-    raise _refuse(value, f"{allowed}; did you mean {near}?" if near else allowed, path)
+    near = _nearest(value, tuple(words)) if isinstance(value, str) else None
+    raise refused(value, f"{allowed}; did you mean {near}?" if near else allowed)
+
+
+def _nearest(value: str, words: tuple[str, ...]) -> str | None:
+    """Give the word that was probably meant; `hostPath` also for `podSecurity.hostPath`."""
+    return _names(words).nearest(value) or next((word for word in words if word.endswith(f".{value}")), None)
 
 
 @functools.lru_cache(maxsize=64)  # a long list of wrong words asks for the nearest one each time
@@ -45,7 +52,8 @@ def _names(words: tuple[str, ...]) -> Names:
     return Names(words, shortest=AMONG_FEW)
 
 
-def _listed(words: Iterable[str], last: str = "or") -> str:
+def named(words: Iterable[str], last: str = "or") -> str:
+    """Write words into a message."""
     *front, end = (f"`{word}`" for word in words)
     return f"{', '.join(front)} {last} {end}" if front else end
 
@@ -56,7 +64,7 @@ def texts(value: Any, allowed: str) -> tuple[str, ...]:
     Raises DocumentError with all that is wrong.
     """
     if not isinstance(value, list):
-        raise _refuse(value, allowed)
+        raise refused(value, allowed)
     found = [Fault((index,), _text_fault(item)) for index, item in enumerate(value) if _text_fault(item)]
     if found:
         raise DocumentError(found)
@@ -97,11 +105,11 @@ class Choice:
     @property
     def allowed(self) -> str:
         """The words."""
-        return _listed(self.words)
+        return named(self.words)
 
     def parse(self, value: Any) -> Mode:
         """Read one of the words."""
-        return _CHOICES[_word(value, self.words, self.allowed)]
+        return _CHOICES[word_of(value, self.words, self.allowed)]
 
     def is_tighter(self, new: Mode | None, old: Mode | None) -> bool:
         """Tell whether `new` is as strict; absent is `allow`."""
@@ -112,11 +120,11 @@ class Choice:
 class ModeWord:
     """A Mode, by its own word."""
 
-    allowed: str = _listed(Mode)
+    allowed: str = named(Mode)
 
     def parse(self, value: Any) -> Mode:
         """Read one of the words."""
-        return Mode(_word(value, tuple(Mode), self.allowed))
+        return Mode(word_of(value, tuple(Mode), self.allowed))
 
 
 @dataclass(frozen=True)
@@ -128,7 +136,7 @@ class Flag:
     def parse(self, value: Any) -> bool:
         """Read a JSON boolean."""
         if not isinstance(value, bool):
-            raise _refuse(value, self.allowed)
+            raise refused(value, self.allowed)
         return value
 
     def is_tighter(self, new: bool | None, old: bool | None) -> bool:  # noqa: FBT001 - what the file says
@@ -145,11 +153,11 @@ class Scale:
     @property
     def allowed(self) -> str:
         """The words."""
-        return _listed(self.words)
+        return named(self.words)
 
     def parse(self, value: Any) -> str:
         """Read one of the words."""
-        return _word(value, self.words, self.allowed)
+        return word_of(value, self.words, self.allowed)
 
     def is_tighter(self, new: str | None, old: str | None) -> bool:
         """Tell whether `new` stands as far behind."""
@@ -175,7 +183,7 @@ class Ceiling:
     def parse(self, value: Any) -> int:
         """Read a whole number."""
         if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= _MAX_COUNT:
-            raise _refuse(value, self.allowed)
+            raise refused(value, self.allowed)
         return value
 
     def is_tighter(self, new: int | None, old: int | None) -> bool:
@@ -199,7 +207,7 @@ class Quantity:
             else:
                 if amount >= 0:
                     return amount
-        raise _refuse(value, self.allowed)
+        raise refused(value, self.allowed)
 
     def is_tighter(self, new: Decimal | None, old: Decimal | None) -> bool:
         """Tell whether `new` is not larger; absent is no ceiling."""
@@ -216,14 +224,20 @@ class Words:
     @property
     def allowed(self) -> str:
         """What may be listed."""
-        return f"a list of {_listed(self.words, 'and')}" if self.words else f"a list of {self.what}"
+        return f"a list of {self._all('and')}" if self.words else f"a list of {self.what}"
 
     def parse(self, value: Any) -> tuple[str, ...]:
         """Read the list."""
         found = texts(value, self.allowed)
         if self.words:
-            each(enumerate(found), lambda item: _word(item, self.words, _listed(self.words)))
+            each(enumerate(found), lambda item: word_of(item, self.words, self._all("or")))
         return found
+
+    def _all(self, last: str) -> str:
+        """Name the words; of more than anyone reads, what they are."""
+        if len(self.words) <= _MAX_NAMED:
+            return named(self.words, last)
+        return self.what if last == "and" else f"one of the {self.what}"
 
 
 @dataclass(frozen=True)
@@ -293,90 +307,12 @@ class UrlList:
         except ValueError:
             url = ""
         if not url:
-            raise _refuse(text, "a URL like `https://huggingface.co`")
+            raise refused(text, "a URL like `https://huggingface.co`")
         return url
 
     def is_tighter(self, new: frozenset[str] | None, old: frozenset[str] | None) -> bool:
         """Tell whether all of `new` is in `old`; absent is every URL."""
         return old is None or (new is not None and new <= old)
-
-
-@dataclass(frozen=True)
-class Table:
-    """A value of one kind under each of some keys, of `keys` where there are any; parsed to a dict.
-
-    The values demand something: a table with more keys is tighter.
-    """
-
-    kind: Kind
-    keys: tuple[str, ...] = ()
-    what: str = "name"
-
-    @property
-    def allowed(self) -> str:
-        """What may stand there."""
-        keys = f" for {_listed(self.keys)}" if self.keys else f" for each {self.what}"
-        return f"an object with {self.kind.allowed}{keys}"
-
-    def parse(self, value: Any) -> dict[str, Any]:
-        """Read the object."""
-        if not isinstance(value, dict):
-            raise _refuse(value, self.allowed)
-        each(((key, key) for key in value), self._key)
-        return dict(zip(value, each(value.items(), self.kind.parse), strict=True))
-
-    def _key(self, key: str) -> str:
-        return _word(key, self.keys, _listed(self.keys)) if self.keys else Name().parse(key)
-
-    def is_tighter(self, new: Mapping[str, Any] | None, old: Mapping[str, Any] | None) -> bool:
-        """Tell whether each value of `old` has a tighter one in `new`."""
-        return all(self.kind.is_tighter((new or {}).get(key), value) for key, value in (old or {}).items())
-
-
-class Quantities(Table):
-    """The largest amount of each resource, parsed to Decimals by name."""
-
-    def __init__(self) -> None:
-        super().__init__(Quantity(), what="resource")
-
-
-@dataclass(frozen=True)
-class Object:
-    """Some named values, each of its own kind; parsed to a dict of those that are there.
-
-    Without `additive` another rule judges the same things as long as this one is absent, so that adding it
-    can allow what that one forbids.
-    """
-
-    fields: Mapping[str, Kind]
-    required: tuple[str, ...] = ()
-    additive: bool = True
-
-    @property
-    def allowed(self) -> str:
-        """Its fields and what they take."""
-        return "an object: " + "; ".join(f"`{name}` {kind.allowed}" for name, kind in self.fields.items())
-
-    def parse(self, value: Any) -> dict[str, Any]:
-        """Read the object; an unknown field is an error with the nearest name."""
-        if not isinstance(value, dict):
-            raise _refuse(value, self.allowed)
-        names = tuple(self.fields)
-        each(((name, name) for name in value), lambda name: _word(name, names, _listed(names)))
-        if missing := [name for name in self.required if name not in value]:
-            raise DocumentError([Fault((), f"{_listed(missing, 'and')} must be there")])
-        parsers = {name: self.fields[name].parse for name in value}
-        parsed = each(
-            ((name, (name, item)) for name, item in value.items()), lambda pair: parsers[pair[0]](pair[1])
-        )
-        return dict(zip(value, parsed, strict=True))
-
-    def is_tighter(self, new: Mapping[str, Any] | None, old: Mapping[str, Any] | None) -> bool:
-        """Tell whether every field is tighter."""
-        if old is None and new is not None:
-            return self.additive
-        new, old = new or {}, old or {}
-        return all(kind.is_tighter(new.get(name), old.get(name)) for name, kind in self.fields.items())
 
 
 def resources(texts: Iterable[str]) -> Globs:

@@ -7,8 +7,9 @@ from typing import Any, Final, NamedTuple
 
 from webhook.config import ConfigError, Sheet
 from webhook.documents import Path
+from webhook.policy.composed import Object
 from webhook.policy.document import read
-from webhook.policy.kinds import GlobList, Object, UrlList
+from webhook.policy.kinds import GlobList, UrlList
 from webhook.policy.policy import Group, Groups, Override, Policy, effective_modes, value_of
 from webhook.policy.rule import Kind, Rule
 from webhook.policy.verdict import Mode

@@ -6,8 +6,9 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from webhook.policy.composed import Table
 from webhook.policy.extracted import one_of, short
-from webhook.policy.kinds import Allowed, Required, Table
+from webhook.policy.kinds import Allowed, Required
 from webhook.policy.rule import Check, Rule
 from webhook.policy.subject import Subject
 from webhook.policy.verdict import Finding

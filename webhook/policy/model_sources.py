@@ -8,8 +8,9 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 from webhook.pods import objects
+from webhook.policy.composed import Object
 from webhook.policy.extracted import known, off, one_of, short, unknown
-from webhook.policy.kinds import Allowed, Choice, Flag, GlobList, Object, Revision, UrlList, origin
+from webhook.policy.kinds import Allowed, Choice, Flag, GlobList, Revision, UrlList, origin
 from webhook.policy.rule import Rule
 from webhook.policy.subject import Container, Subject
 from webhook.policy.verdict import Finding

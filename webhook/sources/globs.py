@@ -263,7 +263,9 @@ def _source(text: str) -> _Pattern:
         return _Pattern((_DEEP,))
     scheme, separator, rest = text.partition("://")
     scheme = scheme.lower()
-    if not separator or scheme not in locations.SCHEMES:
+    if not separator:
+        raise GlobError(f"{_shown(text)} has no scheme; allowed is one like hf://, s3://, pvc:// or oci://")
+    if scheme not in locations.SCHEMES:
         raise GlobError(f"{_shown(text)} has no known scheme; allowed are {', '.join(locations.SCHEMES)}")
     if scheme == "oci":
         return _image(rest)
