@@ -14,7 +14,7 @@ from typing import Final
 from aiohttp import web
 
 from webhook.defaults import Defaults
-from webhook.handlers import Verdict, Word, denied, mutate, validate, warned
+from webhook.handlers import Verdict, Word, denied, mutate, noted, validate, warned
 from webhook.inject import Injection
 from webhook.log import Log
 from webhook.metrics import CONTENT_TYPE, Metrics
@@ -94,9 +94,8 @@ class Admission:
 
     def _unusable(self, path: str, error: ReviewError) -> Verdict:
         problem = Problem(error.reason, str(error))
-        if error.reason is Reason.UNSUPPORTED_VERSION or self._denies[path]:
-            return denied([problem])
-        return warned([problem])
+        denies = error.reason is Reason.UNSUPPORTED_VERSION or self._denies[path]
+        return self._noted(path, denied([problem]) if denies else warned([problem]))
 
     def _failed(self, path: str, error: Exception) -> tuple[Verdict, dict[str, str]]:
         """Decide by `--on-error`. The log tells where, not the error's text: that may quote a pod."""
@@ -108,11 +107,14 @@ class Admission:
         verdict = denied([problem], 500) if self._denies[path] else warned([problem])
         frames = traceback.extract_tb(error.__traceback__)[-_FRAMES_SHOWN:]
         where = " > ".join(f"{PurePath(f.filename).name}:{f.lineno} {f.name}" for f in frames)
-        return verdict._replace(word=Word.FAILED), {
+        return self._noted(path, verdict._replace(word=Word.FAILED)), {
             "reference": reference,
             "error": type(error).__name__,
             "at": where,
         }
+
+    def _noted(self, path: str, verdict: Verdict) -> Verdict:
+        return noted(verdict, self._policy) if self._policy and path == VALIDATE else verdict
 
     def _say(
         self, path: str, verdict: Verdict, start: float, review: Review | None = None, **more: str

@@ -79,6 +79,12 @@ def validate(review: Review, config: Injection, policy: Policy | None = None, no
     )
 
 
+def noted(verdict: Verdict, policy: Policy) -> Verdict:
+    """Give a decision that the policy was not asked for, an error's, its place in the audit log."""
+    audit = _audit(verdict.word, Judgement(policy=policy.hash))
+    return verdict._replace(answer=verdict.answer._replace(audit=audit))
+
+
 def denied(problems: Sequence[Problem], code: int = 403) -> Verdict:
     """Deny with every problem; the first one's reason is the status's reason.
 

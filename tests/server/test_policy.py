@@ -11,10 +11,12 @@ import pytest
 from tests.server.desk import IMAGE, Desk
 from tests.server.reviews import dump, pod, review
 from tests.server.workloads import PATHS, workload
+from webhook import judging
 from webhook.app import MUTATE, VALIDATE
 from webhook.defaults import Defaults
 from webhook.policy.document import parse
 from webhook.policy.table import RULES
+from webhook.settings import OnError
 from webhook.wishes import Wishes
 
 JSON = dict[str, Any]
@@ -170,6 +172,27 @@ def test_other_requests_are_allowed(request_: JSON) -> None:
     response = Desk(policy=policy()).ask(VALIDATE, review(BAD, **request_))
     assert response["allowed"]
     assert set(response["auditAnnotations"]) == {"decision", "policy"}
+
+
+@pytest.mark.parametrize(("on_error", "allowed"), [(OnError.BY_PATH, False), (OnError.ALLOW, True)])
+def test_the_audit_log_tells_of_pods_that_an_error_kept_from_being_judged(
+    on_error: OnError, monkeypatch: pytest.MonkeyPatch, *, allowed: bool
+) -> None:
+    """Whether they were let in or not, the decision is called failed."""
+
+    def fail(*_: object) -> NoReturn:
+        raise RuntimeError
+
+    monkeypatch.setattr(judging, "judge", fail)
+    response = Desk(on_error, policy=policy()).ask(VALIDATE, review(BAD))
+    assert response["allowed"] is allowed
+    assert response["auditAnnotations"] == {"decision": "failed", "policy": parse(policy(), RULES).hash}
+
+
+def test_the_audit_log_tells_of_reviews_that_cannot_be_read() -> None:
+    """They are denied unjudged, and the decision says so."""
+    response = Desk(policy=policy()).ask(VALIDATE, review(BAD, subResource=5))
+    assert (response["allowed"], response["auditAnnotations"]["decision"]) == (False, "denied")
 
 
 def test_the_injecting_path_never_judges() -> None:
