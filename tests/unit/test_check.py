@@ -238,6 +238,13 @@ def test_bad_policy_is_named_with_its_line(shell: Shell) -> None:
     assert shell.run("policy", "lint", policy)[:2] == (2, "")
 
 
+def test_lint_reads_standard_input(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Once, and calls it so."""
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(POLICY.encode())))
+    code, out, _ = shell.run("policy", "lint", "-")
+    assert (code, out.splitlines()[-1].startswith("<stdin>: policy t ")) == (0, True)
+
+
 def test_lint_of_a_good_policy(shell: Shell) -> None:
     """A policy that can be used is told so, with its name and hash; so is the one that ships."""
     code, out, _ = shell.run(

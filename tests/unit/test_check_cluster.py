@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 from webhook.check.cluster import COLLECTIONS, Survey
-from webhook.check.report import Entry
+from webhook.check.report import Entry, Format, written
 from webhook.check.verdicts import Engine, Outcome
 from webhook.inject import Injection, inject
 from webhook.patch import apply
@@ -88,6 +88,15 @@ def test_a_hundred_replicas_are_told_once() -> None:
     )
     assert told([entry]) == [("Deployment ns/web", "pods denied", [TRUST])]
     assert entry.more == {"pods": 100}
+
+
+def test_of_all_that_lives_the_text_names_what_there_is_to_tell() -> None:
+    """The honest are only counted, whatever their number."""
+    entries = survey(pod("bad", "", "--trust-remote-code"), *(pod(f"good-{i}") for i in range(50)))
+    first, second, last = written(Format.TEXT, entries, POLICY, "model server")
+    assert first == "Pod ns/bad: denied"
+    assert second.startswith(f"  deny   {TRUST}: ")
+    assert last.startswith("51 model servers: 1 denied, 50 allowed (policy t ")
 
 
 def test_what_only_a_pod_has_is_told_of_the_pod() -> None:

@@ -57,7 +57,9 @@ def test_an_exception_is_told_two_weeks_before_it_ends(expires: str, told: list[
     exception = "{id: EX, rules: [code.devMode], match: {namespace: a}, reason: r, owner: o, expires: "
     exception += f"{expires}}}"
     prefix = "spec.exceptions[0].expires (line 5): "
-    assert warnings(f"exceptions: [{exception}]") == [prefix + text for text in told]
+    assert warnings(f"exceptions: [{exception}]\nrules: {{code: {{devMode: deny}}}}") == [
+        prefix + text for text in told
+    ]
 
 
 @pytest.mark.parametrize(
@@ -75,6 +77,7 @@ def test_an_exception_is_told_two_weeks_before_it_ends(expires: str, told: list[
             'rules: {images: {allow: ["vllm/a", "docker.io/b/c", "vllm/a"]}}',
             "images.allow[2] (line 5): 'vllm/a' is not needed: 'vllm/a' covers it",
         ),
+        ("rules: {images: {mode: warn}}", "images (line 5): asks for nothing: none of its fields is there"),
         ("rules: {images: {allow: []}}", "images.allow (line 5): an empty list allows nothing"),
         (
             "rules: {modelSources: {hubEndpoints: []}}",
@@ -93,6 +96,20 @@ def test_an_exception_is_told_two_weeks_before_it_ends(expires: str, told: list[
 def test_a_rule_that_does_not_say_what_it_seems_to_is_told(spec: str, told: str) -> None:
     """A pattern too many, a list that allows nothing, a rule that is switched off."""
     assert warnings(spec) == [f"spec.rules.{told}"]
+
+
+def test_a_policy_without_rules_is_told() -> None:
+    """It judges nothing; one whose rules are those of namespaces does."""
+    assert warnings("rules: {}") == ["spec.rules (line 5): there are no rules: nothing is judged"]
+    assert not warnings("namespaces: [{match: a, rules: {accelerators: {maxPerPod: 2}}}]")
+
+
+def test_a_group_that_only_says_how_strict_it_is_elsewhere_is_fine() -> None:
+    """Its fields are those of namespaces; what cannot be known is asked for wherever `code` is there."""
+    assert not warnings(
+        "rules: {images: {mode: warn}, code: {mode: enforce}}\n"
+        "namespaces: [{match: a, rules: {images: {requireDigest: true}}}]"
+    )
 
 
 def test_an_empty_list_of_plug_ins_says_what_it_means() -> None:

@@ -133,12 +133,13 @@ def lint_policy(name: str) -> int:
     What its author probably did not mean is told and is no failure. Raises UnusableError with every mistake.
     """
     path = _policy_path(name)
-    found = lint(_text(path), RULES, time.time())
+    text, called = _text(path), _called(path)
+    found = lint(text, RULES, time.time())
     if found.errors:
-        raise UnusableError([f"{path}: {error}" for error in found.errors])
-    say([f"{path}: warning: {warning}" for warning in found.warnings])
-    policy = read_policy(name)
-    say([f"{path}: policy {policy.name} {policy.hash} can be used"])
+        raise UnusableError([f"{called}: {error}" for error in found.errors])
+    say([f"{called}: warning: {warning}" for warning in found.warnings])
+    policy = parse_policy(text, RULES)
+    say([f"{called}: policy {policy.name} {policy.hash} can be used"])
     return 0
 
 
@@ -158,7 +159,7 @@ def _policy_path(name: str) -> str:
 
 
 def _entries(name: str, engine: Engine, namespace: str) -> Iterator[Entry]:
-    file = "<stdin>" if name == STDIN else name
+    file = _called(name)
     try:
         found = manifests.read(_content(name))
     except ManifestError as error:
@@ -173,14 +174,18 @@ def _read(name: str, parse: Callable[[str], T]) -> T:
     try:
         return parse(_text(name))
     except ConfigError as error:
-        raise UnusableError([f"{name}: {problem}" for problem in error.problems]) from None
+        raise UnusableError([f"{_called(name)}: {problem}" for problem in error.problems]) from None
+
+
+def _called(name: str) -> str:
+    return "<stdin>" if name == STDIN else name
 
 
 def _text(name: str) -> str:
     try:
         return _content(name).decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise UnusableError([f"{name}: not UTF-8, at byte {error.start}"]) from None
+        raise UnusableError([f"{_called(name)}: not UTF-8, at byte {error.start}"]) from None
 
 
 def _content(name: str) -> bytes:

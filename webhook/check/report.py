@@ -75,7 +75,10 @@ def _summary(entries: Sequence[Entry], policy: Policy, what: str) -> str:
 
 def _text(entry: Entry) -> Iterator[str]:
     checked = entry.checked
-    if checked.outcome is Outcome.NOT_JUDGED:
+    if checked.outcome is Outcome.NOT_JUDGED or (
+        # of all that lives only what is to be told; the last line counts the rest
+        not entry.file and checked.outcome is Outcome.ALLOWED and not checked.violations
+    ):
         return
     place = f"{entry.place}: " if entry.place else ""
     more = ", ".join(f"{number} {kind}" for kind, number in (entry.more or {}).items())

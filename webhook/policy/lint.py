@@ -37,12 +37,29 @@ def lint(text: str, rules: tuple[Rule, ...], now: float) -> Lint:
     except ConfigError as error:
         return Lint(errors=tuple(error.problems))
     told = (
+        *_empty(policy),
         *_groups(policy.rules, policy.groups, ("spec", "rules"), sheet),
         *_overrides(policy, sheet),
         *_exceptions(policy, now),
         *_delegated(policy),
     )
     return Lint(warnings=tuple(f"{sheet.place(path)}: {message}" for path, message in told))
+
+
+def _empty(policy: Policy) -> Iterator[_Told]:
+    """Find groups that ask for nothing, here and in every namespace, and a policy without any."""
+    if not policy.groups and not any(override.groups for override in policy.overrides):
+        yield ("spec", "rules"), "there are no rules: nothing is judged"
+    for name, group in policy.groups.items():
+        values = (
+            (rule, value_of(rule, group, policy.defaults)) for rule in policy.rules if rule.group == name
+        )
+        if not (
+            group.values
+            or any(rule.check and value is not None for rule, value in values)
+            or any(name in override.groups for override in policy.overrides)
+        ):
+            yield ("spec", "rules", name), "asks for nothing: none of its fields is there"
 
 
 def _groups(rules: tuple[Rule, ...], groups: Groups, path: Path, sheet: Sheet) -> Iterator[_Told]:
