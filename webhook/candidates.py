@@ -84,7 +84,7 @@ def choose(spec: Mapping[str, Any], engine: Engine, wishes: Wishes, path: str) -
 
 def likeness(candidate: Reading, engine: Engine) -> Likeness:
     """Tell how much a container looks like a server of this engine; for auto, of any."""
-    if any(program.suits(engine) for program, _ in candidate.runs):
+    if any(run.program.suits(engine) for run in candidate.runs):
         return Likeness.RUNS
     if candidate.runs or candidate.client or candidate.name in _SIDECARS:
         return Likeness.OTHER
@@ -134,7 +134,7 @@ def _nothing(found: Sequence[Reading], engine: Engine) -> str:
 
 def _seen(candidate: Reading) -> str:
     if candidate.runs:
-        return f"runs {candidate.runs[0][0].name}"
+        return f"runs {candidate.runs[0].program.name}"
     if candidate.client:
         return "runs a client of it, or another of its commands"
     return "is a sidecar of another injector"

@@ -81,7 +81,7 @@ def _reading(candidate: Reading, engine: Engine, wishes: Wishes) -> _Meant | Pro
         program = programs.UNKNOWN[engine]
         serving = program.read(candidate.words[1:], candidate.env)
         return _Meant(candidate, program, serving, certain=not candidate.unreadable)
-    readings = [_Meant(candidate, program, serving, certain=True) for program, serving in candidate.runs]
+    readings = [_Meant(candidate, run.program, run.serving, certain=True) for run in candidate.runs]
     readings = [r for r in readings if r.program.suits(engine)] or readings
     by_port = {r.serving.port or str(r.program.port): r for r in reversed(readings)}
     if wishes.port is None and len(by_port) > 1:

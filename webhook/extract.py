@@ -294,10 +294,10 @@ class _Pod:
     @cached_property
     def _has_ollama(self) -> bool:
         return any(
-            program is programs.OLLAMA
+            run.program is programs.OLLAMA
             for container in self.containers
             for reading in container.readings
-            for program, _ in reading.runs
+            for run in reading.runs
         )
 
     @cached_property

@@ -13,7 +13,7 @@ from webhook.policy.extracted import short
 from webhook.policy.kinds import Ceiling, Choice, GlobList, resources
 from webhook.policy.parallelism import matches_devices
 from webhook.policy.rule import Rule
-from webhook.policy.subject import Subject
+from webhook.policy.subject import Container, Subject
 from webhook.policy.verdict import Finding
 
 _GROUP: Final = "accelerators"
@@ -23,6 +23,7 @@ _GROUP: Final = "accelerators"
 _VISIBLE: Final = frozenset(
     f"{maker}_VISIBLE_DEVICES" for maker in ("NVIDIA", "AMD", "HABANA", "ASCEND", "ROCR", "HIP")
 )
+_VISIBLE_NAMES: Final = frozenset(map(str.lower, _VISIBLE))  # as `Subject.variables` has them
 # Values that give none (NVIDIA container toolkit, "Supported environment variables").
 _NONE: Final = frozenset({"", "void", "none"})
 # Where NVIDIA's runtime looks for devices in place of the variable ("device list as volume mounts"), and the
@@ -62,7 +63,8 @@ def _claims(subject: Subject, _value: Any, _group: Mapping[str, Any]) -> Iterato
         seen = f"the claim {short(str(claim.get('name')))}"
         yield Finding(f"{subject.path}.resourceClaims[{index}]", seen, wanted)
     for container in subject.containers:
-        for index, claim in objects(mapping(container.raw.get("resources")).get("claims")):
+        own = mapping(container.raw.get("resources"))
+        for index, claim in objects(own["claims"]) if "claims" in own else ():
             path = f"{container.path}.resources.claims[{index}]"
             yield Finding(path, f"the claim {short(str(claim.get('name')))}", wanted, container.name)
 
@@ -72,21 +74,29 @@ def _visible_devices(subject: Subject, _value: Any, _group: Mapping[str, Any]) -
     for key in subject.annotations:
         if key.startswith(_BY_ANNOTATION):
             yield Finding(f"{subject.metadata_path}.annotations[{key}]", "a device by annotation", wanted)
+    by_variable = not _VISIBLE_NAMES.isdisjoint(subject.variables)
     for container in subject.containers:
-        for index, entry in objects(container.raw.get("env")):
-            name, value = entry.get("name"), entry.get("value")
-            if not isinstance(name, str) or name not in _VISIBLE:
-                continue
-            if entry.get("valueFrom") is not None:
-                value = "a value from elsewhere"
-            if isinstance(value, str) and value not in _NONE:
-                path = f"{container.path}.env[{index}]"
-                yield Finding(path, f"{name}={short(value)}", wanted, container.name)
-        for index, mount in objects(container.raw.get("volumeMounts")):
+        if by_variable:
+            yield from _variables(container, wanted)
+        if "volumeMounts" not in container.raw:
+            continue
+        for index, mount in objects(container.raw["volumeMounts"]):
             at = mount.get("mountPath")
             if isinstance(at, str) and _AS_MOUNTS in at:
                 seen = "a device by mount path"
                 yield Finding(f"{container.path}.volumeMounts[{index}]", seen, wanted, container.name)
+
+
+def _variables(container: Container, wanted: str) -> Iterator[Finding]:
+    for index, entry in objects(container.raw.get("env")):
+        name, value = entry.get("name"), entry.get("value")
+        if not isinstance(name, str) or name not in _VISIBLE:
+            continue
+        if entry.get("valueFrom") is not None:
+            value = "a value from elsewhere"
+        if isinstance(value, str) and value not in _NONE:
+            path = f"{container.path}.env[{index}]"
+            yield Finding(path, f"{name}={short(value)}", wanted, container.name)
 
 
 RULES: Final = (

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from webhook.policy.rule import Check
@@ -48,10 +48,11 @@ def found(switch: Switch) -> str:
 def off(name: SwitchName, wanted: str) -> Check:
     """Make the check that finds each switch of this name."""
 
-    def check(subject: Subject, _value: Any, _group: Mapping[str, Any]) -> Iterator[Finding]:
-        for switch in subject.extract.switches:
-            if switch.name is name:
-                yield Finding(switch.path, found(switch), wanted, switch.container)
+    def check(subject: Subject, _value: Any, _group: Mapping[str, Any]) -> Iterable[Finding]:
+        switches = subject.extract.switches
+        if not switches:
+            return ()
+        return [Finding(s.path, found(s), wanted, s.container) for s in switches if s.name is name]
 
     return check
 
@@ -62,10 +63,13 @@ def known(about: frozenset[Role | SwitchName | None]) -> Check:
     What is settled only while the server runs is the rule `modelSources.runtimeLoading`.
     """
 
-    def check(subject: Subject, _value: Any, _group: Mapping[str, Any]) -> Iterator[Finding]:
-        for item in subject.extract.unresolved:
-            if item.about in about and item.reason is not Unknown.RUNTIME:
-                yield unknown(item)
+    def check(subject: Subject, _value: Any, _group: Mapping[str, Any]) -> Iterable[Finding]:
+        unresolved = subject.extract.unresolved
+        if not unresolved:
+            return ()
+        return [
+            unknown(item) for item in unresolved if item.about in about and item.reason is not Unknown.RUNTIME
+        ]
 
     return check
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final, NamedTuple
 
 from webhook.pods import mapping, objects
@@ -33,22 +33,30 @@ class _Used(NamedTuple):
     container: str
 
 
-def _used(subject: Subject) -> Iterator[_Used]:
+def _used(subject: Subject, passes: Callable[[ImageRef], bool]) -> Iterator[_Used]:
+    """Give the images that do not pass."""
     for container in subject.containers:
-        if not subject.is_registrar(container):
-            yield _read(f"{container.path}.image", container.raw.get("image"), container.name)
+        text = container.raw.get("image")
+        ref = _read(text)
+        if (ref is None or not passes(ref)) and not subject.is_registrar(container):
+            yield _Used(f"{container.path}.image", _shown(text), ref, container.name)
     for index, volume in objects(subject.spec.get("volumes")):
         if "image" in volume:
-            reference = mapping(volume["image"]).get("reference")
-            yield _read(f"{subject.path}.volumes[{index}].image.reference", reference, "")
+            text = mapping(volume["image"]).get("reference")
+            ref = _read(text)
+            if ref is None or not passes(ref):
+                yield _Used(f"{subject.path}.volumes[{index}].image.reference", _shown(text), ref, "")
 
 
-def _read(path: str, text: Any, container: str) -> _Used:
-    if isinstance(text, str):
-        # what is longer than a reference can be is not worth remembering
-        ref = _ref(text) if len(text) <= _MAX_REMEMBERED else None
-        return _Used(path, short(text) if text else "no image", ref, container)
-    return _Used(path, "no image" if text is None else shown(text), None, container)
+def _read(text: Any) -> ImageRef | None:
+    # what is longer than a reference can be is not worth remembering
+    return _ref(text) if isinstance(text, str) and len(text) <= _MAX_REMEMBERED else None
+
+
+def _shown(text: Any) -> str:
+    if not text and (text is None or isinstance(text, str)):
+        return "no image"
+    return short(text) if isinstance(text, str) else shown(text)
 
 
 @functools.lru_cache(maxsize=1024)  # a cluster has few images, a big pod the same ones again and again
@@ -64,27 +72,29 @@ def _matches(patterns: Globs, ref: ImageRef) -> bool:
     return patterns.matches(ref)
 
 
+@functools.lru_cache(maxsize=1024)
+def _has_other_tag(ref: ImageRef, forbidden: tuple[str, ...]) -> bool:
+    """Tell whether an image has none of these tags; the runtime looks at no tag beside a digest."""
+    tag = (ref.tag or _LATEST).lower()
+    return bool(ref.digest) or not any(matches(pattern.lower(), tag) for pattern in forbidden)
+
+
 def _allowed(subject: Subject, value: Globs, _group: Mapping[str, Any]) -> Iterator[Finding]:
-    for used in _used(subject):
-        if used.ref is None or not _matches(value, used.ref):
-            yield Finding(used.path, used.text, one_of(value.patterns), used.container)
+    for used in _used(subject, functools.partial(_matches, value)):
+        yield Finding(used.path, used.text, one_of(value.patterns), used.container)
 
 
 def _forbidden_tags(subject: Subject, value: tuple[str, ...], _group: Mapping[str, Any]) -> Iterator[Finding]:
-    for used in _used(subject):
-        # the runtime takes the digest, if there is one, and does not look at the tag
-        if used.ref is None or used.ref.digest:
-            continue
-        tag = used.ref.tag or _LATEST
-        if any(matches(pattern.lower(), tag.lower()) for pattern in value):
+    for used in _used(subject, lambda ref: _has_other_tag(ref, value)):
+        # what is no reference has no tag: whoever allows images by name refuses it
+        if used.ref is not None:
             seen = used.text if used.ref.tag else f"{used.text} without a tag, which is {_LATEST}"
             yield Finding(used.path, seen, f"a tag other than {', '.join(map(short, value))}", used.container)
 
 
 def _digest(subject: Subject, value: bool, _group: Mapping[str, Any]) -> Iterator[Finding]:  # noqa: FBT001 - the Flag's value
-    for used in _used(subject) if value else ():
-        if used.ref is None or not used.ref.digest:
-            yield Finding(used.path, used.text, "an image with its digest, @sha256:…", used.container)
+    for used in _used(subject, lambda ref: bool(ref.digest)) if value else ():
+        yield Finding(used.path, used.text, "an image with its digest, @sha256:…", used.container)
 
 
 RULES: Final = (

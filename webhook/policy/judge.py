@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
 from typing import Final
 
 from webhook.policy.policy import Active, Policy
@@ -44,11 +45,13 @@ def judge(policy: Policy, namespace: str, name: str, subject: Subject, now: floa
     return Judgement(tuple(violations), policy.hash)
 
 
-def _bounded(active: Active, subject: Subject) -> list[Finding]:
+def _bounded(active: Active, subject: Subject) -> Sequence[Finding]:
     """Give what a rule finds, up to a bound; of the rest only how many there are."""
-    if active.rule.check is None:
-        return []
-    findings = iter(active.rule.check(subject, active.value, active.group))
+    check = active.rule.check
+    found = check(subject, active.value, active.group) if check else ()
+    if not found:
+        return ()
+    findings = iter(found)
     kept = list(itertools.islice(findings, _MAX_FINDINGS))
     if len(kept) == _MAX_FINDINGS and (more := sum(1 for _ in findings)):
         kept.append(Finding(subject.path, f"{more} more of these", "none", part=kept[-1].part))

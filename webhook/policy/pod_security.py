@@ -8,7 +8,7 @@ no effect on Kubernetes 1.30 and newer (seccomp annotations) are not looked at. 
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Final, NamedTuple
 
 from webhook.pods import mapping, objects
@@ -78,9 +78,11 @@ _FIELDS: Final = (
 )
 _HOST_FLAGS: Final = ("hostNetwork", "hostPID", "hostIPC", "shareProcessNamespace")
 _PROBES: Final = ("livenessProbe", "readinessProbe", "startupProbe")
+_PROBING: Final = frozenset({*_PROBES, "lifecycle"})
 
 # A container, its security context, the pod's spec -> the field below the container, found, wanted
-_Check = Callable[[Container, Mapping[str, Any], Mapping[str, Any]], Iterator[tuple[str, str, str]]]
+_Found = Iterable[tuple[str, str, str]]
+_Check = Callable[[Container, Mapping[str, Any], Mapping[str, Any]], _Found]
 
 
 def _privilege_escalation(
@@ -128,33 +130,42 @@ def _kept_capabilities(
 
 def _added_capabilities(
     _container: Container, context: Mapping[str, Any], _spec: Mapping[str, Any]
-) -> Iterator[tuple[str, str, str]]:
+) -> _Found:
     capabilities = context.get("capabilities")
-    added = _listed(mapping(capabilities).get("add")) if capabilities else []
+    added = _listed(capabilities.get("add")) if isinstance(capabilities, dict) else ()
     if len(added) > _MAX_CAPABILITIES:
-        yield "securityContext.capabilities.add", f"{len(added)} of them", _BY_DEFAULT
-        return
-    for index, name in enumerate(added):
-        if not isinstance(name, str) or name not in _CAPABILITIES:
-            yield f"securityContext.capabilities.add[{index}]", _seen(name), _BY_DEFAULT
+        return [("securityContext.capabilities.add", f"{len(added)} of them", _BY_DEFAULT)]
+    return (
+        [
+            (f"securityContext.capabilities.add[{index}]", _seen(name), _BY_DEFAULT)
+            for index, name in enumerate(added)
+            if not isinstance(name, str) or name not in _CAPABILITIES
+        ]
+        if added
+        else ()
+    )
 
 
-def _host_ports(
-    container: Container, _context: Mapping[str, Any], spec: Mapping[str, Any]
-) -> Iterator[tuple[str, str, str]]:
-    for index, port in objects(container.raw.get("ports")):
-        number = port.get("hostPort")
+def _host_ports(container: Container, _context: Mapping[str, Any], spec: Mapping[str, Any]) -> _Found:
+    ports = container.raw.get("ports")
+    if not ports or not isinstance(ports, list):
+        return ()
+    found = []
+    for index, port in enumerate(ports):
+        if not isinstance(port, dict) or (number := port.get("hostPort")) in (None, 0):
+            continue
         # In the host's network the API server gives every port of a pod, and none of a template, its own
         # number (SetDefaults_PodSpec in pkg/apis/core/v1/defaults.go): the part hostNetwork speaks of those.
-        is_default = spec.get("hostNetwork") is True and number == port.get("containerPort")
-        if number not in (None, 0) and not is_default:
-            yield f"ports[{index}].hostPort", _seen(number), "none"
+        if spec.get("hostNetwork") is not True or number != port.get("containerPort"):
+            found.append((f"ports[{index}].hostPort", _seen(number), "none"))
+    return found
 
 
-def _host_probes(
-    container: Container, _context: Mapping[str, Any], _spec: Mapping[str, Any]
-) -> Iterator[tuple[str, str, str]]:
+def _host_probes(container: Container, _context: Mapping[str, Any], _spec: Mapping[str, Any]) -> _Found:
     raw = container.raw
+    if _PROBING.isdisjoint(raw):
+        return ()
+    found = []
     holders = [(field, raw[field]) for field in _PROBES if field in raw]
     if "lifecycle" in raw:
         hooks = mapping(raw["lifecycle"])
@@ -162,7 +173,8 @@ def _host_probes(
     for field, holder in holders:
         for kind in ("httpGet", "tcpSocket"):
             if host := mapping(mapping(holder).get(kind)).get("host"):
-                yield f"{field}.{kind}.host", _seen(host), "none: the pod itself is asked"
+                found.append((f"{field}.{kind}.host", _seen(host), "none: the pod itself is asked"))
+    return found
 
 
 # The parts that are about each container by itself, beside `_FIELDS`.
@@ -216,7 +228,7 @@ def _is_apparmor_profile(value: Any) -> bool:
 
 
 # The parts that are about the pod as a whole.
-_OF_POD: Final[Mapping[str, Callable[[Subject], Iterator[Finding]]]] = {
+_OF_POD: Final[Mapping[str, Callable[[Subject], Iterable[Finding]]]] = {
     "hostPath": _hostpaths,
     "hostUsers": _host_users,
     "runAsRoot": _pods_root,
@@ -232,9 +244,11 @@ class _Plan(NamedTuple):
     """What is looked at for some of the parts."""
 
     flags: tuple[str, ...]
-    of_pod: tuple[tuple[str, Callable[[Subject], Iterator[Finding]]], ...]
+    of_pod: tuple[tuple[str, Callable[[Subject], Iterable[Finding]]], ...]
     pods_fields: tuple[_Field, ...]
     fields: tuple[_Field, ...]
+    # of security contexts: without one of these none of the fields is there
+    keys: frozenset[str]
     of_container: tuple[tuple[str, _Check], ...]
 
 
@@ -246,6 +260,7 @@ def _plan(parts: tuple[str, ...]) -> _Plan:
         tuple(item for item in _OF_POD.items() if item[0] in parts),
         tuple(field for field in fields if field.of_pod),
         fields,
+        frozenset(field.keys[0] for field in fields),
         tuple(item for item in _OF_CONTAINER.items() if item[0] in parts),
     )
 
@@ -258,10 +273,11 @@ def _denied(subject: Subject, value: tuple[str, ...], _group: Mapping[str, Any])
     for part, check_pod in plan.of_pod:
         for finding in check_pod(subject):
             yield finding._replace(part=part)
-    yield from _fields(mapping(spec.get("securityContext")), subject.path, "", plan.pods_fields)
+    if "securityContext" in spec:
+        yield from _fields(mapping(spec["securityContext"]), subject.path, "", plan.pods_fields)
     for container in subject.containers:
         context = mapping(container.raw.get("securityContext"))
-        if context:
+        if not plan.keys.isdisjoint(context):
             yield from _fields(context, container.path, container.name, plan.fields)
         for part, check in plan.of_container:
             for field, seen, wanted in check(container, context, spec):

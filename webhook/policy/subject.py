@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from sidecar.contract import CONTAINER_NAME, Engine
 from webhook.extract import extract
@@ -20,6 +20,9 @@ class ContainerKind(StrEnum):
     INIT = "initContainers"
     MAIN = "containers"
     EPHEMERAL = "ephemeralContainers"
+
+
+_LISTS: Final = tuple((kind, kind.value) for kind in ContainerKind)
 
 
 class Container(NamedTuple):
@@ -44,7 +47,7 @@ class Subject:
     path: str = "spec"
     own_image: str = ""
 
-    @property
+    @cached_property
     def spec(self) -> Mapping[str, Any]:
         """The pod's spec."""
         return mapping(self.pod.get("spec"))
@@ -67,10 +70,23 @@ class Subject:
     @cached_property
     def containers(self) -> tuple[Container, ...]:
         """Every container: init, main and ephemeral ones."""
-        return tuple(
-            Container(kind, f"{self.path}.{kind}[{index}]", str(raw.get("name", "")), raw)
-            for kind in ContainerKind
-            for index, raw in objects(self.spec.get(kind))
+        found = []
+        for kind, field in _LISTS:
+            if field in self.spec:
+                path = f"{self.path}.{field}["
+                for index, raw in objects(self.spec[field]):
+                    found.append(Container(kind, f"{path}{index}]", str(raw.get("name", "")), raw))
+        return tuple(found)
+
+    @cached_property
+    def variables(self) -> frozenset[str]:
+        """The names of all variables that containers set by `env`, in small letters."""
+        return frozenset(
+            name.lower()
+            for container in self.containers
+            if "env" in container.raw
+            for _, entry in objects(container.raw["env"])
+            if isinstance(name := entry.get("name"), str)
         )
 
     @cached_property

@@ -7,7 +7,7 @@ An image's own entrypoint is not in the manifest; it is known for the images nam
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 from webhook.pods import objects
@@ -94,12 +94,12 @@ def places(container: Mapping[str, Any], entrypoint: Sequence[str], default: Seq
 
 def commands(
     words: Sequence[str], env: Mapping[str, str], starts: Callable[[Sequence[str]], object]
-) -> Iterator[Call]:
+) -> list[Call]:
     """Give each command these words (one at least) start, behind wrappers and shells, in order.
 
     `starts` tells whether words begin with a program worth finding behind a wrapper. Raises UnreadableError.
     """
-    yield from _calls(Call(tuple(words), env), starts, 0)
+    return _calls(Call(tuple(words), env), starts, 0)
 
 
 def is_script(words: Sequence[str]) -> bool:
@@ -107,22 +107,23 @@ def is_script(words: Sequence[str]) -> bool:
     return _script(words) is not None
 
 
-def _calls(call: Call, starts: Callable[[Sequence[str]], object], nesting: int) -> Iterator[Call]:
+def _calls(call: Call, starts: Callable[[Sequence[str]], object], nesting: int) -> list[Call]:
     call = _unwrapped(call, starts)
     at = _script(call.words)
     if at is None:
-        yield call
-        return
+        return [call]
     if nesting == _MAX_NESTING:
         raise UnreadableError("it starts shells within shells")
+    found = []
     for command in simple_commands(call.words[at], call.env):
         within = Call(command.words, command.env, call.at(at), scripted=True, output=command.output)
-        yield from _calls(within, starts, nesting + 1)
+        found += _calls(within, starts, nesting + 1)
+    return found
 
 
 def basename(word: str) -> str:
     """Give the last part of a path."""
-    return word.rsplit("/", 1)[-1]
+    return word.rpartition("/")[2]
 
 
 def _unwrapped(call: Call, starts: Callable[[Sequence[str]], object]) -> Call:
@@ -135,7 +136,7 @@ def _unwrapped(call: Call, starts: Callable[[Sequence[str]], object]) -> Call:
         return call
     for index in range(1, min(len(words), _MAX_OPTIONS)):
         rest = words[index:]
-        if starts(rest) or is_shell(rest[0]):
+        if starts(rest) or basename(rest[0]) in _SHELLS:
             set_here = (word.partition("=") for word in words[1:index] if "=" in word and word[0] != "-")
             env = {**call.env, **{name: value for name, _, value in set_here}}
             if directory := _directory(words[:index]):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -24,6 +24,19 @@ from webhook.sources.programs import Image, Program
 from webhook.sources.shell import UnreadableError
 
 
+class Run(NamedTuple):
+    """A server that a container starts: its program, the words behind its name, the variables it has."""
+
+    program: Program
+    words: Sequence[str]
+    env: Mapping[str, str]
+
+    @property
+    def serving(self) -> Serving:
+        """What its command line says of where it serves; read when it is asked for."""
+        return self.program.read(self.words, self.env)
+
+
 @dataclass(frozen=True)
 class Reading:
     """A container and what could be read of it.
@@ -41,7 +54,7 @@ class Reading:
     words: tuple[str, ...] = field(repr=False)
     image: Image | None = field(default=None, repr=False)
     calls: tuple[Call, ...] = field(default=(), repr=False)
-    runs: tuple[tuple[Program, Serving], ...] = ()
+    runs: tuple[Run, ...] = field(default=(), repr=False)
     unreadable: str = ""
     client: bool = False
     hook: str = ""
@@ -104,23 +117,23 @@ class _Started(NamedTuple):
     """What the words of a container start, as `Reading` has it."""
 
     calls: tuple[Call, ...] = ()
-    runs: tuple[tuple[Program, Serving], ...] = ()
+    runs: tuple[Run, ...] = ()
     unreadable: str = ""
     client: bool = False
 
 
 def _started(words: tuple[str, ...], env: Mapping[str, str]) -> _Started:
-    calls, runs, client = [], [], False
     try:
-        for call in commands(words, env, programs.start):
-            calls.append(call)
-            if started := programs.start(call.words):
-                runs.append((started.program, started.program.read(started.words, call.env)))
-            else:
-                client |= programs.is_client(call.words)
+        calls = commands(words, env, programs.start)
     except UnreadableError as error:
         return _Started(unreadable=str(error))
-    unreadable = "it starts no server known here" if is_script(words) and not runs else ""
+    runs, client = [], False
+    for call in calls:
+        if started := programs.start(call.words):
+            runs.append(Run(*started, call.env))
+        else:
+            client |= programs.is_client(call.words)
+    unreadable = "it starts no server known here" if not runs and is_script(words) else ""
     return _Started(tuple(calls), tuple(runs), unreadable, client and not runs)
 
 
