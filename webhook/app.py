@@ -139,7 +139,7 @@ class Admission:
             **{key: name},
             operation=review.operation,
             reason=verdict.reason or None,
-            rules=" ".join(dict.fromkeys(v.rule for v in violations)) or None,
+            rules=" ".join(dict.fromkeys(v.rule for v in violations if not v.exception)) or None,
             exceptions=" ".join(dict.fromkeys(v.exception for v in violations if v.exception)) or None,
             ms=ms,
             **more,

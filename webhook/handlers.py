@@ -21,7 +21,7 @@ _WORKLOADS: Final = frozenset({"apps/Deployment", "apps/StatefulSet", "apps/Daem
 _PROBLEM_LENGTH: Final = 512
 # Of one audit annotation: more than the names of all rules need.
 _AUDIT_LENGTH: Final = 4096
-_LATER: Final = "the pods it makes would be refused for the first {} of what follows"
+_LATER: Final = "the pods it makes would be refused for the first{} of what follows"
 
 
 class Word(StrEnum):
@@ -49,6 +49,9 @@ class Verdict(NamedTuple):
 
 _NOT_OURS: Final = Verdict(Word.ALLOWED, "Nothing in this request is for this webhook", Answer())
 _FINE: Final = Verdict(Word.ALLOWED, "No mistake is found", Answer())
+_LET_PASS: Final = Verdict(
+    Word.ALLOWED, "What is found is only counted, or let pass by an exception", Answer()
+)
 
 
 def mutate(review: Review, config: Injection, new_nonce: Callable[[], str]) -> Verdict:
@@ -144,7 +147,14 @@ def _told(mistakes: _Mistakes, judged: Judged) -> Verdict:
     judgement = judged.judgement
     refused, warnings = judgement.of(Mode.ENFORCE), [str(v) for v in judgement.of(Mode.WARN)]
     if judged.later:
-        warnings.insert(0, str(Problem(Reason.POLICY_VIOLATION, _LATER.format(judged.later))))
+        warnings.insert(
+            0,
+            str(
+                Problem(
+                    Reason.POLICY_VIOLATION, _LATER.format(f" {judged.later}" if judged.later > 1 else "")
+                )
+            ),
+        )
     problems = mistakes.problems
     if not mistakes.denied:
         warnings = [*map(str, problems), *warnings]
@@ -154,7 +164,9 @@ def _told(mistakes: _Mistakes, judged: Judged) -> Verdict:
         return _denied([*refused, *texts], reason, warnings=warnings)
     if warnings:
         return _warned(tuple(warnings), problems[0].reason if problems else Reason.POLICY_VIOLATION)
-    return _FINE if mistakes.looked or judgement.violations else _NOT_OURS
+    if judgement.violations:
+        return _LET_PASS
+    return _FINE if mistakes.looked else _NOT_OURS
 
 
 def _audit(word: Word, judgement: Judgement) -> dict[str, str]:
