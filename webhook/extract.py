@@ -38,7 +38,7 @@ from webhook.sources import (
     server_sources,
     vllm_sources,
 )
-from webhook.sources.argv import ENTRYPOINT, Call, basename, is_shell
+from webhook.sources.argv import ENTRYPOINT, MAX_VARIABLES, Call, basename, is_shell
 from webhook.sources.container import Reading, read
 from webhook.sources.fillers import Actor, Fillers
 from webhook.sources.found import (
@@ -99,6 +99,12 @@ def extract(pod: Mapping[str, Any], engine: Engine | None, path: str = "spec") -
     return Extract(tuple(sources), tuple(switches), tuple(unresolved))
 
 
+def _has_many_variables(container: Mapping[str, Any]) -> bool:
+    """Tell whether a container has more variables than are read of one."""
+    variables = container.get("env")
+    return isinstance(variables, list) and len(variables) > MAX_VARIABLES
+
+
 @dataclass(slots=True)
 class _Container:
     """One container: its own command first, then those of its hooks and probes, each with what it loads."""
@@ -131,7 +137,8 @@ class _Pod:
                 told = () if self.left_out else beside.words(raw)
                 words -= len(told)
                 text -= sum(map(len, told))
-                if self.left_out or words < 0 or text < 0 or len(self.containers) == _MAX_CONTAINERS:
+                many = len(self.containers) == _MAX_CONTAINERS or _has_many_variables(raw)
+                if self.left_out or words < 0 or text < 0 or many:
                     self.left_out += 1
                 else:
                     self.containers.append(_container(kind, f"{path}.{kind}[{index}]", index, raw))

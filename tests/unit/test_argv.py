@@ -123,6 +123,18 @@ def test_variables_within_variables_do_not_grow_without_end() -> None:
     assert max(map(len, found.values())) < 65536
 
 
+@pytest.mark.parametrize("name", ["A B", "a/b", "A:B", "$(X"])
+def test_a_variable_may_have_any_printable_name(name: str) -> None:
+    """The kubelet takes all up to the next bracket for the name; what no variable is called stays."""
+    assert expand(f"<$({name})>", {name: "x"}) == "<x>"
+    assert expand(f"<$({name})>", {}) == f"<$({name})>"
+
+
+def test_what_no_bracket_closes_is_no_reference() -> None:
+    """Behind the last bracket only `$$` means something."""
+    assert expand("$(A) $$ $(A $$(A", {"A": "x"}) == "x $ $(A $(A"
+
+
 # --- shells and wrappers
 
 
@@ -161,12 +173,40 @@ def test_shells_and_wrappers_are_taken_off(words: list[str]) -> None:
         (["sh", "-c"], ["sh", "-c"]),
         (["sh", "-e", "-c"], ["sh", "-e", "-c"]),
         (["env"], ["env"]),
-        (["tini", "--", "/start.sh"], ["tini", "--", "/start.sh"]),
+        (["tini", "--", "/start.sh"], ["/start.sh"]),
     ],
 )
 def test_a_shell_without_a_script_is_a_program_like_any_other(words: list[str], found: list[str]) -> None:
-    """A script file, or a wrapper around an unknown program, stays as it stands."""
+    """A script file stays as it stands, behind a wrapper too."""
     assert run({"command": words}) == [found]
+
+
+@pytest.mark.parametrize(
+    ("words", "first"),
+    [
+        (["env", "perl", "-e", "0", "vllm", "serve", "m"], "perl"),
+        (["timeout", "-s", "KILL", "60", "python3", "-c", "0", "vllm", "serve", "m"], "python3"),
+        (["nice", "-5", "ionice", "-c2", "awk", "0", "vllm", "serve", "m"], "awk"),
+        (["env", "-S", "perl -e 0", "vllm", "serve", "m"], "env"),
+        (["env", "-Sperl -e 0", "vllm", "serve", "m"], "env"),
+        (["sudo", "-R", "/x", "vllm", "serve", "m"], "sudo"),
+        (["uv", "run", "--with", "x", "vllm", "serve", "m"], "uv"),
+        (["uvx", "--from", "x", "vllm", "serve", "m"], "uvx"),
+        (["uv", "run", "--python=/x/python", "vllm", "serve", "m"], "uv"),
+        (["nsys", "launch", "x", "vllm", "serve", "m"], "nsys"),
+        (["nsys", "profile", "-e", "A=b", "vllm", "serve", "m"], "nsys"),
+        (["taskset", "0x1", "x", "vllm", "serve", "m"], "x"),
+    ],
+)
+def test_what_a_wrapper_starts_is_not_what_stands_in_its_arguments(words: list[str], first: str) -> None:
+    """A server's words behind another program are that one's arguments; unknown options hide which it is."""
+    assert [command[0] for command in run({"command": words})] == [first]
+
+
+def test_a_wrapper_says_where_the_programs_of_its_environment_lie() -> None:
+    """Conda's prefix becomes the path that programs are looked for in."""
+    found = list(commands(("conda", "run", "-p", "/x", "vllm", "serve", "m"), {}, start))
+    assert [(call.words[0], call.env) for call in found] == [("vllm", {"PATH": "/x/bin"})]
 
 
 def test_args_behind_an_unknown_entrypoint_may_be_the_whole_command() -> None:

@@ -3,7 +3,7 @@
 import pytest
 
 from tests.items import loaded, reading
-from webhook.sources import loaders
+from webhook.sources import hub, loaders
 from webhook.sources.found import Source
 
 COMMIT = "0e9e39f249a16976918f6564b8830bc894c89659"
@@ -285,7 +285,8 @@ def test_a_relative_directory_begins_in_the_working_directory() -> None:
 
 def test_a_variable_of_a_wrapper_is_told_where_it_stands() -> None:
     """`env HF_ENDPOINT=... hf download` moves the hub for this command."""
-    found = list(loaders.items(reading(["env", "-i", "HF_ENDPOINT=https://evil", "hf", "download", "org/x"])))
+    read = reading(["env", "-i", "HF_ENDPOINT=https://evil", "hf", "download", "org/x"])
+    found = [*hub.environment(read), *loaders.items(read)]
     assert [item.path for item in found] == ["spec.containers[0].command[2]", "spec.containers[0].command[5]"]
 
 

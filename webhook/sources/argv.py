@@ -13,24 +13,17 @@ from typing import Any, Final, NamedTuple
 from webhook.pods import objects
 from webhook.sources.shell import UnreadableError, simple_commands
 from webhook.sources.text import expand, unknown
+from webhook.sources.wrappers import wrapped
 
 # The first word of a container whose image decides what runs.
 ENTRYPOINT: Final = unknown("ENTRYPOINT", loose=True)
 _SHELLS: Final = frozenset({"sh", "bash", "dash", "ash", "zsh"})
-# Programs that start the one named in their arguments.
-_WRAPPERS: Final = frozenset(
-    {
-        *("exec", "command", "nohup", "env", "time", "timeout", "nice", "ionice", "stdbuf", "setsid"),
-        *("tini", "dumb-init", "catatonit", "gosu", "su-exec", "setpriv", "sudo", "numactl", "taskset"),
-        *("opentelemetry-instrument", "ddtrace-run", "nsys", "uv", "uvx", "conda", "mamba", "micromamba"),
-    }
-)
 # Among the variables of a command, where a wrapper starts it; no variable is called so.
 DIRECTORY: Final = "env -C"
 _MAX_NESTING: Final = 2
-_MAX_VARIABLES: Final = 2000
-# Where a wrapper's, or a shell's, own options are looked at.
-_MAX_OPTIONS: Final = 30
+_MAX_WRAPPERS: Final = 8
+# Of one container; `webhook.extract` tells of one that has more.
+MAX_VARIABLES: Final = 2000
 
 
 class Call(NamedTuple):
@@ -57,7 +50,7 @@ def environment(container: Mapping[str, Any]) -> dict[str, str]:
     The value of a repeated name is the last one; `$(NAME)` refers to entries before it.
     """
     found: dict[str, str] = {}
-    for _, entry in itertools.islice(objects(container.get("env")), _MAX_VARIABLES):
+    for _, entry in itertools.islice(objects(container.get("env")), MAX_VARIABLES):
         name, value = entry.get("name"), entry.get("value")
         if not isinstance(name, str):
             continue
@@ -127,34 +120,24 @@ def basename(word: str) -> str:
 
 
 def _unwrapped(call: Call, starts: Callable[[Sequence[str]], object]) -> Call:
-    """Drop a wrapper and its options, whatever they are; keep the variables that `env` sets.
+    """Drop wrappers and their options; keep the variables and the directory that they set.
 
     An unknown entrypoint counts as one that ends with `exec "$@"`, if what it is given is a program.
     """
-    words = call.words
-    if words[0] != ENTRYPOINT and basename(words[0]) not in _WRAPPERS:
-        return call
-    for index in range(1, min(len(words), _MAX_OPTIONS)):
-        rest = words[index:]
-        if starts(rest) or basename(rest[0]) in _SHELLS:
-            set_here = (word.partition("=") for word in words[1:index] if "=" in word and word[0] != "-")
-            env = {**call.env, **{name: value for name, _, value in set_here}}
-            if directory := _directory(words[:index]):
-                env[DIRECTORY] = directory
-            return Call(rest, env, call.at(index), call.scripted, call.output)
-    return call
-
-
-def _directory(words: Sequence[str]) -> str:
-    """Give where `env -C DIR` starts a command; empty if none of these words says it."""
-    if "env" not in map(basename, words):
-        return ""
-    for index, word in enumerate(words):
-        if word in {"-C", "--chdir"} and index + 1 < len(words):
-            return words[index + 1]
-        if word.startswith("--chdir="):
-            return word.partition("=")[2]
-    return ""
+    found = call
+    if call.words[0] == ENTRYPOINT:
+        if len(call.words) == 1:
+            return call
+        found = call._replace(words=call.words[1:], first=call.at(1))
+    for _ in range(_MAX_WRAPPERS):
+        inner = wrapped(found.words, basename(found.words[0]))
+        if inner is None:
+            break
+        env = {**found.env, **inner.env} if inner.env else found.env
+        if inner.directory:
+            env = {**env, DIRECTORY: inner.directory}
+        found = found._replace(words=found.words[inner.at :], env=env, first=found.at(inner.at))
+    return found if call.words[0] != ENTRYPOINT or starts(found.words) or is_shell(found.words[0]) else call
 
 
 def is_shell(word: str) -> bool:

@@ -85,6 +85,7 @@ _MODULES: Final[Mapping[str, Program]] = {
 _VLLM_PROGRAM: Final = ("vllm.entrypoints.cli.main", "vllm")
 # Letters of options of Python that take no value, then `m`.
 _MODULE_OPTION: Final = re.compile(r"-[bBdEhiIOPqRsSuvVx?]*m(.*)", re.DOTALL)
+_CODE_OPTION: Final = re.compile(r"-[bBdEhiIOPqRsSuvVx?]*c")
 # By the last part of the repository, so that mirrors count.
 _VLLM_IMAGE: Final = Image(VLLM, ("vllm", "serve"))
 _IMAGES: Final[Mapping[str, Image]] = {
@@ -167,6 +168,9 @@ def _module(words: Sequence[str]) -> Start | None:
         index += 1
         if word[:1] != "-":
             return _file(word, words[index - 1 :])
+        if _CODE_OPTION.match(word):
+            # What stands behind it are the code and its arguments, whatever they are called.
+            return None
         # The module may stand in the same word, and the `m` behind other letters: `-mvllm`, `-um vllm`.
         if match := _MODULE_OPTION.match(word):
             module = match[1] or (words[index] if index < len(words) else "")

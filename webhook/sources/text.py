@@ -14,8 +14,12 @@ from typing import Final
 _NUL: Final = "\0"
 _LOOSE: Final = "\0*"
 _MARK: Final = re.compile(r"\0\*?([^\0]*)\0")
-# `$$` and `$(NAME)` as the kubelet reads them (k8s.io/kubernetes/third_party/forked/golang/expansion).
-_REFERENCE: Final = re.compile(r"\$(?:\$|\(([-._a-zA-Z0-9]+)\))")
+# `$$` and `$(NAME)` as the kubelet reads them (k8s.io/kubernetes/third_party/forked/golang/expansion): a name
+# goes to the next bracket, and may hold whatever the API server takes for one (printable ASCII without `=`
+# since Kubernetes 1.30).
+_REFERENCE: Final = re.compile(r"\$(?:\$|\(([^)]*)\))")
+# What the keys of a ConfigMap, and the names of services, can be.
+_USUAL: Final = re.compile(r"[-._a-zA-Z0-9]+")
 # Variables within variables can grow without end; what a command line holds of them is short.
 _MAX_ADDED: Final = 16384
 
@@ -49,8 +53,8 @@ def readable(text: str) -> str:
 def expand(text: str, variables: Mapping[str, str]) -> str:
     """Expand `$(NAME)` as the kubelet does in command, args and env.
 
-    The kubelet leaves an unknown name as it stands; but a name unknown at admission may be known to it
-    (envFrom, service links, another webhook), so here it is a mark.
+    The kubelet leaves an unknown name as it stands; but a usual name unknown at admission may be known to it
+    (envFrom, service links, another webhook), so here it is a mark. An unusual one is a shell's `$(command)`.
     """
     if "$" not in text:
         return text
@@ -59,9 +63,16 @@ def expand(text: str, variables: Mapping[str, str]) -> str:
     def value(match: re.Match[str]) -> str:
         nonlocal room
         name = match[1]
-        found = "$" if name is None else variables.get(name, unknown(name))
+        if name is None:
+            found = "$"
+        elif name in variables:
+            found = variables[name]
+        else:
+            return unknown(name) if _USUAL.fullmatch(name) else match[0]
         room -= len(found)
         return found if room > 0 else ""
 
-    expanded = _REFERENCE.sub(value, text)
+    # Behind the last bracket nothing is a reference, and nothing is looked for: that would take long.
+    end = text.rfind(")") + 1
+    expanded = _REFERENCE.sub(value, text[:end]) + text[end:].replace("$$", "$")
     return expanded if room > 0 else unknown()
