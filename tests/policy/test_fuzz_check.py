@@ -12,7 +12,7 @@ from webhook.check.verdicts import Engine
 from webhook.policy.document import parse
 from webhook.policy.table import RULES
 
-OBJECTS: Final = 1_000
+OBJECTS: Final = 500
 FILES: Final = 2_000
 ENGINE: Final = Engine(parse((FOLDER / "policy.yaml").read_text(), RULES), CONFIG, now=0.0)
 PIECES: Final = (
