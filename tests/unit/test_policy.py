@@ -243,6 +243,57 @@ def test_an_exception_of_what_nobody_asks_for_is_fine() -> None:
     assert not judged(policy(EXCEPTION % ("size.most", "namespace: a")), size="9")
 
 
+def _crowd(number: int, kind: str = "containers", label: str = "red") -> dict[str, Any]:
+    """Give a pod with so many containers beside the one it has."""
+    spec: dict[str, Any] = {"containers": [{"name": "a"}]}
+    spec[kind] = [*spec.get(kind, ()), *({"name": f"c{index}"} for index in range(number))]
+    return {"metadata": {"labels": {label: ""}}, "spec": spec}
+
+
+@pytest.mark.parametrize("kind", ["initContainers", "containers", "ephemeralContainers"])
+def test_a_pod_of_more_than_1000_containers_is_refused_for_that_alone(kind: str) -> None:
+    """The 1001st container is one too many, in whichever list; no rule looks at such a pod any more."""
+    held = policy("rules: {look: {mode: enforce, red: deny}}")
+    kept, refused = (judge(held, "a", "p", Subject(_crowd(n, kind)), NOW).violations for n in (999, 1000))
+    assert [violation.rule for violation in kept] == ["look.red"]
+    assert [(v.rule, v.path, v.mode) for v in refused] == [("scope.maxContainers", "spec", Mode.ENFORCE)]
+    assert refused[0].found == "1001 containers, more than are judged"
+
+
+@pytest.mark.parametrize(
+    ("spec", "mode"),
+    [
+        ("rules: {look: {mode: warn, red: deny}}", Mode.WARN),
+        ("rules: {look: {mode: audit, red: deny, blue: deny}, size: {mode: enforce, most: 1}}", Mode.ENFORCE),
+        ("rules: {look: {mode: enforce, red: allow, blue: audit, unresolvable: audit}}", Mode.AUDIT),
+        ("rules: {}", None),
+    ],
+)
+def test_too_many_containers_count_as_much_as_the_strictest_rule(spec: str, mode: Mode | None) -> None:
+    """What is not judged is refused where any rule refuses, and warned of where rules only warn."""
+    found = judge(policy(spec), "a", "p", Subject(_crowd(1000)), NOW).violations
+    assert [violation.mode for violation in found] == ([mode] if mode else [])
+
+
+def test_no_exception_lets_too_many_containers_pass() -> None:
+    """Exceptions from every rule there is leave a pod refused that is too large to be judged."""
+    rules = "[look.red, look.blue, look.unresolvable]"
+    expires = "reason: r, owner: o, expires: 2999-01-01"
+    held = policy(
+        f"rules: {{look: {{mode: enforce, red: deny}}}}, exceptions: [{{id: e, rules: {rules}, "
+        f"match: {{namespace: a}}, {expires}}}]"
+    )
+    assert judge(held, "a", "p", Subject(_crowd(1)), NOW).excepted
+    assert judge(held, "a", "p", Subject(_crowd(1000)), NOW).of(Mode.ENFORCE)
+
+
+def test_an_update_of_a_pod_that_is_too_large_is_refused_whatever_it_was_before() -> None:
+    """Nobody knows what the update brings in: that there were as many containers before does not count."""
+    held = policy("rules: {look: {mode: enforce, red: deny}}")
+    before = judge(held, "a", "p", Subject(_crowd(1000)), NOW)
+    assert before.since(before).violations == before.violations
+
+
 def test_thousands_of_findings_of_one_rule_are_cut_and_counted() -> None:
     """So that a pod made of nothing else costs no more than people can read."""
     pod = {"metadata": {"labels": {"many": "5000"}}, "spec": {}}

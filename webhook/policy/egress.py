@@ -21,6 +21,7 @@ _PROXIES: Final = ("http_proxy", "https_proxy", "all_proxy")
 # As a command sets one, in small letters and without the quotes a shell drops; an empty one is none.
 _SET: Final = re.compile(r"(?<!no)_proxy=(?=[^\s;&|])")
 _QUOTING: Final = str.maketrans("", "", "'\"\\\n")
+_QUOTED: Final = re.compile(r"""['"\\\n]""")
 
 
 def _label(subject: Subject, value: Mapping[str, Any], _group: Mapping[str, Any]) -> Iterator[Finding]:
@@ -32,10 +33,25 @@ def _label(subject: Subject, value: Mapping[str, Any], _group: Mapping[str, Any]
 
 
 def _proxies(subject: Subject, _value: Any, _group: Mapping[str, Any]) -> Iterator[Finding]:
+    by_variable = not subject.variables.isdisjoint(_PROXIES)
     for container in subject.containers:
-        if not subject.is_registrar(container):
-            yield from _variables(container)
+        by_word = _may_set(container.raw)
+        if (by_variable or by_word) and not subject.is_registrar(container):
+            if by_variable:
+                yield from _variables(container)
             yield from _words(container)
+
+
+def _may_set(raw: Mapping[str, Any]) -> bool:
+    """Tell whether the words of a container are worth a second look: most are not."""
+    for field in ("command", "args"):
+        words = raw.get(field)
+        if not words or not isinstance(words, list):
+            continue
+        text = "\0".join([word for word in words if isinstance(word, str)])
+        if "=" in text and ("proxy" in (text := text.lower()) or _QUOTED.search(text)):
+            return True
+    return False
 
 
 def _variables(container: Container) -> Iterator[Finding]:

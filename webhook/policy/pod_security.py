@@ -165,16 +165,16 @@ def _host_probes(container: Container, _context: Mapping[str, Any], _spec: Mappi
     raw = container.raw
     if _PROBING.isdisjoint(raw):
         return ()
-    found = []
     holders = [(field, raw[field]) for field in _PROBES if field in raw]
     if "lifecycle" in raw:
         hooks = mapping(raw["lifecycle"])
         holders += [(f"lifecycle.{hook}", hooks.get(hook)) for hook in ("postStart", "preStop")]
-    for field, holder in holders:
-        for kind in ("httpGet", "tcpSocket"):
-            if host := mapping(mapping(holder).get(kind)).get("host"):
-                found.append((f"{field}.{kind}.host", _seen(host), "none: the pod itself is asked"))
-    return found
+    return [
+        (f"{field}.{kind}.host", _seen(host), "none: the pod itself is asked")
+        for field, holder in holders
+        for kind in ("httpGet", "tcpSocket")
+        if (host := mapping(mapping(holder).get(kind)).get("host"))
+    ]
 
 
 # The parts that are about each container by itself, beside `_FIELDS`.

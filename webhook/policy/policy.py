@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
 from webhook.policy.kinds import Choice
-from webhook.policy.rule import Rule
+from webhook.policy.rule import Check, Rule
 from webhook.policy.verdict import Mode
 from webhook.sources.globs import Globs
 
@@ -94,13 +94,14 @@ class Active(NamedTuple):
     """A rule that is looked at: the strictest mode of its parts, its value, all values of its group."""
 
     rule: Rule
+    check: Check
     mode: Mode
     value: Any
     group: Mapping[str, Any]
 
 
 class Effective:
-    """What counts in a namespace."""
+    """What counts in a namespace; `strictest` is the mode of the rule that is most in earnest."""
 
     def __init__(self, rules: Iterable[Rule], groups: Groups, defaults: Defaults) -> None:
         rules = tuple(rules)
@@ -115,8 +116,10 @@ class Effective:
             self._modes |= modes
             strictest = max(modes.values(), key=lambda mode: mode.strictness)
             if rule.check is not None and strictest is not Mode.OFF:
-                active.append(Active(rule, strictest, values[rule.field], values))
+                active.append(Active(rule, rule.check, strictest, values[rule.field], values))
         self.active = tuple(active)
+        modes_of_all = (one.mode for one in active)
+        self.strictest = max(modes_of_all, key=lambda mode: mode.strictness, default=Mode.OFF)
 
     def mode(self, rule_id: str) -> Mode:
         """Give what becomes of a violation of a rule or of a part of one; OFF where it asks nothing."""

@@ -5,8 +5,9 @@ A resize of a running pod (`pods/resize`) changes the same fields, and is held a
 
 from __future__ import annotations
 
+import functools
 import posixpath
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, Final, NamedTuple
@@ -28,6 +29,8 @@ _LIMITS: Final = "resources.limits"
 # Of what is no amount: the API server never sends it, a manifest that `check` reads may have it. As no amount
 # that can be read is as large, this is the ceiling that `required` stands for, too.
 _UNREADABLE: Final = Decimal("Infinity")
+# What is longer is not worth remembering.
+_SHORT: Final = 32
 
 
 @dataclass(frozen=True)
@@ -51,14 +54,16 @@ def _required(field: str, noun: str) -> Check:
 
     def check(subject: Subject, value: tuple[str, ...], _group: Mapping[str, Any]) -> Iterator[Finding]:
         of_pod = mapping(subject.spec.get("resources"))
-        names = [name for name in value if not _is_said(of_pod, fields, name)]
+        by_field = [mapping(of_pod.get(field)) for field in fields]
+        names = [name for name in value if not _is_said(by_field, name)] if of_pod else value
         for container in subject.containers if names else ():
             # ephemeral containers cannot have resources; beside pod-level ones the registrar has none
             if container.kind is ContainerKind.EPHEMERAL or (of_pod and subject.is_registrar(container)):
                 continue
             own = mapping(container.raw.get("resources"))
+            by_field = [mapping(own.get(field)) for field in fields]
             for name in names:
-                if not _is_said(own, fields, name):
+                if not _is_said(by_field, name):
                     there = mapping(own.get(field)).get(name)
                     seen = "none" if there is None else short(shown(there))
                     path = f"{container.path}.resources.{field}[{name}]"
@@ -67,13 +72,19 @@ def _required(field: str, noun: str) -> Check:
     return check
 
 
-def _is_said(resources: Mapping[str, Any], fields: tuple[str, ...], name: str) -> bool:
+def _is_said(by_field: Iterable[Mapping[str, Any]], name: str) -> bool:
     """Tell whether the first of the fields that names a resource gives more than nothing of it."""
-    for field in fields:
-        value = mapping(resources.get(field)).get(name)
+    for resources in by_field:
+        value = resources.get(name)
         if value is not None:
-            return 0 < _amount(value) < _UNREADABLE
+            is_short = isinstance(value, str) and len(value) <= _SHORT
+            return _is_some(value) if is_short else 0 < _amount(value) < _UNREADABLE
     return False
+
+
+@functools.lru_cache(maxsize=256)  # pods repeat the same few quantities
+def _is_some(text: str) -> bool:
+    return 0 < _amount(text) < _UNREADABLE
 
 
 class _Asked(NamedTuple):

@@ -13,7 +13,7 @@ from sidecar.contract import LABEL_SERVER, Engine
 from webhook.candidates import Likeness, likeness
 from webhook.policy.kinds import Choice
 from webhook.policy.rule import Rule
-from webhook.policy.subject import Subject
+from webhook.policy.subject import MAX_CONTAINERS, Subject
 from webhook.policy.verdict import Finding
 from webhook.reasons import shown
 from webhook.sources import container, programs
@@ -37,6 +37,10 @@ _ENGINES: Final = (Engine.VLLM, Engine.OLLAMA)
 
 def unlabelled(subject: Subject) -> Iterator[Finding]:
     """Find containers of a pod without our label that run a vLLM or an Ollama, or have an image of theirs."""
+    if subject.size > MAX_CONTAINERS:
+        found = f"{subject.size} containers, more than are looked at, without the label"
+        yield Finding(subject.path, found, f"the label {LABEL_SERVER} on the pod, or fewer containers")
+        return
     for index, (_, path, name, raw) in enumerate(subject.containers):
         reading = container.read(index, path, raw)
         known = programs.image(raw.get("image"))

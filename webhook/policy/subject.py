@@ -22,6 +22,9 @@ class ContainerKind(StrEnum):
     EPHEMERAL = "ephemeralContainers"
 
 
+# Of one pod: etcd holds no more than 1.5 MB of it, the kubelet runs far fewer, and none that is honest has as
+# many. 1000 are judged in a tenth of a second.
+MAX_CONTAINERS: Final = 1000
 _LISTS: Final = tuple((kind, kind.value) for kind in ContainerKind)
 
 
@@ -68,13 +71,19 @@ class Subject:
         return annotations_of(self.pod)
 
     @cached_property
+    def size(self) -> int:
+        """How many containers are listed, whatever they are."""
+        lists = [self.spec.get(name) for _, name in _LISTS]
+        return sum(len(found) for found in lists if isinstance(found, list))
+
+    @cached_property
     def containers(self) -> tuple[Container, ...]:
         """Every container: init, main and ephemeral ones."""
         found = []
-        for kind, field in _LISTS:
-            if field in self.spec:
-                path = f"{self.path}.{field}["
-                for index, raw in objects(self.spec[field]):
+        for kind, name in _LISTS:
+            if name in self.spec:
+                path = f"{self.path}.{name}["
+                for index, raw in objects(self.spec[name]):
                     found.append(Container(kind, f"{path}{index}]", str(raw.get("name", "")), raw))
         return tuple(found)
 
@@ -82,11 +91,13 @@ class Subject:
     def variables(self) -> frozenset[str]:
         """The names of all variables that containers set by `env`, in small letters."""
         return frozenset(
-            name.lower()
-            for container in self.containers
-            if "env" in container.raw
-            for _, entry in objects(container.raw["env"])
-            if isinstance(name := entry.get("name"), str)
+            [
+                name.lower()
+                for container in self.containers
+                if "env" in container.raw
+                for _, entry in objects(container.raw["env"])
+                if isinstance(name := entry.get("name"), str)
+            ]
         )
 
     @cached_property

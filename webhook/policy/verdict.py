@@ -11,6 +11,9 @@ from webhook.review import clean
 # Of one violation, and of all together (the API server cuts warnings beyond; `webhook.review`).
 LENGTH: Final = 256
 TOTAL: Final = 4096
+# What a pod breaks that is too large to be judged (`webhook.policy.judge`). No rule of the table: no policy
+# file can name it, so that none can let such a pod pass.
+TOO_MANY: Final = "scope.maxContainers"
 
 
 class Mode(StrEnum):
@@ -79,14 +82,9 @@ class Judgement(NamedTuple):
         """Give the violations that an exception lets pass."""
         return tuple(v for v in self.violations if v.exception)
 
-    @property
-    def denied(self) -> bool:
-        """Tell whether the pod is refused."""
-        return bool(self.of(Mode.ENFORCE))
-
     def since(self, old: Judgement) -> Judgement:
-        """Give what this update brings in: what `old` has not."""
-        known = {violation.key for violation in old.violations}
+        """Give what this update brings in: what `old` has not; of a pod that is not judged nobody knows."""
+        known = {violation.key for violation in old.violations if violation.rule != TOO_MANY}
         return self._replace(violations=tuple(v for v in self.violations if v.key not in known))
 
 
