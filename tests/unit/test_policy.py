@@ -138,7 +138,8 @@ def test_only_rules_that_ask_for_something_are_looked_at() -> None:
 
 def test_a_parameter_counts_by_its_default_where_it_is_not_written() -> None:
     """A rule's check finds it beside its own value."""
-    assert policy("rules: {size: {most: 2}}").of("a").value("size", "times") == 1
+    (active,) = policy("rules: {size: {most: 2}}").of("a").active
+    assert active.group == {"most": 2, "times": 1}
     assert not judged(policy("rules: {size: {most: 2}}"), size="2")
     found = judged(policy("rules: {size: {most: 2, times: 3}}"), size="2")["size.most"]
     assert (found.found, found.wanted) == ("6", "at most 2")
@@ -172,7 +173,8 @@ def test_matching_entries_are_laid_over_the_base_the_last_one_wins(
 ) -> None:
     """Field by field: what a later entry does not say stays as an earlier one said."""
     found = policy(OVERRIDES).of(namespace)
-    assert (found.value("size", "most"), found.mode("size.most"), found.mode("look.red")) == (most, mode, red)
+    values = {active.rule.id: active.value for active in found.active}
+    assert (values.get("size.most"), found.mode("size.most"), found.mode("look.red")) == (most, mode, red)
 
 
 def test_namespaces_with_the_same_entries_share_what_counts() -> None:

@@ -106,10 +106,10 @@ class Effective:
     def __init__(self, rules: Iterable[Rule], groups: Groups, defaults: Defaults) -> None:
         rules = tuple(rules)
         self._modes: dict[str, Mode] = {}
-        self._values = {name: _values(rules, name, group, defaults) for name, group in groups.items()}
+        values_by_group = {name: _values(rules, name, group, defaults) for name, group in groups.items()}
         active = []
         for rule in rules:
-            values = self._values.get(rule.group)
+            values = values_by_group.get(rule.group)
             if values is None:
                 continue
             modes = effective_modes(rule, groups[rule.group], values.get(rule.field), defaults.mode)
@@ -124,10 +124,6 @@ class Effective:
     def mode(self, rule_id: str) -> Mode:
         """Give what becomes of a violation of a rule or of a part of one; OFF where it asks nothing."""
         return self._modes.get(rule_id, Mode.OFF)
-
-    def value(self, group: str, field: str) -> Any:
-        """Give a field's parsed value, or its default; None where the policy has neither."""
-        return self._values.get(group, {}).get(field)
 
 
 def _values(rules: Iterable[Rule], name: str, group: Group, defaults: Defaults) -> dict[str, Any]:

@@ -95,7 +95,7 @@ def listed(violations: Iterable[object]) -> tuple[str, ...]:
     room = TOTAL
     for index, text in enumerate(texts):
         left = len(texts) - index
-        more = f"{left} more violations are not shown; mend these first"
+        more = f"{left} more violation{'s are' if left > 1 else ' is'} not shown; mend these first"
         # the note of a cut must still fit behind every text but the last
         if len(text) + 2 > room - (0 if left == 1 else len(more) + 2):
             return (*kept, more)
