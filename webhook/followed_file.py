@@ -87,6 +87,10 @@ class FollowedFile(Generic[T]):
             self.good = False
             self._keep(error.problems)
             return
+        except Exception as error:  # noqa: BLE001 - a fault of our own must not end the following
+            self.good = False
+            self._keep([f"an error of the webhook's own, {type(error).__name__}"])
+            return
         self.good = True
         self._use(taken)
         self._log.say(

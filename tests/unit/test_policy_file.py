@@ -6,11 +6,12 @@ import io
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 
 from sidecar.contract import LogFormat
+from webhook import policy_file as policy_file_module
 from webhook.config import ConfigError
 from webhook.log import Log
 from webhook.policy.policy import Policy
@@ -111,6 +112,31 @@ def test_every_mistake_of_a_bad_change_has_its_path_its_line_and_the_nearest_nam
         ("problem", f"{prefix}.maxPerPods (line 5): unknown, did you mean maxPerPod?"),
         ("problem", f"{prefix}.mod (line 5): unknown, did you mean mode?"),
     ]
+
+
+def test_a_fault_of_our_own_does_not_end_the_following(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is said once, without its text, which may quote the file; the next good file is taken."""
+
+    def fail(*_: object) -> NoReturn:
+        raise RuntimeError("sk-secret")
+
+    path = tmp_path / "policy.yaml"
+    path.write_text(TEXT)
+    followed = Followed(str(path))
+    followed.file.load()
+    path.write_text(TEXT.replace("8", "9"))
+    with monkeypatch.context() as patch:
+        patch.setattr(policy_file_module, "parse", fail)
+        followed.file.look()
+        followed.file.look()
+    assert not followed.file.good
+    (line,) = followed.log
+    assert line["message"].endswith("counts: an error of the webhook's own, RuntimeError.")
+    path.write_text(TEXT.replace("first", "second"))
+    followed.file.look()
+    assert (followed.names, followed.file.good) == (["first", "second"], True)
 
 
 @pytest.mark.parametrize("change", [_spoil, lambda path: path.write_bytes(b"\xff"), Path.unlink])
