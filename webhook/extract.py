@@ -111,13 +111,20 @@ class _Container:
 
     kind: str
     readings: list[Reading]
-    loaded: list[list[Item]]
+    loaded: list[Sequence[Item]]
     is_server: bool = False
 
     @property
     def main(self) -> Reading:
         """What it starts with."""
         return self.readings[0]
+
+    @property
+    def is_idle(self) -> bool:
+        """Tell whether it neither serves nor loads anything, in no hook either."""
+        main = self.readings[0]
+        busy = self.is_server or main.runs or main.client or len(self.readings) > 1 or self.loaded[0]
+        return not busy
 
 
 class _Pod:
@@ -133,7 +140,7 @@ class _Pod:
         self.left_out = 0
         words, text = _MAX_WORDS, _MAX_TEXT
         for kind in _KINDS:
-            for index, raw in objects(self.spec.get(kind)):
+            for index, raw in objects(self.spec[kind]) if kind in self.spec else ():
                 told = () if self.left_out else beside.words(raw)
                 words -= len(told)
                 text -= sum(map(len, told))
@@ -172,7 +179,7 @@ class _Pod:
         )
         everywhere = [item for item in asked if isinstance(item, Source)]
         actors = [
-            Actor(reading, [item for item in loaded if isinstance(item, Source)])
+            Actor(reading, [item for item in loaded if isinstance(item, Source)] if loaded else ())
             for container in self.containers
             for reading, loaded in zip(container.readings, container.loaded, strict=True)
         ]
@@ -181,7 +188,7 @@ class _Pod:
         # What the storage initializer says itself, its annotation need not say again.
         yield from (item for item in asked if not (isinstance(item, Source) and item.location in loads))
         for container in self.containers:
-            yield from self._of(container, fillers)
+            yield from self._beside(container.main) if container.is_idle else self._of(container, fillers)
         yield from self._stores(fillers, names=any(location.scheme == "ollama" for location in loads))
         if self.left_out:
             detail = f"the commands of {self.left_out} containers are more than is read of one pod"
@@ -219,6 +226,13 @@ class _Pod:
         else:
             # Endpoints are nothing to a container that loads nothing.
             yield from (item for item in environment if _is_secret(item))
+
+    def _beside(self, reading: Reading) -> Iterator[Item]:
+        """Give what is said of a container that neither serves nor loads anything: most of a big pod."""
+        if self._has_ollama:
+            yield from companions.scripts(reading, self.volumes)
+        # Endpoints are nothing to a container that loads nothing.
+        yield from filter(_is_secret, hub.environment(reading))
 
     def _served(self, reading: Reading, fillers: Fillers) -> Iterator[Item]:
         """Give what the servers load that a container starts."""
@@ -347,10 +361,14 @@ def _container(kind: str, path: str, index: int, raw: Mapping[str, Any]) -> _Con
     return _Container(kind, readings, [_loaded(reading) for reading in readings])
 
 
-def _loaded(reading: Reading) -> list[Item]:
+def _loaded(reading: Reading) -> Sequence[Item]:
     """Give what the commands of a container load, servers' own models aside."""
-    found = kserve.items(reading) if kserve.is_initializer(reading) else loaders.items(reading)
-    return list(itertools.islice(found, _MAX_ITEMS + 1))
+    if kserve.is_initializer(reading):
+        return list(itertools.islice(kserve.items(reading), _MAX_ITEMS + 1))
+    for call in reading.calls:
+        if loaders.loads(call.words):
+            return list(itertools.islice(loaders.items(reading), _MAX_ITEMS + 1))
+    return ()
 
 
 def _found(items: Iterable[Item], reading: Reading, directory: str, fillers: Fillers) -> Iterator[Item]:

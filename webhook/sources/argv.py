@@ -50,14 +50,19 @@ def environment(container: Mapping[str, Any]) -> dict[str, str]:
     The value of a repeated name is the last one; `$(NAME)` refers to entries before it.
     """
     found: dict[str, str] = {}
-    for _, entry in itertools.islice(objects(container.get("env")), MAX_VARIABLES):
-        name, value = entry.get("name"), entry.get("value")
+    if "env" not in container:
+        return found
+    for _, entry in itertools.islice(objects(container["env"]), MAX_VARIABLES):
+        name = entry.get("name")
         if not isinstance(name, str):
             continue
         if entry.get("valueFrom") is not None:
             found[name] = unknown(name)
-        else:
-            found[name] = expand(value, found) if isinstance(value, str) else ""
+            continue
+        value = entry.get("value")
+        if not isinstance(value, str):
+            value = ""
+        found[name] = expand(value, found) if "$" in value else value
     return found
 
 
@@ -128,7 +133,7 @@ def _unwrapped(call: Call, starts: Callable[[Sequence[str]], object]) -> Call:
     if call.words[0] == ENTRYPOINT:
         if len(call.words) == 1:
             return call
-        found = call._replace(words=call.words[1:], first=call.at(1))
+        found = Call(call.words[1:], call.env, call.at(1), call.scripted, call.output)
     for _ in range(_MAX_WRAPPERS):
         inner = wrapped(found.words, basename(found.words[0]))
         if inner is None:

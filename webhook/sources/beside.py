@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from webhook.sources.argv import strings
@@ -17,16 +17,23 @@ _PLACES: Final[Mapping[str, tuple[str, ...]]] = {
 
 def readings(main: Reading) -> Iterator[Reading]:
     """Read the commands beside a container's own."""
-    for key, places in _PLACES.items():
-        if key in main.container:
-            yield from filter(None, (hook(main, place) for place in places))
+    for place in _commands(main.container):
+        if found := hook(main, place):
+            yield found
 
 
 def words(raw: Mapping[str, Any]) -> list[str]:
     """Give all words that the kubelet may start in a container."""
     found = [*strings(raw.get("command")), *strings(raw.get("args"))]
+    for place in _commands(raw):
+        found += strings(within(raw, place).get("command"))
+    return found
+
+
+def _commands(raw: Mapping[str, Any]) -> Sequence[str]:
+    """Give where commands stand beside a container's own; most containers have none."""
+    found: Sequence[str] = ()
     for key, places in _PLACES.items():
         if key in raw:
-            for place in places:
-                found += strings(within(raw, place).get("command"))
+            found = [*found, *(place for place in places if within(raw, place))]
     return found

@@ -37,7 +37,7 @@ class Run(NamedTuple):
         return self.program.read(self.words, self.env)
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False)  # not frozen, which would make each of its many fields cost a call
 class Reading:
     """A container and what could be read of it.
 

@@ -71,11 +71,11 @@ _REVISIONS: Final = ("HF_MODEL_REVISION", "MODEL_REVISION", "REVISION")
 
 def environment(reading: Reading) -> Iterator[Item]:
     """Give the endpoints and secrets among a container's variables, and those its commands set."""
-    bare = Spot(reading, Call(reading.words, reading.env))
     for name, value in reading.env.items():
         if name.endswith(_SECRETS) or name in _NAMED:
-            yield from variable(bare, name, value)
-    yield from _unlisted(reading)
+            yield from variable(Spot(reading, Call(reading.words, reading.env)), name, value)
+    if "envFrom" in reading.container:
+        yield from _unlisted(reading)
     known: Mapping[str, str] = reading.env
     for call in reading.calls:
         if call.env is known:
@@ -124,7 +124,7 @@ def _endpoint(spot: Spot, name: str, value: str) -> Iterator[Item]:
 
 def _unlisted(reading: Reading) -> Iterator[Item]:
     """Say which envFrom may set HF_ENDPOINT: it would, unless env sets it or its prefix does not fit."""
-    if "envFrom" not in reading.container or _HUB in reading.env:
+    if _HUB in reading.env:
         return
     for index, entry in objects(reading.container["envFrom"]):
         prefix = entry.get("prefix")

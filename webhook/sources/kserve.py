@@ -31,9 +31,12 @@ _PLACEHOLDER: Final = "<scheme-placeholder>"
 
 def is_initializer(reading: Reading) -> bool:
     """Tell whether a container is a storage initializer: by its name, as KServe does, or by its image."""
-    return (
-        reading.name == _INITIALIZER or image_name(reading.container.get("image"))[0] == _INITIALIZER
-    ) and reading.words[0] == ENTRYPOINT
+    if reading.words[0] != ENTRYPOINT:
+        return False
+    image = reading.container.get("image")
+    # most images need not be taken apart
+    by_image = isinstance(image, str) and _INITIALIZER in image.lower()
+    return reading.name == _INITIALIZER or (by_image and image_name(image)[0] == _INITIALIZER)
 
 
 def items(reading: Reading) -> Iterator[Item]:

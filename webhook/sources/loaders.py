@@ -132,9 +132,9 @@ def _loader(words: Sequence[str]) -> int | None:
         return 0
     if first not in _WRAPPERS and words[0] != ENTRYPOINT:
         return None
-    for index in range(1, min(len(words), _MAX_OPTIONS)):
-        name = basename(words[index])
-        if name in _READERS or name.startswith("python"):
+    for index, word in enumerate(words[1:_MAX_OPTIONS], 1):
+        name = word[word.rfind("/") + 1 :]
+        if name in _READERS or name[:6] == "python":
             return index
     return None
 

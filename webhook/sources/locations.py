@@ -101,7 +101,9 @@ def model(text: str, revision: str = "", scheme: str = HUB) -> Location | LocalP
     if is_file:
         return hub("/".join(parts[:2]), revision, scheme)._replace(tag=parts[2])
     name, colon, quant = text.partition(":")
-    if colon and not _QUANT.fullmatch(quant):
+    if not colon:
+        return hub(name, revision, scheme)
+    if not _QUANT.fullmatch(quant):
         raise BadValueError("no model: what stands behind the colon names no quantization")
     return hub(name, revision, scheme)._replace(tag=quant)
 

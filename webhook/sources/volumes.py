@@ -12,7 +12,6 @@ import bisect
 import posixpath
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Final, NamedTuple
 
@@ -37,8 +36,8 @@ _PROCESSES: Final = ("proc", "dev", "sys")
 class Volume(NamedTuple):
     """A volume: `key` is the same for two that are one, `location` is its root's.
 
-    `fresh` is one that starts empty; `unknown` says why nobody can know what is in it; `place` is its field
-    of the spec.
+    `fresh` is one that starts empty; `unknown` says why nobody can know what is in it; `place` is the field
+    of the spec that an image volume is.
     """
 
     key: str
@@ -84,11 +83,16 @@ class _Mount(NamedTuple):
     unknown: str
 
 
-@dataclass(frozen=True)
 class Volumes:
     """The volumes of a pod's spec."""
 
-    spec: Mapping[str, Any]
+    def __init__(self, spec: Mapping[str, Any]) -> None:
+        """Take the spec; it is read as far as paths are traced in it."""
+        self.spec = spec
+        self._mounts: dict[str, dict[tuple[str, ...], _Mount]] = {}
+        self._known_paths: dict[str, list[str]] = {}
+        self._known_ends: dict[str, Mapping[tuple[str, ...], tuple[str, ...]]] = {}
+        self._has_images = any("image" in raw for _, raw in objects(spec.get("volumes")))
 
     def place(self, reading: Reading, path: str, directory: str = "") -> Place:
         """Trace a path in a container; a relative one counts from `directory`, where that is known."""
@@ -111,7 +115,7 @@ class Volumes:
 
     def images(self, reading: Reading) -> Iterator[Volume]:
         """Give the image volumes that a container mounts."""
-        if any(volume.backing is Backing.IMAGE for volume in self._volumes.values()):
+        if self._has_images and "volumeMounts" in reading.container:
             for mount in self.mounts(reading).values():
                 if mount.volume.backing is Backing.IMAGE:
                     yield mount.volume
@@ -121,7 +125,9 @@ class Volumes:
         known = self._mounts.get(reading.path)
         if known is None:
             known = self._mounts[reading.path] = {}
-            for _, raw in objects(reading.container.get("volumeMounts")):
+            if "volumeMounts" not in reading.container:
+                return known
+            for _, raw in objects(reading.container["volumeMounts"]):
                 path, mount = raw.get("mountPath"), self._mount(raw, reading.env)
                 if isinstance(path, str) and mount:
                     known[tuple(_parts(path))] = mount
@@ -177,24 +183,12 @@ class Volumes:
         return known
 
     @cached_property
-    def _known_paths(self) -> dict[str, list[str]]:
-        return {}
-
-    @cached_property
-    def _mounts(self) -> dict[str, dict[tuple[str, ...], _Mount]]:
-        return {}
-
-    @cached_property
-    def _known_ends(self) -> dict[str, Mapping[tuple[str, ...], tuple[str, ...]]]:
-        return {}
-
-    @cached_property
     def _volumes(self) -> Mapping[str, Volume]:
         found = {}
         for index, raw in objects(self.spec.get("volumes")):
             name = raw.get("name")
             if isinstance(name, str):
-                found[name] = _volume(name, index, raw)._replace(place=f"volumes[{index}]")
+                found[name] = _volume(name, index, raw)
         return found
 
     def _mount(self, raw: Mapping[str, Any], env: Mapping[str, str]) -> _Mount | None:
@@ -203,6 +197,9 @@ class Volumes:
             return None
         # A StatefulSet's claim template becomes a volume of its name only in its pods.
         volume = self._volumes.get(name) or _kept(name, "persistentVolumeClaim", {"claimName": name})
+        read_only = volume.read_only or raw.get("readOnly") is True
+        if "subPath" not in raw and "subPathExpr" not in raw:
+            return _Mount(volume, "", read_only, "")
         sub_path = raw.get("subPathExpr") or raw.get("subPath") or ""
         if not isinstance(sub_path, str):
             sub_path = ""
@@ -210,7 +207,6 @@ class Volumes:
             sub_path = expand(sub_path, env)
         if not is_known(sub_path):
             sub_path, unknown = "", "its subPathExpr holds a variable"
-        read_only = volume.read_only or raw.get("readOnly") is True
         return _Mount(volume, "/".join(_parts(sub_path)), read_only, unknown)
 
 
@@ -239,8 +235,11 @@ def _parts(path: str) -> list[str]:
 
 def _volume(name: str, index: int, raw: Mapping[str, Any]) -> Volume:
     """Read one volume; without a source it is an emptyDir, as the API server completes it."""
-    kind = next((key for key, value in raw.items() if key != "name" and isinstance(value, dict)), "emptyDir")
-    body = mapping(raw.get(kind))
+    kind, body = "emptyDir", {}
+    for key, value in raw.items():
+        if key != "name" and isinstance(value, dict):
+            kind, body = key, value
+            break
     if kind == "emptyDir":
         return Volume(f"dir {index}", Backing.EMPTY_DIR, fresh=True)
     if kind == "ephemeral":
@@ -284,11 +283,13 @@ def _ephemeral(name: str, body: Mapping[str, Any]) -> Volume:
 
 
 def _image(index: int, body: Mapping[str, Any]) -> Volume:
+    place = f"volumes[{index}]"
     try:
         location = image(body.get("reference")).location
     except ImageError as error:
-        return Volume(f"image {index}", Backing.IMAGE, read_only=True, unknown=f"no image: {error}")
-    return Volume(f"image {location}", Backing.IMAGE, location, read_only=True)
+        unknown = f"no image: {error}"
+        return Volume(f"image {index}", Backing.IMAGE, read_only=True, unknown=unknown, place=place)
+    return Volume(f"image {location}", Backing.IMAGE, location, read_only=True, place=place)
 
 
 def _csi(index: int, body: Mapping[str, Any]) -> Volume:
