@@ -86,7 +86,7 @@ def test_honest_manifest(shell: Shell) -> None:
     first, second, last = out.splitlines()
     assert first == f"{path}:1: Deployment default/qwen: allowed"
     assert second == "  inject spec.template.spec: vllm in container vllm, port 8000"
-    assert last.startswith("1 object: 1 allowed (policy t ")
+    assert last.startswith("1 object; allowed: 1 (policy t ")
 
 
 def test_refused_manifest(shell: Shell) -> None:
@@ -158,7 +158,7 @@ def test_other_kinds_are_not_judged(shell: Shell) -> None:
     path = shell.file("a.yaml", "{apiVersion: v1, kind: Service}\n---\n{apiVersion: v1, kind: Pod}\n")
     code, out, _ = shell.check(path)
     assert code == 0
-    assert out.startswith("2 objects: 2 not judged (policy t ")
+    assert out.startswith("2 objects; not judged: 2 (policy t ")
 
 
 def test_a_mistake_in_an_annotation_is_a_denial(shell: Shell) -> None:

@@ -96,7 +96,7 @@ def test_of_all_that_lives_the_text_names_what_there_is_to_tell() -> None:
     first, second, last = written(Format.TEXT, entries, POLICY, "model server")
     assert first == "Pod ns/bad: denied"
     assert second.startswith(f"  deny   {TRUST}: ")
-    assert last.startswith("51 model servers: 1 denied, 50 allowed (policy t ")
+    assert last.startswith("51 model servers; denied: 1, allowed: 50 (policy t ")
 
 
 def test_what_only_a_pod_has_is_told_of_the_pod() -> None:

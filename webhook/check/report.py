@@ -68,9 +68,9 @@ def refused(entries: Iterable[Entry]) -> bool:
 
 def _summary(entries: Sequence[Entry], policy: Policy, what: str) -> str:
     count = Counter(entry.checked.outcome for entry in entries)
-    parts = ", ".join(f"{count[outcome]} {outcome}" for outcome in Outcome if count[outcome])
+    parts = ", ".join(f"{outcome}: {count[outcome]}" for outcome in Outcome if count[outcome])
     number = f"{len(entries)} {what}{'' if len(entries) == 1 else 's'}"
-    return f"{number}{': ' if parts else ''}{parts} (policy {policy.name} {policy.hash})"
+    return f"{number}{'; ' if parts else ''}{parts} (policy {policy.name} {policy.hash})"
 
 
 def _text(entry: Entry) -> Iterator[str]:
