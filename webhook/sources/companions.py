@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Final
 
 from webhook.sources import programs
@@ -41,7 +42,7 @@ _SCRATCH: Final = ("/tmp", "/var/tmp", "/dev/shm")  # noqa: S108 - paths that ar
 # Words by which a tool runs what they say, or installs what no index of packages has.
 _STARTING: Final[Mapping[str, tuple[str, ...]]] = {
     "env": ("-S", "--split-string"),
-    "find": ("-exec", "-ok"),
+    "find": ("-exec", "-ok", "-fprint", "-fls"),
     "nc": ("-e", "-c", "--exec", "--sh-exec"),
     "ray": ("job", "submit", "exec", "up"),
     **dict.fromkeys(
@@ -53,6 +54,30 @@ _STARTING: Final[Mapping[str, tuple[str, ...]]] = {
     ),
 }
 _PIP: Final = "pip"
+_PIPS: Final = frozenset({_PIP, "pip3"})
+_PIP_FLAGS: Final = frozenset(
+    {
+        *("-q", "-qq", "-U", "-qU", "-Uq", "--quiet", "--upgrade", "--no-cache-dir", "--no-deps"),
+        *("--break-system-packages", "--disable-pip-version-check", "--root-user-action=ignore"),
+    }
+)
+_PACKAGE_END: Final = re.compile(r"[=<>~!;\[ ]")
+# What scripts of model servers install, each from its makers.
+_PACKAGES: Final = frozenset(
+    {
+        *("accelerate", "autoawq", "bitsandbytes", "boto3", "botocore", "awscli", "datasets", "einops"),
+        *("flash-attn", "flashinfer-python", "hf-transfer", "hf-xet", "huggingface-hub", "librosa"),
+        *("lmcache", "mistral-common", "modelscope", "nixl", "numpy", "outlines", "pandas", "peft"),
+        *("pillow", "prometheus-client", "protobuf", "qwen-vl-utils", "ray", "runai-model-streamer"),
+        *("runai-model-streamer-s3", "safetensors", "scipy", "sentence-transformers", "sentencepiece"),
+        *("soundfile", "tensorizer", "tiktoken", "timm", "tokenizers", "torch", "transformers"),
+        *("triton", "vllm", "xformers", "xgrammar", "s5cmd", "google-cloud-storage"),
+    }
+)
+# `s/a/b/g`, `3p`, `$d`; another command of sed may run a program, or write.
+_SED: Final = re.compile(r"s([/|#,@])(?:(?!\1)[^\n])*\1(?:(?!\1)[^\n])*\1[gpI\d]*|[\d,$]*[pdq]")
+_SED_FILE: Final = re.compile(r"-[A-Za-z]*[fe]|--(?:file|expression)")
+_SORT_OUT: Final = re.compile(r"-[A-Za-z]*o|--[oc]")
 _MAX_SHOWN: Final = 60
 
 
@@ -91,9 +116,40 @@ def _is_tool(call: Call) -> bool:
         call = call._replace(words=(name, *words))
     if any(word.startswith(_STARTING.get(name, ())) for word in words):
         return False
-    if name == "awk":
-        return not any("system" in word or "|" in word for word in words)
+    if check := _READING_ONLY.get(name):
+        # Variables tell pip of other indexes too.
+        return check(words) and not (name in _PIPS and any(key.startswith("PIP_") for key in call.env))
     return name in _TOOLS or is_harmless(call)
+
+
+def _edits_plainly(words: Sequence[str]) -> bool:
+    """Tell whether sed's script is one that neither runs nor writes anything."""
+    script = next((word for word in words if word[:1] != "-"), "")
+    return _SED.fullmatch(script) is not None and not any(map(_SED_FILE.match, words))
+
+
+def _installs_known(words: Sequence[str]) -> bool:
+    """Tell whether pip installs only packages that are known here: code may be anybody's in all others."""
+    if words[:1] != ("install",):
+        return "install" not in words
+    if not _PIP_FLAGS.issuperset(word for word in words[1:] if word[:1] == "-"):
+        return False
+    names = (_PACKAGE_END.split(word, maxsplit=1)[0] for word in words[1:] if word[:1] != "-")
+    return all(name.lower().replace("_", "-") in _PACKAGES for name in names)
+
+
+# What these are told can make them run programs, or write files.
+_READING_ONLY: Final[Mapping[str, Callable[[Sequence[str]], bool]]] = {
+    "awk": lambda words: (
+        not any(mark in word for word in words for mark in ("system", "|", ">", "getline", "-f"))
+    ),
+    "env": lambda words: not words,
+    "sed": _edits_plainly,
+    "sort": lambda words: not any(map(_SORT_OUT.match, words)),
+    "uniq": lambda words: sum(word[:1] != "-" for word in words) <= 1,
+    "pip": _installs_known,
+    "pip3": _installs_known,
+}
 
 
 def _is_the_images(reading: Reading, call: Call, volumes: Volumes, directory: str) -> bool:

@@ -48,6 +48,15 @@ _BRACKETS: Final = frozenset({"[", "[["})
 _ASSIGNING: Final = frozenset({"export", "readonly", "declare", "typeset", "local"})
 # Redirections of what a command writes, its errors aside.
 _OUTPUT: Final = frozenset({">", ">>", ">|", "1>", "1>>", "1>|", "&>", "&>>"})
+_DESCRIPTOR: Final = re.compile(r"[-\d]+")
+# They evaluate the index of a variable, and with it the commands in it (bash, "Arrays").
+_EVALUATING: Final = frozenset({"[", "[[", "test", "unset", *_ASSIGNING})
+# They run a command of the shell's own as it would run without them.
+_BARE: Final = frozenset({"command", "builtin"})
+_INDEX: Final = re.compile(r"\w\[.*(?:\$\(|`|\0)", re.DOTALL)
+_ADDITION: Final = re.compile(r"([A-Za-z_]\w*)(\+?)=", re.ASCII)
+# Variables that the shell itself runs, or tells words apart by.
+_TELLING: Final = frozenset({"IFS", "PS4", "PROMPT_COMMAND"})
 # After these, any variable may be another one.
 _SOURCING: Final = frozenset({"source", ".", "eval", "read"})
 # Scripts in manifests are short; what is longer is not worth the time of an admission request.
@@ -162,6 +171,9 @@ class _Reader:
             self.words.append(unknown(loose=True) if self.several else "".join(self.word))
         elif self.redirected in _OUTPUT:
             self.output = "".join(self.word)
+        elif ">" in self.redirected and not self.output and not _DESCRIPTOR.fullmatch(self.word[0]):
+            # Its errors, or both, or another descriptor's.
+            self.output = "".join(self.word)
         self.word = None
         self.redirected = ""
         self.several = self.braced = False
@@ -246,19 +258,34 @@ class _Reader:
 
     def after(self, words: list[str]) -> None:
         """Note what a command does to the variables of those behind it."""
+        while words[1:] and words[0] in _BARE:
+            words = words[1:]
+        if words[0] in _EVALUATING and any(map(_INDEX.search, words)):
+            raise UnreadableError(f"{words[0]} may run what is quoted")
+        if words[0] == "printf" and words[1:]:
+            self.printed(words)
         if words[0] in _ASSIGNING:
             for word in words[1:]:
-                if match := _ASSIGNMENT.match(word):
-                    self.assign(match[1], word[match.end() :])
+                if match := _ADDITION.match(word):
+                    self.assign(match[1], unknown() if match[2] else word[match.end() :])
         elif words[0] == "unset":
             self.env = {name: value for name, value in self.env.items() if name not in words}
         elif words[0] in _SOURCING:
             self.env = {name: v if "\0" in v else unknown(name) for name, v in self.env.items()}
 
+    def printed(self, words: list[str]) -> None:
+        """Note what `printf -v NAME` assigns."""
+        if words[1][:2] != "-v":
+            return
+        name = words[1][2:] or "".join(words[2:3])
+        if not name.isidentifier():
+            raise UnreadableError("printf -v may run what is quoted")
+        self.assign(name, unknown())
+
     def assign(self, name: str, value: str) -> None:
         """Assign a variable, as far as it is certain that this line is reached."""
-        if name == "IFS":
-            raise UnreadableError("it sets IFS, which says where words end")
+        if name in _TELLING:
+            raise UnreadableError(f"it sets {name}, which says how the shell reads on")
         if self.depth > 0 or self.joined == "||":
             value = unknown()
         elif self.joined == "&&":

@@ -45,6 +45,11 @@ def variable_of(text: str) -> str:
     return match[1] if match else ""
 
 
+def variables_in(text: str) -> tuple[str, ...]:
+    """Give the names of the variables in a text; an empty one for what nothing names."""
+    return tuple(_MARK.findall(text))
+
+
 def readable(text: str) -> str:
     """Write the text for people, with `$(NAME)` where it is not known."""
     return _MARK.sub(lambda match: f"$({match[1] or '...'})", text)
