@@ -53,7 +53,7 @@ def _serve(given: argparse.Namespace, environ: Mapping[str, str]) -> int:
 
 def _check(given: argparse.Namespace, _: Mapping[str, str]) -> int:
     if given.cluster == bool(given.files):
-        raise UnusableError(["check: name files (or - for standard input), or say --cluster"])
+        raise UnusableError(["check: name files (or - for standard input) or say --cluster, not both"])
     if not given.cluster and (given.kubeconfig or given.context):
         raise UnusableError(["check: --kubeconfig and --context go with --cluster"])
     options = command.options(

@@ -40,6 +40,9 @@ class Cluster:
             raise KubeError(f"{kubeconfig or 'the kubeconfig'}: {error}") from None
         except (OSError, ValueError) as error:
             raise KubeError(f"{kubeconfig or 'the kubeconfig'}: {error}") from None
+        except Exception as error:  # noqa: BLE001 - the client trusts the file: it fails in any way, and quotes it
+            what = f"no kubeconfig, or a broken one ({type(error).__name__})"
+            raise KubeError(f"{kubeconfig or 'the kubeconfig'}: {what}") from None
 
     def listed(self, path: str, selector: str = "") -> Iterator[Mapping[str, Any]]:
         """Give the objects of a collection (`/api/v1/pods`), page by page; none if there is no such kind.

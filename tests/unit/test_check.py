@@ -238,6 +238,23 @@ def test_bad_policy_is_named_with_its_line(shell: Shell) -> None:
     assert shell.run("policy", "lint", policy)[:2] == (2, "")
 
 
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("hi", "no kubeconfig, or a broken one (TypeError)"),
+        ("a: [", "no kubeconfig, or a broken one ("),
+        ("contexts: 5\ncurrent-context: x", "no kubeconfig, or a broken one ("),
+        ("{}", "Invalid kube-config file"),
+    ],
+)
+def test_a_broken_kubeconfig_is_unusable_input(shell: Shell, text: str, told: str) -> None:
+    """It is named; what is in it, credentials among it, is not quoted."""
+    path = shell.file("kubeconfig", text)
+    code, out, err = shell.run("check", "--cluster", "--kubeconfig", path)
+    assert (code, out) == (2, "")
+    assert err.startswith(f"webhook: error: {path}: {told}")
+
+
 def test_lint_reads_standard_input(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
     """Once, and calls it so."""
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(POLICY.encode())))
