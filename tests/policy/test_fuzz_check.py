@@ -16,40 +16,9 @@ OBJECTS: Final = 500
 FILES: Final = 2_000
 ENGINE: Final = Engine(parse((FOLDER / "policy.yaml").read_text(), RULES), CONFIG, now=0.0)
 PIECES: Final = (
-    *(
-        "\n",
-        " ",
-        "  ",
-        "\t",
-        ": ",
-        "- ",
-        "---\n",
-        "&a ",
-        "*a",
-        "<<: *a",
-        "{",
-        "}",
-        "[",
-        "]",
-        "'",
-        '"',
-        "|\n",
-        "#",
-    ),
-    *(
-        "!!str ",
-        "!x ",
-        "? ",
-        "\0",
-        "\x85",
-        "\ud83d",
-        "%YAML 1.2\n",
-        "items:\n",
-        "kind: List\n",
-        "=",
-        "~",
-        ".inf",
-    ),
+    *("\n", " ", "  ", "\t", ": ", "- ", "---\n", "&a ", "*a", "<<: *a", "{", "}", "[", "]", "'", '"', "|\n"),
+    *("#", "!!str ", "!x ", "? ", "\0", "\x85", "\ud83d", "%YAML 1.2\n", "items:\n", "kind: List\n", "="),
+    *("~", ".inf"),
 )
 
 
