@@ -19,20 +19,8 @@ _SOURCING: Final = frozenset({"source", "."})
 # `webhook.sources.fillers` and `webhook.sources.foreign_code`.
 _TOOLS: Final = frozenset(
     {
-        *(
-            "awk",
-            "basename",
-            "cat",
-            "cut",
-            "dirname",
-            "env",
-            "getent",
-            "grep",
-            "head",
-            "jq",
-            "ldconfig",
-            "nproc",
-        ),
+        *("awk", "basename", "cat", "cut", "dirname", "env", "getent", "grep", "head", "jq", "ldconfig"),
+        "nproc",
         *("printenv", "ray", "sed", "seq", "sort", "tail", "tee", "tr", "uname", "uniq", "wc", "which"),
         *("cp", "find", "ln", "mv", "mktemp", "nc", "shift", "pkill", "nvidia-cuda-mps-control"),
     }
