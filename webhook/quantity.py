@@ -18,6 +18,8 @@ _QUANTITY: Final = re.compile(
     r"([+-]?(?:[0-9]{1,40}\.?[0-9]{0,40}|\.[0-9]{1,40}))(?:([KMGTPE]i)|[eE]([+-]?[0-9]{1,3})|([numkMGTPE]?))"
 )
 _MAX: Final = Decimal(2**63 - 1)
+# Digits of a count that certainly is below that.
+_PLAIN: Final = 18
 # Amounts below 1Mi are written plainly: 1024 CPUs are not 1Ki.
 _READABLE: Final = tuple(reversed(list(_BINARY.items())[1:]))
 _NANO: Final = Decimal("1e-9")
@@ -37,6 +39,8 @@ def whole(quantity: object) -> int:
     """Give a count, as of devices: a whole number from 0, however it is written. Raises ValueError."""
     if type(quantity) is int and 0 <= quantity <= _MAX:
         return quantity
+    if isinstance(quantity, str) and len(quantity) <= _PLAIN and quantity.isascii() and quantity.isdigit():
+        return int(quantity)
     amount = parse(quantity)
     if amount < 0 or amount != amount.to_integral_value():
         raise ValueError(f"{quantity!r} is no whole number from 0")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 from webhook import quantity
@@ -79,13 +79,18 @@ def devices(containers: Iterable[Container], patterns: Globs) -> Iterator[Asked 
             yield Asked(container, counts, first)
 
 
-def _resources(container: Container) -> Iterator[tuple[str, str, Any]]:
+def _resources(container: Container) -> Sequence[tuple[str, str, Any]]:
     """Give the field, name and amount of what may be a device: those names have their maker's domain."""
-    own = mapping(container.raw.get("resources"))
-    for field in ("limits", "requests") if own else ():
-        for name, amount in mapping(own.get(field)).items():
-            if "/" in name:
-                yield field, name, amount
+    own = container.raw.get("resources")
+    if not own or not isinstance(own, dict):
+        return ()
+    return [
+        (field, name, amount)
+        for field in ("limits", "requests")
+        if field in own
+        for name, amount in mapping(own[field]).items()
+        if "/" in name
+    ]
 
 
 def listed(counts: Mapping[str, int]) -> str:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from sidecar.contract import Engine
@@ -18,7 +17,7 @@ _PARALLEL: Final = (SwitchName.TENSOR_PARALLEL, SwitchName.PIPELINE_PARALLEL, Sw
 _HIDING: Final = frozenset({*_PARALLEL, None})
 _MAX_DIGITS: Final = 6
 # Of a vLLM server that is told nothing (vllm/config/parallel.py).
-_UNSAID: Final = 1
+_UNSAID: Final = "1"
 # One of these can be several devices to the server, by its generation: cores of a TPU or of Neuron, tiles.
 _OF_SEVERAL: Final = ("google.com/", "aws.amazon.com/", "gpu.intel.com/")
 # Pods that are one server together with others: by what LeaderWorkerSet and KubeRay write on them, or by what
@@ -61,26 +60,36 @@ def matches_devices(subject: Subject, _value: Any, group: Mapping[str, Any]) -> 
 
 def _splits(subject: Subject) -> dict[str, tuple[int, str]]:
     """Give, by the container's path, over how many devices its server splits, and the switch that says so."""
-    hidden = {_container(item.path) for item in subject.extract.unresolved if item.about in _HIDING}
+    extract = subject.extract
+    hidden = {_container(item.path) for item in extract.unresolved if item.about in _HIDING}
     said: dict[str, dict[SwitchName, list[tuple[str, str]]]] = {}
-    for switch in subject.extract.switches:
+    for switch in extract.switches:
         if switch.name in _PARALLEL:
             by_name = said.setdefault(_container(switch.path), {})
             by_name.setdefault(switch.name, []).append((switch.value, switch.path))
     if subject.engine is Engine.VLLM:
-        for source in subject.extract.sources:
+        for source in extract.sources:
             if source.role is Role.MODEL:
                 by_name = said.setdefault(_container(source.path), {})
-                by_name.setdefault(SwitchName.TENSOR_PARALLEL, [(str(_UNSAID), source.path)])
+                by_name.setdefault(SwitchName.TENSOR_PARALLEL, [(_UNSAID, source.path)])
     splits = {}
     for path, by_name in said.items():
-        single = [switches[0] for switches in by_name.values() if len(switches) == 1]
-        # said twice, it is of two servers
-        if path in hidden or len(single) < len(by_name):
-            continue
-        if all(value.isascii() and value.isdigit() and len(value) <= _MAX_DIGITS for value, _ in single):
-            splits[path] = (math.prod(int(value) for value, _ in single), single[0][1])
+        if path not in hidden and (used := _product(by_name.values())):
+            splits[path] = used
     return splits
+
+
+def _product(said: Iterable[Sequence[tuple[str, str]]]) -> tuple[int, str] | None:
+    """Multiply what is said, and give the first place that says it; None if that is not known."""
+    product, first = 1, ""
+    for switches in said:
+        value, path = switches[0]
+        # said twice, it is of two servers
+        if len(switches) > 1 or not (value.isascii() and value.isdigit() and len(value) <= _MAX_DIGITS):
+            return None
+        product *= int(value)
+        first = first or path
+    return product, first
 
 
 def _container(path: str) -> str:
@@ -108,7 +117,7 @@ def _fits(subject: Subject, container: Container, asked: Asked | None, used: int
     have = sum(asked.counts.values()) if asked else 0
     if used == have:
         return True
-    is_part = used == _UNSAID or (0 < have < used and used % have == 0)
+    is_part = used == int(_UNSAID) or (0 < have < used and used % have == 0)
     return is_part and _spans_pods(subject, container)
 
 

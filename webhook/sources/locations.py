@@ -9,6 +9,7 @@ case (`vllm/transformers_utils/runai_utils.py`), `org/name:QUANT` and `org/name/
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Iterator
 from typing import Final, NamedTuple
@@ -108,6 +109,9 @@ def model(text: str, revision: str = "", scheme: str = HUB) -> Location | LocalP
     return hub(name, revision, scheme)._replace(tag=quant)
 
 
+_remembered: Final = functools.lru_cache(maxsize=1024)(model)  # a cluster has few models
+
+
 def path(text: str) -> LocalPath:
     """Read a path in a container; `..` is refused, as a link before it may lead anywhere.
 
@@ -163,7 +167,8 @@ def items(
         yield Unresolvable(role, Unknown.VARIABLE, f"it is {readable(text)}", place, container)
         return
     try:
-        found = model(text, revision, scheme)
+        is_short = len(text) <= _MAX_HUB and len(revision) <= _MAX_HUB
+        found = _remembered(text, revision, scheme) if is_short else model(text, revision, scheme)
     except BadValueError as error:
         yield Unresolvable(role, Unknown.BAD_VALUE, str(error), place, container)
         return

@@ -25,7 +25,7 @@ class Program:
 
     def suits(self, engine: Engine) -> bool:
         """Tell whether a pod labelled with this engine may mean this program."""
-        return engine in {self.engine, Engine.OPENAI, Engine.AUTO}
+        return engine is self.engine or engine is Engine.OPENAI or engine is Engine.AUTO
 
 
 class Start(NamedTuple):

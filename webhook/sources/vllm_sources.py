@@ -37,6 +37,12 @@ _POSITIONAL: Final = frozenset({"serve", "render", "create"})
 _OTHERS: Final = frozenset({"bench", "run-batch", "preload"})
 # Drafts without a model of their own (`SpeculativeConfig.__post_init__`).
 _NO_DRAFT: Final = frozenset({"ngram", "[ngram]"})
+# Options that name adapters, or drafts as older versions had them.
+_ADAPTERS: Final = frozenset(
+    {
+        *("lora-modules", "prompt-adapters", "qlora-adapter-name-or-path", "spec-model", "speculative-model"),
+    }
+)
 _OWN_CONFIG: Final = frozenset({"auto", "vllm", ""})
 # A shell's own commands that run, or define, what stands elsewhere.
 _CHANGING: Final = frozenset({"eval", "source", ".", "alias", "trap", "enable", "hash"})
@@ -72,7 +78,8 @@ def items(reading: Reading, call: Call, start: int) -> Iterator[Item]:
     command = _Command(Spot(reading, call), start, line, scheme)
     yield from _doubts(command)
     yield from _models(command, serve=serve)
-    yield from _adapters(command)
+    if not _ADAPTERS.isdisjoint(line.found):
+        yield from _adapters(command)
     for name, word, value in objects_of(line):
         if value is None:
             detail = f"--{name} is {readable(word.text)[:_MAX_TEXT]}"

@@ -43,6 +43,13 @@ _PARALLEL: Final = {
     "tensor-parallel-size": SwitchName.TENSOR_PARALLEL,
     "pipeline-parallel-size": SwitchName.PIPELINE_PARALLEL,
 }
+# Options that say any of what `switches` gives.
+_TELLING: Final = frozenset(
+    {
+        *(*_PLUGINS, *_PARALLEL, "data-parallel-size", "data-parallel-size-local", "trust-remote-code"),
+        *("tool-server", "allowed-local-media-path", "weight-transfer-config", "api-key", "hf-token"),
+    }
+)
 _MAX_DEPTH: Final = 20
 _SHOWN: Final = 80
 
@@ -112,6 +119,8 @@ def _set(name: str, text: str) -> Iterator[tuple[SwitchName, str]]:
 
 def switches(spot: Spot, start: int, line: Line) -> Iterator[Item]:
     """Give the switches of a command line whose words begin at `start`."""
+    if _TELLING.isdisjoint(line.found):
+        return
     if given := line.flag("trust-remote-code"):
         written = spot.call.words[start + given.at].partition("=")[0]
         yield spot.switch(SwitchName.TRUST_REMOTE_CODE, written, start + given.at)

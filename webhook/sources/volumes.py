@@ -105,7 +105,7 @@ class Volumes:
         if len(parts) > _MAX_DEPTH or ".." in parts:
             return Place(path, None, path, unknown="it goes through '..', or too deep")
         mounts = self.mounts(reading)
-        for depth in range(len(parts), -1, -1):
+        for depth in range(len(parts), -1, -1) if mounts else ():
             if mount := mounts.get(tuple(parts[:depth])):
                 inside = "/".join(filter(None, (mount.sub_path, *parts[depth:])))
                 return Place(path, mount.volume, inside, mount.read_only, mount.unknown)
