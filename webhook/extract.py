@@ -64,6 +64,7 @@ _MAX_CONTAINERS: Final = 500
 _MAX_WORDS: Final = 8000
 _MAX_TEXT: Final = 131072
 _MAX_ITEMS: Final = 1000
+_AT_MOST: Final = {"env": MAX_VARIABLES, "volumeMounts": 1000}
 _READERS: Final[Mapping[str, Callable[[Reading, Call, int], Iterator[Item]]]] = {
     programs.VLLM.name: vllm_sources.items,
     programs.SGLANG.name: server_sources.sglang,
@@ -99,10 +100,13 @@ def extract(pod: Mapping[str, Any], engine: Engine | None, path: str = "spec") -
     return Extract(tuple(sources), tuple(switches), tuple(unresolved))
 
 
-def _has_many_variables(container: Mapping[str, Any]) -> bool:
-    """Tell whether a container has more variables than are read of one."""
-    variables = container.get("env")
-    return isinstance(variables, list) and len(variables) > MAX_VARIABLES
+def _is_crowded(container: Mapping[str, Any]) -> bool:
+    """Tell whether a container has more variables, or more mounts, than are read of one."""
+    return any(
+        isinstance(entries := container[field], list) and len(entries) > most
+        for field, most in _AT_MOST.items()
+        if field in container
+    )
 
 
 @dataclass(slots=True)
@@ -144,7 +148,7 @@ class _Pod:
                 told = () if self.left_out else beside.words(raw)
                 words -= len(told)
                 text -= sum(map(len, told))
-                many = len(self.containers) == _MAX_CONTAINERS or _has_many_variables(raw)
+                many = len(self.containers) == _MAX_CONTAINERS or _is_crowded(raw)
                 if self.left_out or words < 0 or text < 0 or many:
                     self.left_out += 1
                 else:

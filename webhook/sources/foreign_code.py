@@ -79,11 +79,7 @@ _MODULES: Final = ("lib", "modules")
 
 def items(reading: Reading, volumes: Volumes) -> Iterator[Item]:
     """Give what a container takes from volumes as if it were its image's own, as plug-ins."""
-    for index, mount in objects(reading.container.get("volumeMounts")):
-        path = mount.get("mountPath")
-        if isinstance(path, str) and _hides_programs(path):
-            place = f"{reading.path}.volumeMounts[{index}]"
-            yield Switch(SwitchName.PLUGIN, path, place, reading.name)
+    yield from _mounted(reading)
     yield from _functions(reading)
     yield from _home(reading, volumes)
     known: dict[str, tuple[str, str]] = {}
@@ -107,8 +103,19 @@ def items(reading: Reading, volumes: Volumes) -> Iterator[Item]:
                 written.add(posixpath.dirname(path))
 
 
+def _mounted(reading: Reading) -> Iterator[Item]:
+    """Give the mounts that hide programs of the image."""
+    for index, mount in objects(reading.container.get("volumeMounts")):
+        path = mount.get("mountPath")
+        if isinstance(path, str) and _hides_programs(path):
+            place = f"{reading.path}.volumeMounts[{index}]"
+            yield Switch(SwitchName.PLUGIN, path, place, reading.name)
+
+
 def _runs(reading: Reading, call: Call, volumes: Volumes, directory: str) -> Iterator[Item]:
     """Give the program or the file of Python that a command takes from a volume, and Python's directory."""
+    if "volumeMounts" not in reading.container:
+        return
     spot, name = Spot(reading, call), basename(call.words[0])
     files = [0]
     if name.startswith("python"):
@@ -163,10 +170,12 @@ def _functions(reading: Reading) -> Iterator[Item]:
 
 def _home(reading: Reading, volumes: Volumes) -> Iterator[Item]:
     """Say that a home directory lies in a volume that others have filled."""
+    if "volumeMounts" not in reading.container:
+        return
     home = reading.env.get(_HOME, "")
     paths = [home] if home and is_known(home) else [f"/{name}" for name in _HOMES]
     if not home:
-        mounts = volumes.mounts(reading) if "volumeMounts" in reading.container else ()
+        mounts = volumes.mounts(reading)
         paths += [f"/home/{path[1]}" for path in mounts if len(path) == 2 and path[0] == "home"]  # noqa: PLR2004 - /home/name
     for path in paths:
         if _is_kept(volumes.place(reading, path)) and not volumes.place(reading, "/").volume:

@@ -20,7 +20,8 @@ _MARK: Final = re.compile(r"\0\*?([^\0]*)\0")
 _REFERENCE: Final = re.compile(r"\$(?:\$|\(([^)]*)\))")
 # What the keys of a ConfigMap, and the names of services, can be.
 _USUAL: Final = re.compile(r"[-._a-zA-Z0-9]+")
-# Variables within variables can grow without end; what a command line holds of them is short.
+# Variables within variables can grow without end; what a command line holds of them is short. The most
+# references that are looked at, too.
 _MAX_ADDED: Final = 16384
 
 
@@ -79,5 +80,6 @@ def expand(text: str, variables: Mapping[str, str]) -> str:
 
     # Behind the last bracket nothing is a reference, and nothing is looked for: that would take long.
     end = text.rfind(")") + 1
-    expanded = _REFERENCE.sub(value, text[:end]) + text[end:].replace("$$", "$")
-    return expanded if room > 0 else unknown()
+    expanded, count = _REFERENCE.subn(value, text[:end], _MAX_ADDED)
+    expanded += text[end:].replace("$$", "$")
+    return expanded if room > 0 and count < _MAX_ADDED else unknown()
