@@ -205,7 +205,7 @@ class _Pod:
         served = list(itertools.islice(found, _MAX_ITEMS + 1))
         if container.is_server:
             yield from self._of_server(container.main, served, fillers)
-            yield from self._images(container.main, served)
+            yield from self._mounted(container.main, served, fillers)
             for reading in container.readings[1:]:
                 if not reading.calls:
                     yield _unreadable(reading)
@@ -292,12 +292,15 @@ class _Pod:
             if said and getattr(item, "name", None) is not SwitchName.UNKNOWN_OPTION:
                 yield item
 
-    def _images(self, reading: Reading, served: Sequence[Item]) -> Iterator[Item]:
-        """Give the image volumes of a server that no path of its command line leads to."""
+    def _mounted(self, reading: Reading, served: Sequence[Item], fillers: Fillers) -> Iterator[Item]:
+        """Give the image volumes of a server that no path of its command line leads to, and its caches."""
         held = {item.location for item in served if isinstance(item, Source)}
         for volume in self.volumes.images(reading):
             if volume.location and volume.location not in held:
                 yield Source(Role.WEIGHTS, volume.location, f"{self.path}.{volume.place}", reading.name)
+        if "volumeMounts" in reading.container:
+            for path in hub.caches(reading):
+                yield from fillers.beside(reading, path)
 
     def _names_ollama(self) -> bool:
         return any(

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from posixpath import normpath
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-from webhook.pods import objects
+from webhook.pods import mapping, objects
 from webhook.policy.composed import Object
 from webhook.policy.extracted import known, off, one_of, short, unknown
 from webhook.policy.kinds import Allowed, Choice, Flag, GlobList, Revision, UrlList, origin
@@ -38,6 +39,7 @@ _HUB_HOSTS: Final = frozenset(
     {"huggingface.co", "hf.co", "modelscope.cn", "modelscope.ai", "ollama.ai", "ollama.com"}
 )
 _DEFAULT_HUB: Final = "https://huggingface.co"
+_RESOLVING: Final = frozenset({"/etc/hosts", "/etc/resolv.conf", "/etc/nsswitch.conf"})
 # What URL libraries disagree on: urllib3 ends a host at a backslash, others at the `@` behind it.
 _AMBIGUOUS_IN_URLS: Final = frozenset("@\\")
 
@@ -81,6 +83,7 @@ def _endpoints(subject: Subject, value: frozenset[str], _group: Mapping[str, Any
         if switch.name is SwitchName.HUB_ENDPOINT and (url := _origin(switch.value)) not in value:
             yield Finding(switch.path, short(url) or "no plain URL", wanted, switch.container)
     yield from _aliases(subject, value)
+    yield from _resolvers(subject)
     if _DEFAULT_HUB in value:
         return
     moved = {container.name for container in subject.containers if _moves_hub(container)}
@@ -99,6 +102,20 @@ def _aliases(subject: Subject, urls: frozenset[str]) -> Iterator[Finding]:
             if isinstance(name, str) and not hosts.isdisjoint(_with_parents(name.lower().rstrip("."))):
                 path = f"{subject.path}.hostAliases[{index}]"
                 yield Finding(path, f"an address for {short(name)}", "none for a hub")
+
+
+def _resolvers(subject: Subject) -> Iterator[Finding]:
+    """Give where a pod says whom it asks for addresses, or brings a list of its own."""
+    servers = mapping(subject.spec.get("dnsConfig")).get("nameservers")
+    if servers:
+        yield Finding(f"{subject.path}.dnsConfig.nameservers", "name servers of its own", "the cluster's")
+    for container in subject.containers:
+        for index, mount in objects(container.raw.get("volumeMounts")):
+            path = mount.get("mountPath")
+            if isinstance(path, str) and normpath("/" + path.lstrip("/")) in _RESOLVING:
+                yield Finding(
+                    f"{container.path}.volumeMounts[{index}]", short(path), "the kubelet's", container.name
+                )
 
 
 def _with_parents(host: str) -> tuple[str, str]:
@@ -186,7 +203,7 @@ RULES: Final = (
         "hubEndpoints",
         UrlList(),
         "the hubs that `HF_ENDPOINT` and its like may name; without such a variable the hub is "
-        f"{_DEFAULT_HUB}. No `hostAliases` may say where a hub is",
+        f"{_DEFAULT_HUB}. No `hostAliases` may say where a hub is, nor name servers of the pod's own",
         _endpoints,
     ),
     Rule(

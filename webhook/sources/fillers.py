@@ -134,7 +134,14 @@ class Fillers:
         A server takes a path that exists before it asks a hub; a volume that starts empty and that nothing
         fills has no such path.
         """
-        place = self._volumes.shadows(reading, source.location.name, directory)
+        name = source.location.name
+        own = self._of(f"fs {reading.path}", 0)
+        if inside := next((path for path in own.at if f"/{name}/" in f"/{path}/"), None):
+            # The container's own commands put something there.
+            there = Place(f"/{inside}", None, inside)
+            yield from self._told_of(there, replace(source, local=Local(there.path, there.backing)), reading)
+            return
+        place = self._volumes.shadows(reading, name, directory)
         if place is None or place.volume is None:
             return
         if place.volume.fresh:
@@ -144,6 +151,17 @@ class Fillers:
         yield from self._told_of(
             place, replace(source, local=Local(place.path, place.backing, place.read_only)), reading
         )
+
+    def beside(self, reading: Reading, path: str) -> Iterator[Item]:
+        """Give what other containers bring to what lies at a path, and who of them may write there."""
+        place = self._volumes.place(reading, path)
+        for one in (place, *itertools.islice(self._volumes.below(reading, place.path), _MAX_BELOW)):
+            if one.volume is None:
+                continue
+            writers = self._writers.get(one.volume.key, ())
+            if any(self._actors[index].reading.path != reading.path for index in writers):
+                self._of(one.volume.key, 0)
+                yield from self._untold(one.volume.key)
 
     def _told_of(self, place: Place, source: Source, reading: Reading) -> Iterator[Item]:
         key = _key(place, reading)

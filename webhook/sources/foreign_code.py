@@ -62,7 +62,7 @@ _MAX_SHOWN: Final = 80
 _MAX_PARTS: Final = 30
 # Where images keep programs and libraries: below these, and in these wholes.
 _PACKAGES: Final = frozenset({"site-packages", "dist-packages"})
-_WHOLES: Final = ((), ("usr",), ("usr", "local"), ("opt", "venv"), ("opt", "conda"))
+_WHOLES: Final = ((), ("usr",), ("usr", "local"), ("opt",), ("opt", "venv"), ("opt", "conda"), ("etc",))
 _WITHIN: Final = frozenset(
     {
         *((*whole, name) for whole in _WHOLES for name in ("bin", "sbin", "lib", "lib64")),
@@ -92,22 +92,27 @@ def items(reading: Reading, volumes: Volumes) -> Iterator[Item]:
         if directory.rstrip("/") in written and (start(call.words) or call.words[0].startswith("python")):
             # Where Python looks first, and the processes that it starts.
             yield Spot(reading, call).switch(SwitchName.PLUGIN, directory or ".", 0)
-        for at, text in _written(call):
-            path = posixpath.join(directory, text)
-            if not is_known(path):
-                detail = f"it writes to {readable(text)[:_MAX_SHOWN]}"
-                yield Spot(reading, call).unresolvable(SwitchName.PLUGIN, Unknown.SCRIPT, detail, at)
-            elif path[:1] == "/" and _hides_programs(posixpath.normpath(path)):
-                yield Spot(reading, call).switch(SwitchName.PLUGIN, path, at)
-            elif path.endswith(_CODE):
-                written.add(posixpath.dirname(path))
+        yield from _writes(Spot(reading, call), directory, written)
+
+
+def _writes(spot: Spot, directory: str, written: set[str]) -> Iterator[Item]:
+    """Give the programs that a command writes over; note in `written` where it puts code."""
+    for at, text in _written(spot.call):
+        path = posixpath.join(directory, text)
+        if not is_known(path):
+            detail = f"it writes to {readable(text)[:_MAX_SHOWN]}"
+            yield spot.unresolvable(SwitchName.PLUGIN, Unknown.SCRIPT, detail, at)
+        elif path[:1] == "/" and _hides_programs(posixpath.normpath(path)):
+            yield spot.switch(SwitchName.PLUGIN, path, at)
+        elif path.endswith(_CODE):
+            written.add(posixpath.dirname(path))
 
 
 def _mounted(reading: Reading) -> Iterator[Item]:
     """Give the mounts that hide programs of the image."""
     for index, mount in objects(reading.container.get("volumeMounts")):
         path = mount.get("mountPath")
-        if isinstance(path, str) and _hides_programs(path):
+        if isinstance(path, str) and _hides_programs(posixpath.normpath(f"/{path}")):
             place = f"{reading.path}.volumeMounts[{index}]"
             yield Switch(SwitchName.PLUGIN, path, place, reading.name)
 

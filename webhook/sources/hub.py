@@ -63,6 +63,11 @@ _COMMON: Final = (
         "S3_SECRET_ACCESS_KEY",
     ),
 )
+_CACHES: Final = (
+    *("HF_HOME", "HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE", "TRANSFORMERS_CACHE", "XDG_CACHE_HOME", "HOME"),
+    *("VLLM_CACHE_ROOT", "TRITON_CACHE_DIR", "TORCHINDUCTOR_CACHE_DIR", "MODELSCOPE_CACHE"),
+)
+_CACHE: Final = "/.cache"
 # The model of an image with an entrypoint of its own, best first.
 _MODELS: Final = (
     *("HF_MODEL_ID", "MODEL_ID", "HF_MODEL", "MODEL_PATH", "MODEL_NAME", "MODEL", "SERVED_MODEL_NAME"),
@@ -86,6 +91,20 @@ def environment(reading: Reading) -> Iterator[Item]:
             if name in call.env and call.env[name] != known.get(name):
                 yield from variable(spot, name, call.env[name])
         known = call.env
+
+
+def caches(reading: Reading) -> Iterator[str]:
+    """Give the folders in which a server looks for what was downloaded, or compiled, before it asks for it.
+
+    `huggingface_hub/constants.py`, the documentation of vLLM's, Triton's and torch's caches.
+    """
+    for name in _CACHES:
+        if (path := reading.env.get(name, "")) and is_known(path):
+            yield path
+    for _, mount in objects(reading.container.get("volumeMounts")):
+        there = mount.get("mountPath")
+        if isinstance(there, str) and _CACHE in there:
+            yield there
 
 
 def models(reading: Reading) -> Iterator[Item]:

@@ -242,10 +242,17 @@ def _loaded(command: _Command, name: str, word: Word, value: dict[str, Any]) -> 
                 yield from command.load(Role.LORA, Word(path, keys.get(key, word.at)))
     if name in {"model-loader-extra-config", "speculative-config"}:
         for path, leaf in leaves(value):
-            # `tensorizer_uri`, `tensorizer_dir` and their like; a draft has a configuration of its own.
-            if isinstance(leaf, str) and ("://" in leaf or leaf[:1] == "/") and path != ("model",):
-                place = Word(leaf, keys.get(path[0], word.at))
-                yield from command.load(Role.WEIGHTS, place)
+            if isinstance(leaf, str) and leaf and path != ("model",):
+                yield from _leaf(command, path[-1], Word(leaf, keys.get(path[0], word.at)))
+
+
+def _leaf(command: _Command, key: str, word: Word) -> Iterator[Item]:
+    """Give what a key of a loader's object means: `tensorizer_uri`, `tensorizer_dir`, a store's address."""
+    if key == "s3_endpoint":
+        url = word.text if "://" in word.text else f"https://{word.text}"
+        yield command.spot.switch(SwitchName.HUB_ENDPOINT, url, command.start + word.at)
+    elif "://" in word.text or word.text[:1] == "/":
+        yield from command.load(Role.WEIGHTS, word)
 
 
 def _draft(command: _Command, word: Word, revision: str) -> Iterator[Item]:

@@ -199,6 +199,9 @@ def _is_imported(name: str, path: tuple[str, ...], leaf: str) -> bool:
     key = path[-1].replace("-", "_")
     if key.endswith(_IMPORTED) or name in _ALL_IMPORTED or not _ALL_IMPORTED.isdisjoint(path):
         return True
+    if key == "policy":
+        # Beside names of its own, a KV cache's policy is an import path (`_resolve_policy`).
+        return "." in leaf
     return name == "compilation-config" and key == "backend" and "." in leaf
 
 

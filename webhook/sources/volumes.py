@@ -130,7 +130,8 @@ class Volumes:
             for _, raw in objects(reading.container["volumeMounts"]):
                 path, mount = raw.get("mountPath"), self._mount(raw, reading.env)
                 if isinstance(path, str) and mount:
-                    known[tuple(_parts(path))] = mount
+                    # The runtime takes a `..` off before it looks (runc, `securejoin`).
+                    known[tuple(_parts(posixpath.normpath(f"/{path}")))] = mount
         return known
 
     def below(self, reading: Reading, path: str) -> Iterator[Place]:
