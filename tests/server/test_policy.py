@@ -376,6 +376,21 @@ def test_a_server_without_the_label_is_denied_where_the_policy_asks_for_it(
 
 
 @pytest.mark.parametrize(
+    ("labels", "rule"), [({"app": "x"}, "scope.requireLabel"), (None, "scope.maxContainers")]
+)
+def test_a_pod_of_more_than_1000_containers_is_denied_labelled_or_not(
+    labels: dict[str, str] | None, rule: str
+) -> None:
+    """The 1001st container is looked at by nobody, so no pod that has one passes either door."""
+    obj = server(9, **labels) if labels else server(9)
+    obj["spec"]["containers"] += [{"name": f"c{index}", "image": "a/b:1"} for index in range(1000)]
+    response = Desk(policy=policy(f"{BOTH}    scope: {{mode: enforce, requireLabel: deny}}")).ask(
+        VALIDATE, review(obj)
+    )
+    assert rules_of(response["status"]["message"]) == [rule]
+
+
+@pytest.mark.parametrize(
     ("door", "new", "old", "denied"),
     [
         ("keepLabel", server(1, app="x"), server(1), True),

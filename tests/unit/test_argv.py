@@ -135,6 +135,12 @@ def test_what_no_bracket_closes_is_no_reference() -> None:
     assert expand("$(A) $$ $(A $$(A", {"A": "x"}) == "x $ $(A $(A"
 
 
+def test_a_word_of_very_many_variables_is_not_known() -> None:
+    """Whatever they hold: nobody waits until the last one is read."""
+    assert expand("$(A)" * 16000, {"A": ""}) == ""
+    assert not is_known(expand("$(A)" * 17000, {"A": ""}))
+
+
 # --- shells and wrappers
 
 

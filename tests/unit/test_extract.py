@@ -64,3 +64,15 @@ def test_what_is_found_in_a_pod(case: dict[str, Any]) -> None:
     """Everything a pod says of its models and code is found, nothing else, each at its path."""
     found = extract(pod(case), Engine(case.get("engine", "vllm")))
     assert sorted(lines(found)) == sorted(case["found"])
+
+
+@pytest.mark.parametrize("number", [1000, 1001])
+def test_a_container_of_more_than_1000_mounts_is_told_and_not_read(number: int) -> None:
+    """Whoever mounts so many hides nothing by it: that not all was read is told."""
+    mounts = [{"name": "m", "mountPath": f"/m/{index}"} for index in range(number)]
+    server = {"image": "vllm/vllm-openai:v0.15.0", "args": ["Qwen/Qwen3-8B"], "volumeMounts": mounts}
+    found = extract({"spec": {"containers": [server]}}, Engine.VLLM)
+    assert bool(found.sources) is (number == 1000)
+    assert [item.detail for item in found.unresolved] == (
+        [] if number == 1000 else ["the commands of 1 containers are more than is read of one pod"]
+    )
