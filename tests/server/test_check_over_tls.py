@@ -37,8 +37,9 @@ async def over_tls(running: Running, obj: JSON) -> JSON:
 async def test_command_and_webhook_give_the_same_verdicts(
     serving: Serving, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Of every object of every corpus: whether it is denied, by which rules in which modes."""
-    objects = [{"apiVersion": "v1", **obj} for _, obj in (param.values for param in corpus())]
+    """Of every corpus, the evasions' twins left out: what is denied, by which rules in which modes."""
+    some = [param.values[1] for param in corpus() if not param.id.endswith(", twin")]
+    objects = [{"apiVersion": "v1", **obj} for obj in some]
     (tmp_path / "policy.yaml").write_text(POLICY)
     told = through_check(tmp_path, objects, capsys)
     async with serving(policy=str(tmp_path / "policy.yaml"), registrar_image=IMAGE) as running:
