@@ -7,14 +7,16 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+import yaml
 
 from tests.peers.cluster import JSON, Answer, Cluster, wait_until
-from tests.peers.webhook import Webhook
+from tests.peers.webhook import ROOT, Webhook
 from tests.real.apiserver.manifests import SERVER, pod, policy_file, registrars, workload
 from webhook.made import WORKLOADS
 
 pytestmark = [pytest.mark.kube, pytest.mark.usefixtures("webhook")]
 LABELLED = {SERVER: "vllm"}
+EXAMPLE = ROOT / "examples" / "deployment.yaml"
 EVIL = "quay.io/evil/vllm-openai:v1"
 
 
@@ -101,6 +103,15 @@ def test_a_workload_is_warned_at_apply(cluster: Cluster, policed: str, kind: str
     ]
     assert "code.trustRemoteCode: spec.template.spec.containers[0].args[4]: found " in warnings[first + 1]
     assert cluster.get(kind, "qwen", policed)
+
+
+def test_the_example_of_the_readme_is_warned_of(cluster: Cluster, policed: str) -> None:
+    """It is a Deployment that the API server takes, every field of it, and `kubectl` shows what it breaks."""
+    manifest = yaml.safe_load(EXAMPLE.read_text())
+    manifest["metadata"]["namespace"] = policed
+    warnings = cluster.create(manifest, "--dry-run=server", "--validate=strict").warnings
+    where = "code.trustRemoteCode: spec.template.spec.containers[0].args[2]: found "
+    assert [text for text in warnings if text.startswith(where)]
 
 
 def test_the_label_on_a_deployment_counts(cluster: Cluster, policed: str) -> None:
