@@ -36,10 +36,11 @@ from webhook.sources import (
     ollama_sources,
     programs,
     server_sources,
+    untold,
     vllm_sources,
 )
-from webhook.sources.argv import ENTRYPOINT, MAX_VARIABLES, Call, basename, is_shell
-from webhook.sources.container import Reading, read
+from webhook.sources.argv import ENTRYPOINT, MAX_VARIABLES, Call, basename
+from webhook.sources.container import Reading, read, shell_at
 from webhook.sources.fillers import Actor, Fillers
 from webhook.sources.found import (
     Extract,
@@ -52,7 +53,6 @@ from webhook.sources.found import (
     Unresolvable,
 )
 from webhook.sources.locations import HUB, MODELSCOPE
-from webhook.sources.text import readable
 from webhook.sources.tools import is_harmless
 from webhook.sources.volumes import Volumes, directories
 
@@ -75,7 +75,6 @@ _READERS: Final[Mapping[str, Callable[[Reading, Call, int], Iterator[Item]]]] = 
 }
 _OLLAMAS: Final = ("ollama", ":11434")
 _HUBS: Final = frozenset({HUB, MODELSCOPE})
-_WRAPPERS_AT_MOST: Final = 30
 
 
 def extract(pod: Mapping[str, Any], engine: Engine | None, path: str = "spec") -> Extract:
@@ -208,7 +207,7 @@ class _Pod:
             yield from self._mounted(container.main, served, fillers)
             for reading in container.readings[1:]:
                 if not reading.calls:
-                    yield _unreadable(reading)
+                    yield untold.unreadable(reading)
                 yield from foreign_code.items(reading, self.volumes)
                 yield from companions.items(reading, self.volumes)
         elif any(map(_is_script, loaded)) and not self._matters(container):
@@ -256,7 +255,7 @@ class _Pod:
 
     def _of_server(self, reading: Reading, served: Sequence[Item], fillers: Fillers) -> Iterator[Item]:
         """Give what is said only of containers that look like the server."""
-        shell = _shell(reading)
+        shell = shell_at(reading)
         if shell is not None:
             place = reading.place(Call(reading.words, reading.env), shell)
             yield Switch(SwitchName.SHELL, basename(reading.words[shell]), place, reading.name)
@@ -265,7 +264,7 @@ class _Pod:
             yield from companions.items(reading, self.volumes)
             return
         if not reading.calls:
-            yield _unreadable(reading)
+            yield untold.unreadable(reading)
             return
         # Python that loads something may well serve it.
         if all(is_harmless(c) and not basename(c.words[0]).startswith("python") for c in reading.calls):
@@ -277,11 +276,11 @@ class _Pod:
         yield from found
         if reading.calls[-1].words[0] != ENTRYPOINT:
             # The pod names a program of which nothing is known: whatever else it says may be for show.
-            yield _unknown_program(reading)
+            yield untold.unknown_program(reading)
         elif self.engine is Engine.OLLAMA and self._names_ollama():
             return
         elif not any(_is_model(item) for item in (*served, *found)):
-            yield _nameless(reading)
+            yield untold.nameless(reading)
 
     def _as_vllm(self, reading: Reading, fillers: Fillers) -> Iterator[Item]:
         """Read the options of a program nobody knows like vLLM's: what they say, not what they leave out."""
@@ -387,34 +386,6 @@ def _found(items: Iterable[Item], reading: Reading, directory: str, fillers: Fil
         yield from fillers.traced(item, reading, directory)
         if item.local is None and item.location.scheme in _HUBS:
             yield from fillers.shadowing(item, reading, directory)
-
-
-def _shell(reading: Reading) -> int | None:
-    """Give where the shell stands that a container starts with; None if it starts with none."""
-    starts = is_shell(reading.words[0]) or any(c.scripted or is_shell(c.words[0]) for c in reading.calls)
-    if not starts and reading.calls:
-        return None
-    words = enumerate(reading.words[:_WRAPPERS_AT_MOST])
-    return next((index for index, word in words if is_shell(word)), None)
-
-
-def _nameless(reading: Reading) -> Unresolvable:
-    """Say that an image nobody knows, which looks like the server, is told no model."""
-    detail, place = "what its image's entrypoint runs", f"{reading.path}.image"
-    return Unresolvable(None, Unknown.ENTRYPOINT, detail, place, reading.name)
-
-
-def _unknown_program(reading: Reading) -> Unresolvable:
-    """Say that a program nobody knows runs in a container that looks like the server."""
-    call = reading.calls[-1]
-    detail = f"what {readable(basename(call.words[0]))[:60]} runs"
-    return Unresolvable(None, Unknown.SCRIPT, detail, reading.place(call, 0), reading.name)
-
-
-def _unreadable(reading: Reading) -> Unresolvable:
-    field = next((key for key in ("args", "command") if reading.container.get(key)), "image")
-    place = f"{reading.path}.{f'{reading.hook}.command' if reading.hook else field}"
-    return Unresolvable(None, Unknown.SCRIPT, f"its script: {reading.unreadable}", place, reading.name)
 
 
 def _is_model(item: Item) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from webhook.pods import mapping, objects
 from webhook.sources import programs
@@ -16,12 +16,16 @@ from webhook.sources.argv import (
     commands,
     environment,
     is_script,
+    is_shell,
     places,
     strings,
 )
 from webhook.sources.options import Serving
 from webhook.sources.programs import Image, Program
 from webhook.sources.shell import UnreadableError
+
+# Words at the beginning of a command in which a shell is looked for, behind wrappers.
+_WRAPPERS_AT_MOST: Final = 30
 
 
 class Run(NamedTuple):
@@ -148,3 +152,12 @@ def within(container: Mapping[str, Any], at: str) -> Mapping[str, Any]:
 def _starts_with(image: Image | None) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Give ENTRYPOINT and CMD."""
     return (image.entrypoint, image.default) if image else ((ENTRYPOINT,), ())
+
+
+def shell_at(reading: Reading) -> int | None:
+    """Give where the shell stands that a container starts with; None if it starts with none."""
+    starts = is_shell(reading.words[0]) or any(c.scripted or is_shell(c.words[0]) for c in reading.calls)
+    if not starts and reading.calls:
+        return None
+    words = enumerate(reading.words[:_WRAPPERS_AT_MOST])
+    return next((index for index, word in words if is_shell(word)), None)
