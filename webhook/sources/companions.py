@@ -112,8 +112,10 @@ def _is_tool(call: Call) -> bool:
 
 def _edits_plainly(words: Sequence[str]) -> bool:
     """Tell whether sed's script is one that neither runs nor writes anything."""
-    script = next((word for word in words if word[:1] != "-"), "")
-    return _SED.fullmatch(script) is not None and not any(map(_SED_FILE.match, words))
+    told = [words[at + 1] for at, word in enumerate(words[:-1]) if word == "-e"]
+    scripts = told or [word for word in words if word[:1] != "-"][:1]
+    other = any(word != "-e" and _SED_FILE.match(word) for word in words)
+    return not other and all(is_known(script) and _SED.fullmatch(script) for script in scripts)
 
 
 def _installs_known(words: Sequence[str]) -> bool:

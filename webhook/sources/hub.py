@@ -33,7 +33,9 @@ _ENDPOINTS: Final = frozenset(
         *("STORAGE_EMULATOR_HOST", "AZURE_STORAGE_ENDPOINT", "AZURE_STORAGE_BLOB_ENDPOINT"),
     }
 )
-_NAMED: Final = _ENDPOINTS | {_STAGING}
+# Files that may say where stores are (AWS, "Service-specific endpoints"; rclone, "Global flags").
+_FILES: Final = frozenset({"AWS_CONFIG_FILE", "RCLONE_CONFIG"})
+_NAMED: Final = _ENDPOINTS | _FILES | {_STAGING}
 # `huggingface_hub` takes these for yes.
 _TRUE: Final = frozenset({"1", "on", "yes", "true"})
 
@@ -54,7 +56,13 @@ _NO_SECRET: Final = re.compile(
 )
 # What is looked for among the variables that a command sets for itself.
 _COMMON: Final = (
-    *(*sorted(_ENDPOINTS), _STAGING, "HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "HUGGINGFACEHUB_API_TOKEN"),
+    *(
+        *sorted(_ENDPOINTS | _FILES),
+        _STAGING,
+        "HF_TOKEN",
+        "HUGGING_FACE_HUB_TOKEN",
+        "HUGGINGFACEHUB_API_TOKEN",
+    ),
     *(
         "HF_API_TOKEN",
         "MODELSCOPE_API_TOKEN",
@@ -121,6 +129,10 @@ def variable(spot: Spot, name: str, value: str) -> Iterator[Item]:
     """Give the endpoint or the secret that one variable of a command is."""
     if name in _ENDPOINTS:
         yield from _endpoint(spot, name, value)
+    elif name in _FILES and value:
+        detail = f"{name} may say where stores are"
+        place, container = spot.set_at(name), spot.reading.name
+        yield Unresolvable(SwitchName.HUB_ENDPOINT, Unknown.CONFIG_FILE, detail, place, container)
     elif name == _STAGING and value.lower() in _TRUE:
         yield Switch(SwitchName.HUB_ENDPOINT, _STAGING_URL, spot.set_at(name), spot.reading.name)
     elif name.endswith(_SECRETS) and is_secret(name, value):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import posixpath
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Final
@@ -70,6 +71,8 @@ _WRAPPERS: Final = frozenset(
         ),
     }
 )
+# What may stand between a wrapper and its program: options, variables, numbers, a subcommand, xargs' mark.
+_BEFORE: Final = re.compile(r"-.*|[A-Za-z_]\w*=.*|\d[\w.]*|run|\{\}", re.DOTALL)
 # They add words that nobody can read.
 _FEEDING: Final = frozenset({"xargs", "parallel"})
 _MAX_OPTIONS: Final = 30
@@ -121,8 +124,13 @@ def _all(reading: Reading) -> Iterator[Item]:
 
 
 def loads(words: Sequence[str]) -> bool:
-    """Tell whether words (one at least) are a command that this module reads."""
-    return _loader(words) is not None
+    """Tell whether words (one at least) are a command that this module reads, and nothing else."""
+    at = _loader(words)
+    if not at:
+        return at is not None
+    # Another program before it would run, and take all that follows for its arguments.
+    before = words[2 if basename(words[0]) == "flock" else 1 : at]
+    return all(map(_BEFORE.fullmatch, before))
 
 
 def _loader(words: Sequence[str]) -> int | None:

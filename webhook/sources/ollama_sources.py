@@ -65,6 +65,10 @@ def items(reading: Reading, call: Call, start: int) -> Iterator[Item]:
         yield spot.unresolvable(
             Role.WEIGHTS, Unknown.CONFIG_FILE, "FROM and ADAPTER stand in the Modelfile", file.at
         )
+    elif command.text == "runner":
+        # What the server starts for itself: it serves whatever file it is told.
+        detail = "a runner of its own, with a model from a file"
+        yield spot.unresolvable(Role.MODEL, Unknown.AMBIGUOUS, detail, command.at)
     elif command.text == "launch":
         yield from (_named(spot, Role.MODEL, word) for word in found.all("model"))
     elif command.text in _NAMING and operands:
