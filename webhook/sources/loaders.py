@@ -124,6 +124,11 @@ def _all(reading: Reading) -> Iterator[Item]:
 
 
 def loads(words: Sequence[str]) -> bool:
+    """Tell whether words (one at least) are, or hold, a command that this module reads."""
+    return _loader(words) is not None
+
+
+def only_loads(words: Sequence[str]) -> bool:
     """Tell whether words (one at least) are a command that this module reads, and nothing else."""
     at = _loader(words)
     if not at:

@@ -61,4 +61,4 @@ def is_harmless(call: Call) -> bool:
         return _READING[name](words)
     serves = programs.start(words) or programs.is_client(words)
     is_file = name.startswith("python") and "-c" not in words and "-m" not in words
-    return bool(serves) or (not is_file and loaders.loads(words))
+    return bool(serves) or (not is_file and loaders.only_loads(words))

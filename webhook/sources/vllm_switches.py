@@ -51,7 +51,6 @@ _TELLING: Final = frozenset(
     }
 )
 _MAX_DEPTH: Final = 20
-_SHOWN: Final = 80
 
 # Read as an int: `bool(int(...))`; what is none stops the server.
 _NUMBERS: Final = {
@@ -155,7 +154,7 @@ def objects_of(line: Line) -> Iterator[tuple[str, Word, dict[str, Any] | None]]:
     for name in line.found:
         for word in line.values(name):
             hidden = not is_known(word.text) and name.endswith(_OBJECTS)
-            if hidden or "{" in word.text[:_SHOWN]:
+            if hidden or word.text.lstrip()[:1] == "{":
                 value = _object(word.text)
                 if value is not None or hidden:
                     yield name, word, value
