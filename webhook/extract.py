@@ -101,11 +101,11 @@ def extract(pod: Mapping[str, Any], engine: Engine | None, path: str = "spec") -
 
 def _is_crowded(container: Mapping[str, Any]) -> bool:
     """Tell whether a container has more variables, or more mounts, than are read of one."""
-    return any(
-        isinstance(entries := container[field], list) and len(entries) > most
-        for field, most in _AT_MOST.items()
-        if field in container
-    )
+    for field, most in _AT_MOST.items():
+        entries = container.get(field)
+        if isinstance(entries, list) and len(entries) > most:
+            return True
+    return False
 
 
 @dataclass(slots=True)

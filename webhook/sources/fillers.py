@@ -32,6 +32,8 @@ _TARGET_FIRST: Final = re.compile(r"-[A-Za-z]*t|--target")
 _PROCESS_ROOT: Final = re.compile(r"/proc/(?:self|\0\$\0)/root(?=/|$)")
 _MAX_OPERANDS: Final = 50
 _MAX_CHAIN: Final = 8
+# Begins the key of a container's own file system.
+_OWN: Final = "fs "
 # Of the volumes mounted within one model.
 _MAX_BELOW: Final = 20
 
@@ -205,7 +207,8 @@ class Fillers:
         if known is None:
             # Known before it is complete: volumes can be copied in a circle.
             known = self._filled[key] = _Filled()
-            for index in self._writers.get(key, ()):
+            own = key.startswith(_OWN)
+            for index in (self._owners if own else self._writers).get(key, ()):
                 self._add(known, index, key, depth)
         return known
 
@@ -218,14 +221,22 @@ class Fillers:
 
     @cached_property
     def _writers(self) -> Mapping[str, list[int]]:
-        """Give which containers can write to each volume, and to its own file system each one."""
+        """Give which containers can write to each volume."""
         writers: dict[str, list[int]] = {}
         for index, actor in enumerate(self._actors):
             mounts = self._volumes.mounts(actor.reading).values()
             keys = {mount.volume.key for mount in mounts if not mount.read_only}
-            for key in {*keys, f"fs {actor.reading.path}"}:
+            for key in keys:
                 writers.setdefault(key, []).append(index)
         return writers
+
+    @cached_property
+    def _owners(self) -> Mapping[str, list[int]]:
+        """Give which commands run in each container, by the key of its own file system."""
+        owners: dict[str, list[int]] = {}
+        for index, actor in enumerate(self._actors):
+            owners.setdefault(f"{_OWN}{actor.reading.path}", []).append(index)
+        return owners
 
     def _add(self, filled: _Filled, index: int, key: str, depth: int) -> None:
         """Add what one container puts there."""
