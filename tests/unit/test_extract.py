@@ -76,3 +76,11 @@ def test_a_container_of_more_than_1000_mounts_is_told_and_not_read(number: int) 
     assert [item.detail for item in found.unresolved] == (
         [] if number == 1000 else ["the commands of 1 containers are more than is read of one pod"]
     )
+
+
+def test_more_variables_than_are_read_are_told() -> None:
+    """A container with too many variables is left out, and that is said."""
+    env = [{"name": f"V{number}"} for number in range(2001)]
+    pod = {"spec": {"containers": [{"name": "server", "image": "vllm/vllm-openai", "env": env}]}}
+    found = extract(pod, Engine.VLLM).unresolved
+    assert [item.about for item in found] == [None]

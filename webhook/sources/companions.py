@@ -11,7 +11,7 @@ from webhook.sources.argv import Call, basename, is_shell
 from webhook.sources.container import Reading
 from webhook.sources.found import Role, Unknown, Unresolvable
 from webhook.sources.text import is_known, readable
-from webhook.sources.tools import is_harmless
+from webhook.sources.tools import installs_known, is_harmless
 from webhook.sources.volumes import Volumes, directories
 
 _SOURCING: Final = frozenset({"source", "."})
@@ -43,25 +43,6 @@ _STARTING: Final[Mapping[str, tuple[str, ...]]] = {
 }
 _PIP: Final = "pip"
 _PIPS: Final = frozenset({_PIP, "pip3"})
-_PIP_FLAGS: Final = frozenset(
-    {
-        *("-q", "-qq", "-U", "-qU", "-Uq", "--quiet", "--upgrade", "--no-cache-dir", "--no-deps"),
-        *("--break-system-packages", "--disable-pip-version-check", "--root-user-action=ignore"),
-    }
-)
-_PACKAGE_END: Final = re.compile(r"[=<>~!;\[ ]")
-# What scripts of model servers install, each from its makers.
-_PACKAGES: Final = frozenset(
-    {
-        *("accelerate", "autoawq", "bitsandbytes", "boto3", "botocore", "awscli", "datasets", "einops"),
-        *("flash-attn", "flashinfer-python", "hf-transfer", "hf-xet", "huggingface-hub", "librosa"),
-        *("lmcache", "mistral-common", "modelscope", "nixl", "numpy", "outlines", "pandas", "peft"),
-        *("pillow", "prometheus-client", "protobuf", "qwen-vl-utils", "ray", "runai-model-streamer"),
-        *("runai-model-streamer-s3", "safetensors", "scipy", "sentence-transformers", "sentencepiece"),
-        *("soundfile", "tensorizer", "tiktoken", "timm", "tokenizers", "torch", "transformers"),
-        *("triton", "vllm", "xformers", "xgrammar", "s5cmd", "google-cloud-storage"),
-    }
-)
 # `s/a/b/g`, `3p`, `$d`; another command of sed may run a program, or write.
 _SED: Final = re.compile(r"s([/|#,@])(?:(?!\1)[^\n])*\1(?:(?!\1)[^\n])*\1[gpI\d]*|[\d,$]*[pdq]")
 _SED_FILE: Final = re.compile(r"-[A-Za-z]*[fe]|--(?:file|expression)")
@@ -118,16 +99,6 @@ def _edits_plainly(words: Sequence[str]) -> bool:
     return not other and all(is_known(script) and _SED.fullmatch(script) for script in scripts)
 
 
-def _installs_known(words: Sequence[str]) -> bool:
-    """Tell whether pip installs only packages that are known here: code may be anybody's in all others."""
-    if words[:1] != ("install",):
-        return "install" not in words
-    if not _PIP_FLAGS.issuperset(word for word in words[1:] if word[:1] == "-"):
-        return False
-    names = (_PACKAGE_END.split(word, maxsplit=1)[0] for word in words[1:] if word[:1] != "-")
-    return all(name.lower().replace("_", "-") in _PACKAGES for name in names)
-
-
 # What these are told can make them run programs, or write files.
 _READING_ONLY: Final[Mapping[str, Callable[[Sequence[str]], bool]]] = {
     "awk": lambda words: (
@@ -137,8 +108,8 @@ _READING_ONLY: Final[Mapping[str, Callable[[Sequence[str]], bool]]] = {
     "sed": _edits_plainly,
     "sort": lambda words: not any(map(_SORT_OUT.match, words)),
     "uniq": lambda words: sum(word[:1] != "-" for word in words) <= 1,
-    "pip": _installs_known,
-    "pip3": _installs_known,
+    "pip": installs_known,
+    "pip3": installs_known,
 }
 
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Final, NamedTuple
 
-from webhook.sources import kserve
+from webhook.sources import kserve, loaders
 from webhook.sources.argv import ENTRYPOINT, Call, basename
 from webhook.sources.container import Reading
 from webhook.sources.found import Backing, Item, Local, Location, Role, Source, Unknown, Unresolvable
@@ -30,6 +30,8 @@ _COPYING: Final = frozenset({"cp", "mv", "ln", "rsync", "install", "tar", "unzip
 # `cp -t DIRECTORY FILE...`
 _TARGET_FIRST: Final = re.compile(r"-[A-Za-z]*t|--target")
 _PROCESS_ROOT: Final = re.compile(r"/proc/(?:self|\0\$\0)/root(?=/|$)")
+# What a server takes for weights, whatever wrote it.
+_WEIGHTS: Final = (".safetensors", ".gguf", ".bin", ".pt", ".pth")
 _MAX_OPERANDS: Final = 50
 _MAX_CHAIN: Final = 8
 # Begins the key of a container's own file system.
@@ -108,6 +110,8 @@ class Fillers:
         self._filled: dict[str, _Filled] = {}
         self._deeds: dict[int, _Deeds] = {}
         self._told: set[str] = set()
+        # by container: the paths that its own commands put something at, in one text
+        self._listed: dict[str, str] = {}
 
     def traced(self, source: Source, reading: Reading, directory: str) -> Iterator[Item]:
         """Say of a source with a local path what it is loaded from; what fills a volume is told once."""
@@ -137,8 +141,7 @@ class Fillers:
         fills has no such path.
         """
         name = source.location.name
-        own = self._of(f"fs {reading.path}", 0)
-        if inside := next((path for path in own.at if f"/{name}/" in f"/{path}/"), None):
+        if inside := self._put(reading, name):
             # The container's own commands put something there.
             there = Place(f"/{inside}", None, inside)
             yield from self._told_of(there, replace(source, local=Local(there.path, there.backing)), reading)
@@ -153,6 +156,18 @@ class Fillers:
         yield from self._told_of(
             place, replace(source, local=Local(place.path, place.backing, place.read_only)), reading
         )
+
+    def _put(self, reading: Reading, name: str) -> str:
+        """Give where a container's own commands put something under a name, in its own file system."""
+        key = f"fs {reading.path}"
+        listed = self._listed.get(key)
+        if listed is None:
+            listed = self._listed[key] = "".join(f"\n/{path}/" for path in self._of(key, 0).at)
+        at = listed.find(f"/{name}/")
+        if at < 0:
+            return ""
+        begin = listed.rfind("\n", 0, at) + 2
+        return listed[begin : at + len(name) + 1]
 
     def beside(self, reading: Reading, path: str) -> Iterator[Item]:
         """Give what other containers bring to what lies at a path, and who of them may write there."""
@@ -277,7 +292,7 @@ class Fillers:
                 deeds.strange.append(_unknown(reading, call))
             elif name in _COPYING:
                 self._copies(deeds, reading, call, directory)
-            elif not is_harmless(call):
+            elif not is_harmless(call) or (call.output.endswith(_WEIGHTS) and not loaders.loads(call.words)):
                 deeds.strange.append(_unknown(reading, call))
         return deeds
 

@@ -53,7 +53,8 @@ _DESCRIPTOR: Final = re.compile(r"[-\d]+")
 _EVALUATING: Final = frozenset({"[", "[[", "test", "unset", *_ASSIGNING})
 # They run a command of the shell's own as it would run without them.
 _BARE: Final = frozenset({"command", "builtin"})
-_INDEX: Final = re.compile(r"\w\[.*(?:\$\(|`|\0)", re.DOTALL)
+_INDEX: Final = re.compile(r"\w\[")
+_RUN: Final = re.compile(r"\$\(|`|\0")
 _ADDITION: Final = re.compile(r"([A-Za-z_]\w*)(\+?)=", re.ASCII)
 # Variables that the shell itself runs, or tells words apart by.
 _TELLING: Final = frozenset({"IFS", "PS4", "PROMPT_COMMAND"})
@@ -260,7 +261,7 @@ class _Reader:
         """Note what a command does to the variables of those behind it."""
         while words[1:] and words[0] in _BARE:
             words = words[1:]
-        if words[0] in _EVALUATING and any(map(_INDEX.search, words)):
+        if words[0] in _EVALUATING and any(map(_evaluated, words)):
             raise UnreadableError(f"{words[0]} may run what is quoted")
         if words[0] == "printf" and words[1:]:
             self.printed(words)
@@ -291,3 +292,9 @@ class _Reader:
         elif self.joined == "&&":
             self.listed.add(name)
         self.env = {**self.env, name: value}
+
+
+def _evaluated(word: str) -> bool:
+    """Tell whether a word has the index of a variable, and in it what the shell would run."""
+    index = _INDEX.search(word)
+    return index is not None and _RUN.search(word, index.end()) is not None

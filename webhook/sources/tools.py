@@ -22,6 +22,25 @@ _HARMLESS: Final = frozenset(
 # They set up tools in their own places, unless they are told a directory.
 _INSTALLING: Final = frozenset({"pip", "pip3", "apk", "apt", "apt-get", "yum", "dnf", "microdnf"})
 _ELSEWHERE: Final = ("/", "-t", "--target", "--prefix", "--root", "--user", ".")
+_PIP_FLAGS: Final = frozenset(
+    {
+        *("-q", "-qq", "-U", "-qU", "-Uq", "--quiet", "--upgrade", "--no-cache-dir", "--no-deps"),
+        *("--break-system-packages", "--disable-pip-version-check", "--root-user-action=ignore"),
+    }
+)
+_PACKAGE_END: Final = re.compile(r"[=<>~!;\[ ]")
+# What scripts of model servers install, each from its makers.
+_PACKAGES: Final = frozenset(
+    {
+        *("accelerate", "autoawq", "bitsandbytes", "boto3", "botocore", "awscli", "datasets", "einops"),
+        *("flash-attn", "flashinfer-python", "hf-transfer", "hf-xet", "huggingface-hub", "librosa"),
+        *("lmcache", "mistral-common", "modelscope", "nixl", "numpy", "outlines", "pandas", "peft"),
+        *("pillow", "prometheus-client", "protobuf", "qwen-vl-utils", "ray", "runai-model-streamer"),
+        *("runai-model-streamer-s3", "safetensors", "scipy", "sentence-transformers", "sentencepiece"),
+        *("soundfile", "tensorizer", "tiktoken", "timm", "tokenizers", "torch", "transformers"),
+        *("triton", "vllm", "xformers", "xgrammar", "s5cmd", "google-cloud-storage"),
+    }
+)
 # The shell's own root, as a modelcar names it.
 _EXTRACT: Final = re.compile(r"-?[vzjJopmk]*x[vzjJopmk]*f")
 # Programs that only read, if their words say no more.
@@ -30,6 +49,16 @@ _READING: Final[Mapping[str, Callable[[Sequence[str]], bool]]] = {
     "grep": lambda words: sum(word[:1] != "-" for word in words[1:]) <= 1,
     "find": lambda words: not any(word.startswith(("-exec", "-ok", "-fprint", "-fls")) for word in words),
 }
+
+
+def installs_known(words: Sequence[str]) -> bool:
+    """Tell whether pip installs only packages that are known here: code may be anybody's in all others."""
+    if words[:1] != ("install",):
+        return "install" not in words
+    if not _PIP_FLAGS.issuperset(word for word in words[1:] if word[:1] == "-"):
+        return False
+    names = (_PACKAGE_END.split(word, maxsplit=1)[0] for word in words[1:] if word[:1] != "-")
+    return all(name.lower().replace("_", "-") in _PACKAGES for name in names)
 
 
 def unpacked(words: Sequence[str]) -> Sequence[str] | None:
@@ -55,6 +84,9 @@ def is_harmless(call: Call) -> bool:
     words, name = call.words, basename(call.words[0])
     if name in _HARMLESS:
         return words[0] in {name, f"/bin/{name}", f"/usr/bin/{name}"}
+    if name[:3] == "pip" and not installs_known(words[1:]):
+        # What is installed runs, and may write anything.
+        return False
     if name in _INSTALLING:
         return not any(word.startswith(_ELSEWHERE) for word in words[1:])
     if name in _READING:
