@@ -298,8 +298,8 @@ class _Pod:
             if volume.location and volume.location not in held:
                 yield Source(Role.WEIGHTS, volume.location, f"{self.path}.{volume.place}", reading.name)
         if "volumeMounts" in reading.container:
-            for path in hub.caches(reading):
-                yield from fillers.beside(reading, path)
+            for cache in hub.caches(reading):
+                yield from fillers.beside(reading, cache, "")
 
     def _names_ollama(self) -> bool:
         return any(
@@ -382,6 +382,9 @@ def _found(items: Iterable[Item], reading: Reading, directory: str, fillers: Fil
     for item in items:
         if not isinstance(item, Source):
             yield item
+            continue
+        if item.role is Role.CACHE:
+            yield from fillers.beside(reading, item, directory)
             continue
         yield from fillers.traced(item, reading, directory)
         if item.local is None and item.location.scheme in _HUBS:

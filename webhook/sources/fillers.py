@@ -169,12 +169,20 @@ class Fillers:
         begin = listed.rfind("\n", 0, at) + 2
         return listed[begin : at + len(name) + 1]
 
-    def beside(self, reading: Reading, path: str) -> Iterator[Item]:
-        """Give what other containers bring to what lies at a path, and who of them may write there."""
-        place = self._volumes.place(reading, path)
+    def beside(self, reading: Reading, cache: Source, directory: str) -> Iterator[Item]:
+        """Give what holds a cache, what other containers bring there, and who of them may write.
+
+        A cache on a volume that is kept may hold anything under the name of any model: it is a source of its
+        own. An image volume is one anyhow.
+        """
+        if cache.local is None:
+            return
+        place = self._volumes.place(reading, cache.local.path, directory)
         for one in (place, *itertools.islice(self._volumes.below(reading, place.path), _MAX_BELOW)):
             if one.volume is None:
                 continue
+            if one.location is not None and one.backing is not Backing.IMAGE:
+                yield Source(Role.WEIGHTS, one.location, cache.path, reading.name)
             writers = self._writers.get(one.volume.key, ())
             if any(self._actors[index].reading.path != reading.path for index in writers):
                 self._of(one.volume.key, 0)

@@ -19,6 +19,8 @@ class Role(StrEnum):
     CODE = "code"
     # loaded into a volume or a server's store, by whatever it is used for
     WEIGHTS = "weights"
+    # a folder in which a server looks for what it would download; what is there counts as weights
+    CACHE = "cache"
 
 
 class Backing(StrEnum):

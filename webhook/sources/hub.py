@@ -16,7 +16,18 @@ from webhook.pods import objects
 from webhook.sources import locations
 from webhook.sources.argv import Call
 from webhook.sources.container import Reading
-from webhook.sources.found import Item, Role, Switch, SwitchName, Unknown, Unresolvable
+from webhook.sources.found import (
+    Backing,
+    Item,
+    Local,
+    Location,
+    Role,
+    Source,
+    Switch,
+    SwitchName,
+    Unknown,
+    Unresolvable,
+)
 from webhook.sources.spot import Spot
 from webhook.sources.text import is_known, readable
 
@@ -101,18 +112,23 @@ def environment(reading: Reading) -> Iterator[Item]:
         known = call.env
 
 
-def caches(reading: Reading) -> Iterator[str]:
+def caches(reading: Reading) -> Iterator[Source]:
     """Give the folders in which a server looks for what was downloaded, or compiled, before it asks for it.
 
     `huggingface_hub/constants.py`, the documentation of vLLM's, Triton's and torch's caches.
     """
     for name in _CACHES:
         if (path := reading.env.get(name, "")) and is_known(path):
-            yield path
-    for _, mount in objects(reading.container.get("volumeMounts")):
+            yield _cache(path, reading.variable(name), reading)
+    for index, mount in objects(reading.container.get("volumeMounts")):
         there = mount.get("mountPath")
         if isinstance(there, str) and _CACHE in there:
-            yield there
+            yield _cache(there, f"{reading.path}.volumeMounts[{index}]", reading)
+
+
+def _cache(path: str, place: str, reading: Reading) -> Source:
+    local = Local(path, Backing.CONTAINER)
+    return Source(Role.CACHE, Location("file", path), place, reading.name, local)
 
 
 def models(reading: Reading) -> Iterator[Item]:

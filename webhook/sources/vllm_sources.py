@@ -150,6 +150,8 @@ def _models(command: _Command, *, serve: bool) -> Iterator[Item]:
         yield command.unresolvable(Role.WEIGHTS, Unknown.RUNTIME, detail, weights)
     if (template := line.value("chat-template")) and not _is_inline(template.text):
         yield from _file(command, Role.CONFIG, template)
+    if cache := line.value("download-dir"):
+        yield from _file(command, Role.CACHE, cache)
 
 
 def _of_model(command: _Command, model: Word | None, revision: str) -> Iterator[Item]:
