@@ -187,8 +187,8 @@ RULES: Final = (
         _GROUP,
         "allow",
         GlobList(Globs.sources, "sources, like `hf://meta-llama/*` or `s3://models/**`"),
-        "where models, tokenizers, adapters and weights may come from, caches of them on claims included; `*` "
-        "is one component, `**` any number",
+        "where models, tokenizers, adapters and weights may come from, caches of them on claims included; "
+        "`*` is one component, `**` any number",
         _allow,
     ),
     Rule(
