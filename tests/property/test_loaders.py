@@ -80,7 +80,7 @@ ENV = st.dictionaries(
 @given(st.sampled_from(STARTS), st.lists(WORDS, max_size=8), ENV)
 def test_whatever_the_words_are_items_have_a_place(start: str, words: list[str], env: dict[str, str]) -> None:
     """Their paths lie in the container, and directories are absolute."""
-    found = reading([*start.split(), *words], env, workingDir="/work")
+    found = reading([*start.split(), *words], env, workingDir="/scratch")
     items = [*loaders.items(found), *hub.environment(found), *hub.models(found)]
     if all(started.program.name in SERVERS for c in found.calls if (started := programs.start(c.words))):
         items += served_items(found)

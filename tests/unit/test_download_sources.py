@@ -279,7 +279,7 @@ def test_what_is_too_long_to_read_is_told(command: list[str]) -> None:
 def test_a_relative_directory_begins_in_the_working_directory() -> None:
     """As the container's `workingDir` says; without one nobody knows it."""
     command = ["hf", "download", "org/x", "--local-dir", "x"]
-    assert loaded(command, workingDir="/work") == ["weights hf://org/x > /work/x"]
+    assert loaded(command, workingDir="/scratch") == ["weights hf://org/x > /scratch/x"]
     assert loaded(command) == ["weights hf://org/x"]
 
 
