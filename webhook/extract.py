@@ -17,30 +17,27 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Final
 
-from sidecar.contract import CONTAINER_NAME, Engine
-from webhook.candidates import Likeness, likeness
-from webhook.layer import PREFIX
-from webhook.pods import annotations_of, mapping, objects
+from sidecar.contract import Engine
+from webhook import pod_containers
+from webhook.pod_containers import PodContainer
+from webhook.pods import annotations_of, mapping
 from webhook.sources import (
-    beside,
     companions,
     foreign_code,
     hub,
     kserve,
     llama_sources,
-    loaders,
     ollama_sources,
     programs,
     server_sources,
     untold,
     vllm_sources,
 )
-from webhook.sources.argv import ENTRYPOINT, MAX_VARIABLES, Call, basename
-from webhook.sources.container import Reading, read, shell_at
+from webhook.sources.argv import ENTRYPOINT, Call, basename
+from webhook.sources.container import Reading, shell_at
 from webhook.sources.fillers import Actor, Fillers
 from webhook.sources.found import (
     Extract,
@@ -56,15 +53,8 @@ from webhook.sources.locations import HUB, MODELSCOPE
 from webhook.sources.tools import is_harmless
 from webhook.sources.volumes import Volumes, directories
 
-_KINDS: Final = ("initContainers", "containers", "ephemeralContainers")
-_MAIN: Final = "containers"
-# As many containers as are looked at for a server (`webhook.candidates`); of all their commands and hooks as
-# many words and characters as can be read while an admission request waits; more items than anybody reads.
-_MAX_CONTAINERS: Final = 500
-_MAX_WORDS: Final = 8000
-_MAX_TEXT: Final = 131072
+# More than anybody reads.
 _MAX_ITEMS: Final = 1000
-_AT_MOST: Final = {"env": MAX_VARIABLES, "volumeMounts": 1000}
 _READERS: Final[Mapping[str, Callable[[Reading, Call, int], Iterator[Item]]]] = {
     programs.VLLM.name: vllm_sources.items,
     programs.SGLANG.name: server_sources.sglang,
@@ -99,37 +89,6 @@ def extract(pod: Mapping[str, Any], engine: Engine | None, path: str = "spec") -
     return Extract(tuple(sources), tuple(switches), tuple(unresolved))
 
 
-def _is_crowded(container: Mapping[str, Any]) -> bool:
-    """Tell whether a container has more variables, or more mounts, than are read of one."""
-    for field, most in _AT_MOST.items():
-        entries = container.get(field)
-        if isinstance(entries, list) and len(entries) > most:
-            return True
-    return False
-
-
-@dataclass(slots=True)
-class _Container:
-    """One container: its own command first, then those of its hooks and probes, each with what it loads."""
-
-    kind: str
-    readings: list[Reading]
-    loaded: list[Sequence[Item]]
-    is_server: bool = False
-
-    @property
-    def main(self) -> Reading:
-        """What it starts with."""
-        return self.readings[0]
-
-    @property
-    def is_idle(self) -> bool:
-        """Tell whether it neither serves nor loads anything, in no hook either."""
-        main = self.readings[0]
-        busy = self.is_server or main.runs or main.client or len(self.readings) > 1 or self.loaded[0]
-        return not busy
-
-
 class _Pod:
     """A pod while it is read."""
 
@@ -139,41 +98,7 @@ class _Pod:
         self.engine = engine
         self.path = path
         self.volumes = Volumes(self.spec)
-        self.containers: list[_Container] = []
-        self.left_out = 0
-        words, text = _MAX_WORDS, _MAX_TEXT
-        for kind in _KINDS:
-            for index, raw in objects(self.spec[kind]) if kind in self.spec else ():
-                told = () if self.left_out else beside.words(raw)
-                words -= len(told)
-                text -= sum(map(len, told))
-                many = len(self.containers) == _MAX_CONTAINERS or _is_crowded(raw)
-                if self.left_out or words < 0 or text < 0 or many:
-                    self.left_out += 1
-                else:
-                    self.containers.append(_container(kind, f"{path}.{kind}[{index}]", index, raw))
-        self._mark_servers()
-
-    def _mark_servers(self) -> None:
-        """Mark the containers that look like the server: the likeliest, as when one is chosen for injection.
-
-        The annotation that names one adds it; others do not look less like a server by it.
-        """
-        named = annotations_of(self.pod).get(f"{PREFIX}container")
-        running = [c for c in self.containers if c.main.runs]
-        running = [c for c in running if likeness(c.main, self.engine) is Likeness.RUNS]
-        for container in running:
-            container.is_server = True
-        mains = [c for c in self.containers if c.kind == _MAIN and c.main.name != CONTAINER_NAME]
-        if not any(c.kind == _MAIN for c in running):
-            # Only then it matters how much the others look like one.
-            ranked = [(likeness(c.main, self.engine), c) for c in mains]
-            best = max((rank for rank, _ in ranked), default=Likeness.OTHER)
-            for rank, container in ranked:
-                container.is_server |= rank is best is not Likeness.OTHER
-        if named:
-            for container in mains:
-                container.is_server |= container.main.name == named
+        self.containers, self.left_out = pod_containers.read(pod, engine, path)
 
     def items(self) -> Iterator[Item]:
         """Give everything."""
@@ -197,7 +122,7 @@ class _Pod:
             detail = f"the commands of {self.left_out} containers are more than is read of one pod"
             yield Unresolvable(None, Unknown.AMBIGUOUS, detail, self.path)
 
-    def _of(self, container: _Container, fillers: Fillers) -> Iterator[Item]:
+    def _of(self, container: PodContainer, fillers: Fillers) -> Iterator[Item]:
         """Give what one container loads, serves and switches."""
         loaded = list(itertools.chain.from_iterable(container.loaded))
         found = (item for reading in container.readings for item in self._served(reading, fillers))
@@ -309,7 +234,7 @@ class _Pod:
             for item in loaded
         )
 
-    def _matters(self, container: _Container) -> bool:
+    def _matters(self, container: PodContainer) -> bool:
         """Tell whether a script of this container may decide what is served.
 
         It may where it shares a volume with a server, or can tell an Ollama server to pull.
@@ -331,7 +256,7 @@ class _Pod:
     def _of_servers(self) -> set[str]:
         return {key for container in self.containers if container.is_server for key in self._keys(container)}
 
-    def _keys(self, container: _Container) -> set[str]:
+    def _keys(self, container: PodContainer) -> set[str]:
         """Give the volumes that a container mounts."""
         if "volumeMounts" not in container.main.container:
             return set()
@@ -359,22 +284,6 @@ class _Pod:
         yield from told
         if fresh and not names and not any(isinstance(item, Source) for item in told):
             yield ollama_sources.at_run_time(reading, call)
-
-
-def _container(kind: str, path: str, index: int, raw: Mapping[str, Any]) -> _Container:
-    main = read(index, path, raw)
-    readings = [main, *beside.readings(main)]
-    return _Container(kind, readings, [_loaded(reading) for reading in readings])
-
-
-def _loaded(reading: Reading) -> Sequence[Item]:
-    """Give what the commands of a container load, servers' own models aside."""
-    if kserve.is_initializer(reading):
-        return list(itertools.islice(kserve.items(reading), _MAX_ITEMS + 1))
-    for call in reading.calls:
-        if loaders.loads(call.words):
-            return list(itertools.islice(loaders.items(reading), _MAX_ITEMS + 1))
-    return ()
 
 
 def _found(items: Iterable[Item], reading: Reading, directory: str, fillers: Fillers) -> Iterator[Item]:
