@@ -96,7 +96,7 @@ DESCRIPTIONS: Final = """\
   Why they miss their goal: 0.5 leaves as much time for the whole verdict as the bare app needs to read, parse
   and answer (some 105 µs for a small review); reading two containers as their kubelet, shell and parser would
   takes about 130 µs, 30 rules some 100 more. As with mutate_small no verdict is remembered from pod to pod.
-  A pod's creation waits for it about as long as for mutate_small.
+  A large pod waits 7 ms (p99) for it.
 - **verdict_100**: the slowest verdict (reading and all rules of that strict policy, in process) of pods with
   100 containers: helpers, servers, scripts, pulls, init containers. **verdict_3mb**: of pods of 3 MB, some
   90 shapes (`tests/policy/hostile.py`): one giant script or argument, as many of anything as fit in.
