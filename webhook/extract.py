@@ -22,7 +22,7 @@ from typing import Any, Final
 
 from sidecar.contract import Engine
 from webhook import pod_containers
-from webhook.pod_containers import PodContainer
+from webhook.pod_containers import MAX_ITEMS, PodContainer
 from webhook.pods import annotations_of, mapping
 from webhook.sources import (
     companions,
@@ -53,8 +53,6 @@ from webhook.sources.locations import HUB, MODELSCOPE
 from webhook.sources.tools import is_harmless
 from webhook.sources.volumes import Volumes, directories
 
-# More than anybody reads.
-_MAX_ITEMS: Final = 1000
 _READERS: Final[Mapping[str, Callable[[Reading, Call, int], Iterator[Item]]]] = {
     programs.VLLM.name: vllm_sources.items,
     programs.SGLANG.name: server_sources.sglang,
@@ -76,8 +74,8 @@ def extract(pod: Mapping[str, Any], engine: Engine | None, path: str = "spec") -
     switches: dict[Switch, None] = {}
     unresolved: dict[Unresolvable, None] = {}
     for count, item in enumerate(_Pod(pod, engine or Engine.AUTO, path).items()):
-        if count == _MAX_ITEMS:
-            detail = f"more than {_MAX_ITEMS} sources and switches; no more are read"
+        if count == MAX_ITEMS:
+            detail = f"more than {MAX_ITEMS} sources and switches; no more are read"
             unresolved[Unresolvable(None, Unknown.AMBIGUOUS, detail, path)] = None
             break
         if isinstance(item, Source):
@@ -126,7 +124,7 @@ class _Pod:
         """Give what one container loads, serves and switches."""
         loaded = list(itertools.chain.from_iterable(container.loaded))
         found = (item for reading in container.readings for item in self._served(reading, fillers))
-        served = list(itertools.islice(found, _MAX_ITEMS + 1))
+        served = list(itertools.islice(found, MAX_ITEMS + 1))
         if container.is_server:
             yield from self._of_server(container.main, served, fillers)
             yield from self._mounted(container.main, served, fillers)

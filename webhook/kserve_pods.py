@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, Final, NamedTuple
 
-from webhook.pods import annotations_of, labels_of, mapping, objects
+from webhook.pods import annotations_of, labels_of, listed, mapping, objects
 
 _COMPONENTS: Final = ("predictor", "transformer", "explainer")
 # The keys of PredictorSpec that hold a container with a storageUri.
@@ -55,9 +55,9 @@ def _pod(service: Mapping[str, Any], name: str, component: Mapping[str, Any]) ->
     path = f"spec.{name}"
     key = next((key for key in _MODELS if isinstance(component.get(key), dict)), "")
     model = mapping(component.get(key))
-    containers = _listed(component.get("containers"))
-    inits = _listed(component.get("initContainers"))
-    volumes = _listed(component.get("volumes"))
+    containers = [*listed(component.get("containers"))]
+    inits = [*listed(component.get("initContainers"))]
+    volumes = [*listed(component.get("volumes"))]
     places: list[Place] = []
     downloads = list(_downloads(component, model, f"{path}.{key}", path))
     if model:
@@ -85,10 +85,6 @@ def _pod(service: Mapping[str, Any], name: str, component: Mapping[str, Any]) ->
     return ComponentPod(name, pod, tuple(places))
 
 
-def _listed(value: Any) -> list[Any]:
-    return list(value) if isinstance(value, list) else []
-
-
 def _downloads(
     component: Mapping[str, Any], model: Mapping[str, Any], model_path: str, path: str
 ) -> Iterator[tuple[str, str, str]]:
@@ -112,7 +108,7 @@ def _container(key: str, model: Mapping[str, Any], mounts: list[str]) -> Mapping
     kind = key if key != "model" else mapping(model.get("modelFormat")).get("name")
     known = _IMAGES.get(kind) if isinstance(kind, str) and not model.get("runtime") else None
     container = {**model, "name": _CONTAINER}
-    args = _listed(model.get("args"))
+    args = listed(model.get("args"))
     if known and "image" not in model:
         container["image"] = known
     elif "command" not in model and not any(_names_model(word) for word in args):
@@ -126,7 +122,7 @@ def _names_model(word: Any) -> bool:
 
 def _mounted(container: Mapping[str, Any], mounts: list[str]) -> Mapping[str, Any]:
     more = [{"name": _VOLUME, "mountPath": mount, "readOnly": True} for mount in mounts]
-    return {**container, "volumeMounts": [*_listed(container.get("volumeMounts")), *more]}
+    return {**container, "volumeMounts": [*listed(container.get("volumeMounts")), *more]}
 
 
 def _initializer(uri: str, mount: str) -> Mapping[str, Any]:

@@ -10,21 +10,19 @@ from typing import Any, Final
 from sidecar.contract import CONTAINER_NAME, Engine
 from webhook.candidates import Likeness, likeness
 from webhook.layer import PREFIX
-from webhook.pods import annotations_of, mapping, objects
+from webhook.pods import ContainerKind, annotations_of, mapping, objects
 from webhook.sources import beside, kserve, loaders
 from webhook.sources import container as one_container
 from webhook.sources.argv import MAX_VARIABLES
 from webhook.sources.container import Reading
 from webhook.sources.found import Item
 
-_KINDS: Final = ("initContainers", "containers", "ephemeralContainers")
-_MAIN: Final = "containers"
 # As many containers as are looked at for a server (`webhook.candidates`); of all their commands and hooks as
 # many words and characters as can be read while an admission request waits; more items than anybody reads.
 _MAX_CONTAINERS: Final = 500
 _MAX_WORDS: Final = 8000
 _MAX_TEXT: Final = 131072
-_MAX_ITEMS: Final = 1000
+MAX_ITEMS: Final = 1000
 _AT_MOST: Final = {"env": MAX_VARIABLES, "volumeMounts": 1000}
 # In the names that vendors' device plugins give (`webhook.policy.devices`), and in no other resource's.
 _DEVICES: Final = ("gpu", "/mig-", "gaudi", "/tpu", "/neuron")
@@ -34,7 +32,7 @@ _DEVICES: Final = ("gpu", "/mig-", "gaudi", "/tpu", "/neuron")
 class PodContainer:
     """One container: its own command first, then those of its hooks and probes, each with what it loads."""
 
-    kind: str
+    kind: ContainerKind
     readings: list[Reading]
     loaded: list[Sequence[Item]]
     is_server: bool = False
@@ -58,7 +56,7 @@ def read(pod: Mapping[str, Any], engine: Engine, path: str) -> tuple[list[PodCon
     containers: list[PodContainer] = []
     left_out = 0
     words, text = _MAX_WORDS, _MAX_TEXT
-    for kind in _KINDS:
+    for kind in ContainerKind:
         for index, raw in objects(spec[kind]) if kind in spec else ():
             told = () if left_out else beside.words(raw)
             words -= len(told)
@@ -82,8 +80,8 @@ def _mark_servers(containers: Sequence[PodContainer], engine: Engine, named: Any
     running = [c for c in running if likeness(c.main, engine) is Likeness.RUNS]
     for container in running:
         container.is_server = True
-    mains = [c for c in containers if c.kind == _MAIN and c.main.name != CONTAINER_NAME]
-    if not any(c.kind == _MAIN for c in running):
+    mains = [c for c in containers if c.kind is ContainerKind.MAIN and c.main.name != CONTAINER_NAME]
+    if not any(c.kind is ContainerKind.MAIN for c in running):
         # Only then it matters how much the others look like one.
         ranked = [(likeness(c.main, engine), c) for c in mains]
         best = max((rank for rank, _ in ranked), default=Likeness.OTHER)
@@ -104,7 +102,7 @@ def _is_crowded(container: Mapping[str, Any]) -> bool:
     return False
 
 
-def _container(kind: str, path: str, index: int, raw: Mapping[str, Any]) -> PodContainer:
+def _container(kind: ContainerKind, path: str, index: int, raw: Mapping[str, Any]) -> PodContainer:
     main = one_container.read(index, path, raw)
     readings = [main, *beside.readings(main)]
     return PodContainer(kind, readings, [_loaded(reading) for reading in readings])
@@ -113,10 +111,10 @@ def _container(kind: str, path: str, index: int, raw: Mapping[str, Any]) -> PodC
 def _loaded(reading: Reading) -> Sequence[Item]:
     """Give what the commands of a container load, servers' own models aside."""
     if kserve.is_initializer(reading):
-        return list(itertools.islice(kserve.items(reading), _MAX_ITEMS + 1))
+        return list(itertools.islice(kserve.items(reading), MAX_ITEMS + 1))
     for call in reading.calls:
         if loaders.loads(call.words):
-            return list(itertools.islice(loaders.items(reading), _MAX_ITEMS + 1))
+            return list(itertools.islice(loaders.items(reading), MAX_ITEMS + 1))
     return ()
 
 
@@ -127,6 +125,6 @@ def _stays_with_device(container: PodContainer) -> bool:
     """
     raw = container.main.container
     limits = mapping(mapping(raw.get("resources")).get("limits"))
-    if container.kind != _MAIN and raw.get("restartPolicy") != "Always":
+    if container.kind is not ContainerKind.MAIN and raw.get("restartPolicy") != "Always":
         return False
     return any("/" in name and any(word in name for word in _DEVICES) for name in limits)

@@ -6,6 +6,7 @@ Nothing here raises, whatever the JSON looks like: what has the wrong shape coun
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from enum import StrEnum
 from typing import Any, Final, NamedTuple
 
 from sidecar.contract import LABEL_CARRIED, LABEL_INJECT, LABEL_SERVER, Engine
@@ -29,6 +30,14 @@ _TEMPLATES: Final[Mapping[str, tuple[tuple[str, ...], ...]]] = {
 }
 
 
+class ContainerKind(StrEnum):
+    """The three lists of containers a pod has."""
+
+    INIT = "initContainers"
+    MAIN = "containers"
+    EPHEMERAL = "ephemeralContainers"
+
+
 class Template(NamedTuple):
     """A pod template and where it stands in its workload, like `spec.template`."""
 
@@ -47,6 +56,11 @@ class Opted(NamedTuple):
 def mapping(value: Any) -> Mapping[str, Any]:
     """Give the value if it is a JSON object, else an empty one."""
     return value if isinstance(value, dict) else {}
+
+
+def listed(value: Any) -> list[Any]:
+    """Give the value if it is a JSON list, else an empty one."""
+    return value if isinstance(value, list) else []
 
 
 def objects(value: Any) -> Iterator[tuple[int, Mapping[str, Any]]]:

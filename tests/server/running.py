@@ -56,3 +56,10 @@ async def until(condition: Callable[[], bool]) -> None:
             return
         await asyncio.sleep(0.01)
     raise AssertionError("it did not come to hold within 5 s")
+
+
+def renew(path: Path, text: str) -> None:
+    """Put another file in the place of this one at once, as a mounted ConfigMap is renewed."""
+    new = path.with_suffix(".new")
+    new.write_text(text)
+    new.replace(path)

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.server.reviews import dump, patched, pod, review
-from tests.server.running import Running, Serving, until
+from tests.server.running import Running, Serving, renew, until
 from webhook import cli, followed_file
 
 TEXT = "defaults: {rpm: 1}\nnamespaces:\n  team-a: {tpm: 2}\n"
@@ -42,11 +42,11 @@ async def test_a_change_counts_without_a_restart(
     path = tmp_path / "defaults.yaml"
     path.write_text(TEXT)
     async with serving(defaults=str(path)) as running:
-        path.write_text("defaults: {rmp: 5}\n")
+        renew(path, "defaults: {rmp: 5}\n")
         await until(lambda: running.log[-1]["event"] == "problem")
         assert "defaults.rmp (line 1): no such annotation; did you mean rpm?" in running.log[-1]["message"]
         assert await params(running, "team-b") == {"rpm": 1}
-        path.write_text("defaults: {rpm: 5}\n")
+        renew(path, "defaults: {rpm: 5}\n")
         await until(lambda: running.log[-1]["event"] == "defaults")
         assert await params(running, "team-b") == {"rpm": 5}
 

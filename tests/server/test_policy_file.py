@@ -6,20 +6,13 @@ from typing import Any
 import pytest
 
 from tests.server.reviews import dump, pod, review
-from tests.server.running import Running, Serving, until
+from tests.server.running import Running, Serving, renew, until
 from webhook import cli, followed_file
 
 HEAD = "apiVersion: policy.litellm-registrar.io/v1\nkind: ModelServerPolicy\nmetadata: {name: test}\n"
 STRICT = f"{HEAD}spec: {{rules: {{accelerators: {{mode: enforce, maxPerPod: 0}}}}}}\n"
 LOOSE = STRICT.replace("maxPerPod: 0", "maxPerPod: 1")
 BAD = STRICT.replace("maxPerPod", "maxPrePod")
-
-
-def renew(path: Path, text: str) -> None:
-    """Put another file in the place of this one at once, as a mounted ConfigMap is renewed."""
-    new = path.with_suffix(".new")
-    new.write_text(text)
-    new.replace(path)
 
 
 async def allowed(running: Running) -> bool:

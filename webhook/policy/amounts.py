@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from decimal import Decimal
 
-from webhook.policy.subject import Container, ContainerKind
+from webhook.pods import ContainerKind
+from webhook.policy.subject import Container
 
 
 def total(asked: Iterable[tuple[Container, Decimal]]) -> Decimal:

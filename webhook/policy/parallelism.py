@@ -6,9 +6,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from sidecar.contract import Engine
-from webhook.pods import objects
+from webhook.pods import ContainerKind, objects
 from webhook.policy.devices import Asked, devices, listed
-from webhook.policy.subject import Container, ContainerKind, Subject
+from webhook.policy.subject import Container, Subject
 from webhook.policy.verdict import Finding
 from webhook.sources.found import Role, SwitchName
 

@@ -11,7 +11,7 @@ import functools
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Final, NamedTuple
 
-from webhook.pods import mapping, objects
+from webhook.pods import listed, mapping, objects
 from webhook.policy.extracted import short
 from webhook.policy.kinds import Choice, Required
 from webhook.policy.rule import Rule
@@ -121,9 +121,9 @@ def _kept_capabilities(
     _container: Container, context: Mapping[str, Any], _spec: Mapping[str, Any]
 ) -> Iterator[tuple[str, str, str]]:
     capabilities = mapping(context.get("capabilities"))
-    if "ALL" not in _listed(capabilities.get("drop")):
+    if "ALL" not in listed(capabilities.get("drop")):
         yield "securityContext.capabilities.drop", "not ALL", "ALL"
-    kept = [name for name in _listed(capabilities.get("add")) if name != _ONLY]
+    kept = [name for name in listed(capabilities.get("add")) if name != _ONLY]
     if kept:
         yield "securityContext.capabilities.add", _seen(kept[0]), f"at most {_ONLY}"
 
@@ -132,7 +132,7 @@ def _added_capabilities(
     _container: Container, context: Mapping[str, Any], _spec: Mapping[str, Any]
 ) -> _Found:
     capabilities = context.get("capabilities")
-    added = _listed(capabilities.get("add")) if isinstance(capabilities, dict) else ()
+    added = listed(capabilities.get("add")) if isinstance(capabilities, dict) else ()
     if len(added) > _MAX_CAPABILITIES:
         return [("securityContext.capabilities.add", f"{len(added)} of them", _BY_DEFAULT)]
     return (
@@ -313,10 +313,6 @@ def _tokens(subject: Subject, _value: Any, _group: Mapping[str, Any]) -> Iterato
 
 def _is_foreign(audience: Any) -> bool:
     return isinstance(audience, str) and audience in _FOREIGN
-
-
-def _listed(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else []
 
 
 def _seen(value: Any) -> str:

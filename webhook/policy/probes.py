@@ -8,10 +8,10 @@ from typing import Any, Final
 from sidecar.contract import CONTAINER_NAME, Engine
 from webhook.annotations import read
 from webhook.candidates import Likeness, choose, likeness
-from webhook.pods import mapping
+from webhook.pods import ContainerKind, mapping
 from webhook.policy.kinds import Required
 from webhook.policy.rule import Rule
-from webhook.policy.subject import Container, ContainerKind, Subject
+from webhook.policy.subject import Container, Subject
 from webhook.policy.verdict import Finding
 from webhook.reasons import Problem
 from webhook.sources import container as containers

@@ -13,13 +13,13 @@ from decimal import Decimal
 from typing import Any, Final, NamedTuple
 
 from webhook import quantity
-from webhook.pods import mapping, objects
+from webhook.pods import ContainerKind, mapping, objects
 from webhook.policy.amounts import total
 from webhook.policy.composed import Quantities
 from webhook.policy.extracted import short
 from webhook.policy.kinds import Quantity, Required
 from webhook.policy.rule import Check, Rule
-from webhook.policy.subject import ContainerKind, Subject
+from webhook.policy.subject import Subject
 from webhook.policy.verdict import Finding
 from webhook.reasons import shown
 

@@ -4,23 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from enum import StrEnum
 from functools import cached_property
 from typing import Any, Final, NamedTuple
 
 from sidecar.contract import CONTAINER_NAME, Engine
 from webhook.extract import extract
-from webhook.pods import annotations_of, labels_of, mapping, objects
+from webhook.pods import ContainerKind, annotations_of, labels_of, mapping, objects
 from webhook.sources.found import Extract
-
-
-class ContainerKind(StrEnum):
-    """The three lists of containers a pod has."""
-
-    INIT = "initContainers"
-    MAIN = "containers"
-    EPHEMERAL = "ephemeralContainers"
-
 
 # Of one pod: etcd holds no more than 1.5 MB of it, the kubelet runs far fewer, and none that is honest has as
 # many. 1000 are judged in a tenth of a second.
