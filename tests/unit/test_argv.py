@@ -400,6 +400,20 @@ FRAGMENTS = st.lists(
 SHELL = "show() { for word; do printf '<%s>' \"$word\"; done; printf '\\n'; }\n"
 
 
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("show \\ #a b", ["show", " #a", "b"]),
+        ("show a\\\n#b c", ["show", "a#b", "c"]),
+        ("show \\\n#b c", ["show"]),
+        ("show ''#b c", ["show", "#b", "c"]),
+    ],
+)
+def test_a_comment_begins_only_where_a_word_may(text: str, words: list[str]) -> None:
+    """An escaped blank or a joined line before it does not make a comment of what the shell runs."""
+    assert script(text) == [words]
+
+
 @settings(max_examples=300, deadline=None)
 @given(FRAGMENTS)
 def test_scripts_are_read_as_a_real_shell_reads_them(fragments: list[str]) -> None:

@@ -17,7 +17,7 @@ _TOKEN: Final = re.compile(
     r"""
     (?P<blank>[ \t]+)
     | (?P<unreadable><<|[()]|\$['"])
-    | (?P<comment>(?<![^ \t\n;&|])\#[^\n]*)
+    | (?P<hash>\#)
     | (?P<redirect>&>>?|\d*(?:>>|>[&|]|<[&>]|[<>]))
     | (?P<separator>&&|\|\||\|&|;;|[;&|\n])
     | '(?P<single>[^']*)'
@@ -111,12 +111,21 @@ class _Reader:
         if len(script) > _MAX_SCRIPT:
             raise UnreadableError(f"it is longer than {_MAX_SCRIPT} characters")
         position = 0
+        # Only where a word may begin is `#` a comment: a joined line begins none, an escaped blank is in one.
+        between = True
         while position < len(script):
             match = _TOKEN.match(script, position)
             if match is None:
                 raise UnreadableError("a quote is not closed")
+            kind, text = match.lastgroup or "", match[match.lastgroup or 0]
             position = match.end()
-            self.take(match.lastgroup or "", match[match.lastgroup or 0])
+            if kind == "hash" and between:
+                end = script.find("\n", position)
+                position = len(script) if end < 0 else end
+                continue
+            if not (kind == "escaped" and text == "\n"):
+                between = kind in {"blank", "separator"}
+            self.take("plain" if kind == "hash" else kind, text)
         self.end_word()
         self.end_command("\n")
         return tuple(self.commands)
