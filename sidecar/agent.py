@@ -18,10 +18,10 @@ from sidecar.drain import Drain, Outcome, Stage
 from sidecar.health import REFUSED_APART, WAITING_POLL, Condition, Health, judge, poll_after
 from sidecar.keeper import Keeper
 from sidecar.log import Log, Word, stamp
-from sidecar.naming import row_id
 from sidecar.problems import Problems
 from sidecar.reasons import Reason
 from sidecar.registration import Stored, adopted, is_ours
+from sidecar.row_contract import row_id
 from sidecar.servers.shapes import Answer, Observation, Refused
 from sidecar.traffic import Traffic
 

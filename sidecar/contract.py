@@ -1,8 +1,8 @@
 """What the webhook writes into a pod and the registrar reads from it: what both share.
 
-Standard library only, and `sidecar.patterns`, a leaf. The registrar owns this interface, the webhook is its
-client. A registrar lives as long as its pod, so names here are only ever added; `CONTRACT_VERSION` counts
-the changes.
+Standard library only, and leaves: `patterns`, `row_contract`, `broker_contract`. The registrar owns this
+interface, the webhook and the broker are its clients. A registrar lives as long as its pod, so names here are
+only ever added; `CONTRACT_VERSION` counts the changes.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Any, Final, Self, TypeVar
 
 from sidecar import patterns
 
-CONTRACT_VERSION: Final = 2
+CONTRACT_VERSION: Final = 3
 
 DOMAIN: Final = "litellm-registrar.io"
 LABEL_SERVER: Final = f"{DOMAIN}/server"
@@ -53,6 +53,8 @@ ENV_LITELLM_URL: Final = "REGISTRAR_LITELLM_URL"
 ENV_LITELLM_KEY: Final = "REGISTRAR_LITELLM_KEY"
 ENV_LITELLM_CA: Final = "REGISTRAR_LITELLM_CA"
 ENV_SERVER_API_KEY: Final = "REGISTRAR_SERVER_API_KEY"
+# A file with the pod's own token, instead of a key: LiteLLM's address is then a broker's.
+ENV_TOKEN_FILE: Final = "REGISTRAR_TOKEN_FILE"  # noqa: S105 - a variable's name
 
 # Where each env of PodIdentity comes from (the downward API's field paths).
 DOWNWARD_FIELDS: Final[Mapping[str, str]] = {
@@ -356,6 +358,8 @@ class PodIdentity:
 class Credentials:
     """LiteLLM's address and keys; each may be absent, which the registrar says and lives with.
 
+    With `token_file` (read again for every request) the address is a broker's, and there is no key.
+
     Never shown by repr. Surrounding white space (a Secret made from a file) is not part of a value.
     """
 
@@ -363,6 +367,7 @@ class Credentials:
     litellm_key: str | None = field(default=None, repr=False)
     litellm_ca: str | None = field(default=None, repr=False)
     server_api_key: str | None = field(default=None, repr=False)
+    token_file: str | None = None
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str]) -> Self:
@@ -376,6 +381,7 @@ class Credentials:
             litellm_key=value(ENV_LITELLM_KEY),
             litellm_ca=value(ENV_LITELLM_CA),
             server_api_key=value(ENV_SERVER_API_KEY),
+            token_file=value(ENV_TOKEN_FILE),
         )
 
     def check(self) -> None:

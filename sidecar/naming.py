@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 from collections.abc import Iterable, Mapping
@@ -33,18 +32,6 @@ class Naming:
     named: tuple[Named, ...]
     left_out: tuple[str, ...] = ()
     unfit: Mapping[Alias, Reason] = field(default_factory=dict)
-
-
-def row_id(
-    cluster: str, namespace: str, pod_uid: str, model: str, generation: int = 0, *, alias: str | None = None
-) -> str:
-    """Give the id of a row: the same for the same name of the same model of the same pod, always.
-
-    The parts are put together as a JSON list, so that no two lists of parts give the same text.
-    """
-    parts = [cluster, namespace, pod_uid, model, generation, *([] if alias is None else [alias])]
-    text = json.dumps(parts, separators=(",", ":"))
-    return f"registrar-{hashlib.sha256(text.encode()).hexdigest()[:32]}"
 
 
 def naming(models: Iterable[Model], engine: str, settings: Settings, identity: PodIdentity) -> Naming:

@@ -8,20 +8,13 @@ from typing import Any, Final
 
 from sidecar.contract import PodIdentity, Settings
 from sidecar.description import described, overridden, owners_word
-from sidecar.naming import Named, naming, row_id
+from sidecar.naming import Named, naming
+from sidecar.row_contract import CLOSED_CONNECTIONS, MARK, MARKED_BY_US, NO_KEY, OWNER_KEY, api_base, row_id
 from sidecar.servers.shapes import Answer
 from sidecar.siblings import DEFAULT_WEIGHT, WEIGHT
 
-OWNER_KEY: Final = "registrar"
-MARK: Final = "blocked_by"
-MARKED_BY_US: Final = "registrar"
-
 # For every engine and every mode (docs/adr/0006).
 _DEFAULT_PROVIDER: Final = "hosted_vllm"
-# These providers add Ollama's own paths to `api_base` themselves.
-_WITHOUT_V1: Final = frozenset({"ollama", "ollama_chat"})
-# Without a key LiteLLM sends one of its own environment to the server (OPENAI_API_KEY, HOSTED_VLLM_API_KEY).
-NO_KEY: Final = "none"
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,10 +68,9 @@ def desired_rows(
     """Give the rows an answering server shall have: its models' own names in their order, then aliases."""
     provider = settings.provider or _DEFAULT_PROVIDER
     own_params = {
-        "api_base": base_url if provider in _WITHOUT_V1 else f"{base_url}/v1",
+        "api_base": api_base(provider, base_url),
         "api_key": api_key or NO_KEY,
-        # With closed connections the open ones are exactly what is in flight, where the engine does not tell.
-        "extra_headers": {} if answer.gauges else {"Connection": "close"},
+        "extra_headers": {} if answer.gauges else dict(CLOSED_CONNECTIONS),
     }
     pod = {
         "cluster": settings.cluster,

@@ -12,7 +12,8 @@ from enum import StrEnum
 from typing import Any, Final
 
 from sidecar.reasons import Reason
-from sidecar.registration import MARK, MARKED_BY_US, Row, Stored, body, drift, owner_block
+from sidecar.registration import Row, Stored, body, drift, owner_block
+from sidecar.row_contract import MARK, MARKED_BY_US
 
 
 class Presence(StrEnum):

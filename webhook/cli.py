@@ -16,9 +16,10 @@ from webhook import __version__
 from webhook.check import command
 from webhook.check.command import UnusableError
 from webhook.check.report import Format
+from webhook.flags import SettingsError, flag, variable
 from webhook.log import LibraryHandler, Log
 from webhook.server import serve
-from webhook.settings import Settings, SettingsError, flag, variable
+from webhook.settings import Settings
 
 
 def main(argv: Sequence[str] | None = None, environ: Mapping[str, str] = os.environ) -> int:

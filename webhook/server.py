@@ -16,11 +16,12 @@ from aiohttp import web
 from webhook.app import Admission, App
 from webhook.config import ConfigError
 from webhook.defaults_file import defaults_file
+from webhook.flags import SettingsError
 from webhook.followed_file import FollowedFile
 from webhook.log import Log
 from webhook.metrics import Metrics
 from webhook.policy_file import policy_file
-from webhook.settings import Settings, SettingsError
+from webhook.settings import Settings
 
 # A large pod is thousands of dicts, none of them garbage; at the default of 700 new objects the collector
 # would walk them several times per review (measured: a sixth of the time of a 76 kB review).

@@ -10,6 +10,7 @@ from http import HTTPStatus
 import httpx
 
 from sidecar.contract import ReadyCheck
+from sidecar.row_contract import bracketed
 
 
 async def failing(check: ReadyCheck, address: str) -> str | None:
@@ -60,8 +61,3 @@ async def _get(check: ReadyCheck, path: str, address: str) -> int:
         ) as response,
     ):
         return response.status_code
-
-
-def bracketed(address: str) -> str:
-    """Write an IP address as the host of a URL: IPv6 in brackets."""
-    return f"[{address}]" if ":" in address and not address.startswith("[") else address

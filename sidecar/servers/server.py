@@ -11,6 +11,7 @@ import httpx
 
 from sidecar.contract import Credentials, Engine, PodIdentity, Probing, Settings, WhenAsleep
 from sidecar.reasons import Reason
+from sidecar.row_contract import base_url
 from sidecar.servers import auto, engine, listing, readiness
 from sidecar.servers.ask import CONNECT_SECONDS, POLL_SECONDS, Ask, NoAnswerError
 from sidecar.servers.ollama import Ollama
@@ -42,7 +43,9 @@ class ModelServer:
     ) -> None:
         self._settings = settings
         self._pod_ip = identity.pod_ip
-        self._base_url = base_url(settings, identity)
+        self._base_url = base_url(
+            settings.scheme, settings.host or identity.pod_ip, settings.port, settings.path
+        )
         self._ask = Ask(client, self._base_url, credentials.server_api_key, now)
         self._engine: engine.Engine | None = None
         self._met: float | None = None
@@ -130,10 +133,3 @@ class ModelServer:
     async def _on_loopback(self) -> bool:
         port = self._settings.port
         return any([await readiness.accepts(address, port, CONNECT_SECONDS) for address in _LOOPBACK])
-
-
-def base_url(settings: Settings, identity: PodIdentity) -> str:
-    """Write the server's address: its `host` setting or the pod's IP, port, and path prefix."""
-    host = readiness.bracketed(settings.host or identity.pod_ip)
-    prefix = settings.path.strip("/")
-    return f"{settings.scheme}://{host}:{settings.port}{'/' + prefix if prefix else ''}"

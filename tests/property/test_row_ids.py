@@ -5,7 +5,7 @@ import re
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from sidecar.naming import row_id
+from sidecar.row_contract import row_id
 
 Parts = tuple[str, str, str, str, int, str | None]
 PARTS = st.tuples(st.text(), st.text(), st.text(), st.text(), st.integers(0, 5), st.none() | st.text())
@@ -32,5 +32,5 @@ def test_different_parts_have_different_ids(one: Parts, other: Parts) -> None:
 def test_an_id_is_safe_everywhere(parts: Parts) -> None:
     """An id needs no quoting in a URL and is never the name of the model it is for, nor of its alias."""
     key = key_of(parts)
-    assert re.fullmatch(r"registrar-[0-9a-f]{32}", key)
+    assert re.fullmatch(r"registrar-[0-9a-f]{24}-[0-9a-f]{24}", key)
     assert key not in (parts[3], parts[5])

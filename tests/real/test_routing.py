@@ -40,8 +40,8 @@ def routed_to(proxy: LiteLLM, name: str, replica: int) -> str:
 
 def streamed(proxy: LiteLLM, name: str, replica: int) -> list[dict[str, Any]]:
     """Send a streamed chat; give its events."""
-    body = {"stream": True, "stream_options": {"include_usage": True}}
-    lines = proxy.chat(name, replica, **body).text.splitlines()
+    answer = proxy.chat(name, replica, stream=True, stream_options={"include_usage": True})
+    lines = answer.text.splitlines()
     events = [line.removeprefix("data: ") for line in lines if line.startswith("data: ")]
     assert events[-1] == "[DONE]", events[-1]
     return [json.loads(event) for event in events[:-1]]

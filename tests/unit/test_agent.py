@@ -16,9 +16,9 @@ from sidecar.ending import LAST_TRY_SECONDS, Ending
 from sidecar.keeper import CHECK_EVERY, CHECK_JITTER, Keeper
 from sidecar.litellm import LiteLLM
 from sidecar.log import Log
-from sidecar.naming import row_id
 from sidecar.problems import Problems
 from sidecar.reasons import Reason
+from sidecar.row_contract import row_id
 from sidecar.servers.facts import Fact, Facts, Origin, abilities
 from sidecar.servers.shapes import Ambiguous, Answer, Asleep, Model, Observation
 from sidecar.sockets import SocketSample

@@ -11,10 +11,10 @@ import pytest
 from sidecar.keeper import AT_ONCE, BACKOFF_MOST, CHECK_EVERY, CHECK_JITTER, Keeper
 from sidecar.litellm import LiteLLM
 from sidecar.log import Log
-from sidecar.naming import row_id
 from sidecar.problems import Problems
 from sidecar.registration import Row, adopted
 from sidecar.registration import Stored as StoredRow
+from sidecar.row_contract import row_id
 from tests.standins import litellm_answers as answers
 from tests.standins.clock import FakeClock, settle
 from tests.standins.litellm_table import KEY, URL, Table

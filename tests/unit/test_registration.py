@@ -6,7 +6,6 @@ from typing import Any
 import pytest
 
 from sidecar.contract import Alias, Engine, Override, PodIdentity, Settings
-from sidecar.naming import row_id
 from sidecar.registration import (
     Row,
     Stored,
@@ -18,6 +17,7 @@ from sidecar.registration import (
     left_over,
     owner_block,
 )
+from sidecar.row_contract import row_id
 from sidecar.servers.facts import Ability, Fact, Facts, Origin
 from sidecar.servers.shapes import Answer, Model
 

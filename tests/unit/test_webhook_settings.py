@@ -6,8 +6,9 @@ import pytest
 
 from sidecar.contract import LogFormat
 from webhook import cli
+from webhook.flags import SettingsError, flag, variable
 from webhook.inject import Injection
-from webhook.settings import OnError, Settings, SettingsError, flag, variable
+from webhook.settings import OnError, Settings
 from webhook.wishes import InjectMode
 
 REQUIRED: dict[str, str | None] = {

@@ -106,7 +106,7 @@ def check_cluster(given: Options, kubeconfig: str, context: str, namespace: str)
 
     Raises UnusableError if it cannot be read.
     """
-    from webhook.kube import Cluster, KubeError  # noqa: PLC0415 - the client takes a while to import
+    from webhook.kube.reading import Cluster, KubeError  # noqa: PLC0415 - the client takes a while to import
 
     try:
         cluster = Cluster(kubeconfig, context)

@@ -8,8 +8,8 @@ import pytest
 
 from tests.peers.cluster import Cluster, wait_until
 from tests.real.apiserver.manifests import REQUIRE_LABEL, pod, workload
-from webhook import kube
 from webhook.cli import main
+from webhook.kube import reading
 
 pytestmark = pytest.mark.kube
 
@@ -87,7 +87,7 @@ def test_all_namespaces_page_by_page(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Without --namespace every namespace is read, and lists longer than a page to their end."""
-    monkeypatch.setattr(kube, "_PAGE", 2)
+    monkeypatch.setattr(reading, "_PAGE", 2)
     names = [f"bad-{number}" for number in range(7)]
     for name in names:
         cluster.create(bad(pod(namespace), name))

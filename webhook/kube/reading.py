@@ -1,8 +1,4 @@
-"""What is asked of a Kubernetes API: the only module that knows its client.
-
-Objects come as the raw JSON that the API server sends; the client's typed models drop every field newer than
-themselves. Nothing is written: the one verb here is GET.
-"""
+"""Reading a cluster from outside, for `check --cluster`: nothing is written, the one verb here is GET."""
 
 from __future__ import annotations
 

@@ -1,0 +1,59 @@
+"""What a row of ours looks like from outside: what registrar and broker each work out for themselves, alike.
+
+A leaf of the contract, standard library only. The broker refuses what differs from what it gets here, so a
+change is a new contract version.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Final
+
+# In model_info: who a row is of, and in it the mark of a block that the registrar may undo.
+OWNER_KEY: Final = "registrar"
+MARK: Final = "blocked_by"
+MARKED_BY_US: Final = "registrar"
+# Without a key LiteLLM sends one of its own environment to the server (OPENAI_API_KEY, HOSTED_VLLM_API_KEY).
+NO_KEY: Final = "none"
+# These providers add Ollama's own paths to `api_base` themselves.
+WITHOUT_V1: Final = frozenset({"ollama", "ollama_chat"})
+# With closed connections the open ones are exactly what is in flight, where the engine does not tell.
+CLOSED_CONNECTIONS: Final = {"Connection": "close"}
+
+_POD_DIGITS: Final = 24
+_ROW_DIGITS: Final = 24
+
+
+def pod_prefix(cluster: str, namespace: str, pod_uid: str) -> str:
+    """Give how the id of every row of this pod begins, and of no other pod's row."""
+    return f"registrar-{_digest([cluster, namespace, pod_uid])[:_POD_DIGITS]}-"
+
+
+def row_id(
+    cluster: str, namespace: str, pod_uid: str, model: str, generation: int = 0, *, alias: str | None = None
+) -> str:
+    """Give the id of a row: the same for the same name of the same model of the same pod, always."""
+    parts: list[str | int] = [model, generation, *([] if alias is None else [alias])]
+    return pod_prefix(cluster, namespace, pod_uid) + _digest(parts)[:_ROW_DIGITS]
+
+
+def bracketed(address: str) -> str:
+    """Write an IP address as the host of a URL: IPv6 in brackets."""
+    return f"[{address}]" if ":" in address and not address.startswith("[") else address
+
+
+def base_url(scheme: str, host: str, port: int, path: str) -> str:
+    """Write a server's address, without /v1; `host` is a name or an IP address, `path` a prefix."""
+    prefix = path.strip("/")
+    return f"{scheme}://{bracketed(host)}:{port}{'/' + prefix if prefix else ''}"
+
+
+def api_base(provider: str, base: str) -> str:
+    """Give the `api_base` of a row from the server's address."""
+    return base if provider in WITHOUT_V1 else f"{base}/v1"
+
+
+def _digest(parts: list[str | int]) -> str:
+    """Hash the parts, put together as a JSON list: no two lists of parts give the same text."""
+    return hashlib.sha256(json.dumps(parts, separators=(",", ":")).encode()).hexdigest()

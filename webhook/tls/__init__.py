@@ -1,0 +1,1 @@
+"""Certificates: an own authority, its leaf, their renewal with overlap, and serving by them without a gap."""
