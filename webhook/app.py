@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import secrets
 import time
 import traceback
@@ -17,10 +16,11 @@ from webhook.defaults import Defaults
 from webhook.handlers import Verdict, Word, denied, mutate, noted, validate, warned
 from webhook.inject import Injection
 from webhook.log import Log
-from webhook.metrics import CONTENT_TYPE, Metrics
+from webhook.metrics import Metrics
 from webhook.policy.policy import Policy
 from webhook.reasons import Problem, Reason
 from webhook.review import BodyError, Review, ReviewError, encode, parse
+from webhook.serving import InHand, health
 from webhook.settings import OnError
 
 MUTATE: Final = "/mutate"
@@ -147,18 +147,11 @@ class Admission:
 
 
 class App:
-    """The two web applications over one `Admission`: reviews, and health.
-
-    `stopping` is set from outside. `in_hand` counts the reviews that have begun and are not yet
-    answered; `idle` is set while there are none. (aiohttp's own graceful stop drops what still comes in of a
-    body that it has begun to read.)
-    """
+    """The two web applications over one `Admission`: reviews, and health; `stopping` is set from outside."""
 
     def __init__(self, admission: Admission, log: Log, metrics: Metrics) -> None:
         self.stopping = False
-        self.in_hand = 0
-        self.idle = asyncio.Event()
-        self.idle.set()
+        self.in_hand = InHand()
         self._admission = admission
         self._log = log
         self._metrics = metrics
@@ -171,31 +164,12 @@ class App:
         return app
 
     def health(self) -> web.Application:
-        """GET /healthz (alive), /readyz (200 while reviews are taken) and /metrics."""
-        app = web.Application()
-        app.router.add_get("/metrics", self._metrics_text)
-        app.router.add_get("/healthz", self._healthz)
-        app.router.add_get("/readyz", self._readyz)
-        return app
-
-    async def _healthz(self, _: web.Request) -> web.Response:
-        return web.Response(text="ok\n")
-
-    async def _metrics_text(self, _: web.Request) -> web.Response:
-        return web.Response(body=self._metrics.text(), headers={"Content-Type": CONTENT_TYPE})
-
-    async def _readyz(self, _: web.Request) -> web.Response:
-        return web.Response(status=503, text="stopping\n") if self.stopping else web.Response(text="ok\n")
+        """GET /healthz, /readyz (200 while reviews are taken) and /metrics."""
+        return health(self._metrics.text, lambda: "stopping" if self.stopping else "")
 
     async def _review(self, request: web.Request) -> web.Response:
-        self.in_hand += 1
-        self.idle.clear()
-        try:
+        with self.in_hand.one():
             response = await self._respond(request)
-        finally:
-            self.in_hand -= 1
-            if not self.in_hand:
-                self.idle.set()
         if self.stopping:  # the API server keeps its connections: let it open the next one elsewhere
             response.force_close()
         return response

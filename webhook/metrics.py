@@ -17,11 +17,9 @@ from prometheus_client import (
     disable_created_metrics,
     generate_latest,
 )
-from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
 from webhook.policy.verdict import Judgement
 
-CONTENT_TYPE: Final = CONTENT_TYPE_LATEST
 _PREFIX: Final = "litellm_registrar_webhook"
 # Seconds. A small pod is decided in under 1 ms, one of 3 MB in some 100 ms; the API server waits 5 s.
 _BUCKETS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)

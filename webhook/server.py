@@ -3,15 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import gc
-import signal
 import ssl
-from collections.abc import Awaitable
-from contextlib import suppress
 from functools import partial
-from typing import Any, Final
-
-from aiohttp import web
+from typing import Any
 
 from webhook.app import Admission, App
 from webhook.config import ConfigError
@@ -21,13 +15,8 @@ from webhook.followed_file import FollowedFile
 from webhook.log import Log
 from webhook.metrics import Metrics
 from webhook.policy_file import policy_file
+from webhook.serving import Port, until_stopped, wind_down
 from webhook.settings import Settings
-
-# A large pod is thousands of dicts, none of them garbage; at the default of 700 new objects the collector
-# would walk them several times per review (measured: a sixth of the time of a 76 kB review).
-_COLLECT_EVERY: Final = 10_000
-# aiohttp's own wait for answers that are being written when everything else has ended (seconds).
-_WRITE_TIMEOUT: Final = 1.0
 
 
 def tls_context(certificate: str, key: str) -> ssl.SSLContext:
@@ -63,23 +52,23 @@ class Server:
             if getattr(settings, name):
                 metrics.follow(name, partial(getattr, file, "good"))
         self._follows: list[asyncio.Task[None]] = []
-        self._reviews = _runner(self._app.reviews())
-        self._health = _runner(self._app.health())
+        self._reviews = Port(self._app.reviews(), "--port")
+        self._health = Port(self._app.health(), "--health-port")
 
     @property
     def address(self) -> str:
         """Where reviews are answered, like `127.0.0.1:8443`; the first of several sockets."""
-        return _address(self._reviews)
+        return self._reviews.address
 
     @property
     def health_address(self) -> str:
         """Where health is answered."""
-        return _address(self._health)
+        return self._health.address
 
     @property
     def in_hand(self) -> int:
         """How many reviews have begun and are not yet answered."""
-        return self._app.in_hand
+        return self._app.in_hand.count
 
     async def start(self) -> None:
         """Listen on both ports.
@@ -90,8 +79,8 @@ class Server:
         context = tls_context(settings.tls_cert, settings.tls_key)
         self._load()
         try:
-            await self._listen(self._reviews, "--port", settings.port, context)
-            await self._listen(self._health, "--health-port", settings.health_port)
+            await self._reviews.listen(settings.listen_address, settings.port, context)
+            await self._health.listen(settings.listen_address, settings.health_port)
         except OSError:
             await self.close()
             raise
@@ -117,34 +106,26 @@ class Server:
         if problems:
             raise SettingsError(problems)
 
-    async def _listen(
-        self, runner: web.AppRunner, flag: str, port: int, context: ssl.SSLContext | None = None
-    ) -> None:
-        host = self._settings.listen_address
-        await runner.setup()
-        try:
-            await web.TCPSite(runner, host or None, port, ssl_context=context).start()
-        except OSError as error:
-            raise OSError(f"--listen-address {host!r}, {flag} {port}: {error}") from error
-
     async def close(self) -> None:
         """Close both ports at once; what is in hand has a second to be written."""
         for task in self._follows:
             task.cancel()
         if self._follows:
             await asyncio.wait(self._follows)
-        await self._reviews.cleanup()
-        await self._health.cleanup()
+        await self._reviews.close()
+        await self._health.close()
 
     async def stop(self, hurry: asyncio.Event) -> None:
         """Be unready, let endpoints notice (until `hurry` is set), then end what is in hand and stop."""
         self._app.stopping = True
         self._log.say("STOPPING", "Not ready any more; reviews are still answered", in_hand=self.in_hand)
-        await _within(self._settings.stop_delay, hurry.wait())
-        for site in self._reviews.sites:
-            await site.stop()
-        await _within(self._settings.stop_timeout, self._app.idle.wait())
-        cut = self.in_hand
+        cut = await wind_down(
+            self._reviews,
+            self._app.in_hand,
+            delay=self._settings.stop_delay,
+            most=self._settings.stop_timeout,
+            hurry=hurry,
+        )
         await self.close()
         if cut:
             self._log.say("STOPPED", "Reviews in hand were cut", cut=cut)
@@ -152,34 +133,6 @@ class Server:
             self._log.say("STOPPED", "Every review in hand was answered")
 
 
-def _runner(app: web.Application) -> web.AppRunner:
-    # The API server never compresses; without auto_decompress there is nothing to bomb.
-    return web.AppRunner(app, access_log=None, auto_decompress=False, shutdown_timeout=_WRITE_TIMEOUT)
-
-
-def _address(runner: web.AppRunner) -> str:
-    host, port = runner.addresses[0][:2]
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-
-
-async def _within(seconds: float, what: Awaitable[object]) -> None:
-    with suppress(TimeoutError):
-        await asyncio.wait_for(what, seconds)
-
-
 async def serve(settings: Settings, log: Log) -> None:
     """Serve until SIGTERM or SIGINT; a second one ends the wait for endpoints."""
-    stop, hurry = asyncio.Event(), asyncio.Event()
-
-    def on_signal() -> None:
-        (hurry if stop.is_set() else stop).set()
-
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, on_signal)
-    server = Server(settings, log)
-    await server.start()
-    gc.freeze()
-    gc.set_threshold(_COLLECT_EVERY, *gc.get_threshold()[1:])
-    await stop.wait()
-    await server.stop(hurry)
+    await until_stopped(Server(settings, log))
