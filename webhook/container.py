@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any, Final, NamedTuple
 
 from sidecar import contract
 from sidecar.contract import Settings
+from webhook.access import Access, literal, mounted
 from webhook.pods import mapping, objects
 
 _ENV: Final = {field.name: field.metadata["env"] for field in fields(Settings)}
@@ -42,19 +42,11 @@ _READINESS: Final[Mapping[str, int]] = {"periodSeconds": 2, "timeoutSeconds": 5,
 
 
 class Installed(NamedTuple):
-    """A registrar that a pod already has."""
+    """A registrar that a pod has; `volume` is the one its token comes from, empty if it has none."""
 
     nonce: str
     port: int
-
-
-def literal(value: str) -> str:
-    """Escape a literal for the kubelet, which expands `$(NAME)` and takes `$$` for `$`.
-
-    See third_party/forked/golang/expansion in Kubernetes: `$$` becomes `$` wherever it stands, so every
-    `$` is doubled, not only one before a bracket.
-    """
-    return value.replace("$", "$$")
+    volume: str = ""
 
 
 def drain_hook(port: int, nonce: str) -> dict[str, Any]:
@@ -81,22 +73,22 @@ def registrar(
     settings: Settings,
     *,
     image: str,
-    secret: str,
+    access: Access,
     api_key: Mapping[str, Any] | None,
     resources: Mapping[str, Any] | None,
     native: bool,
 ) -> dict[str, Any]:
     """Build the container.
 
-    `secret` names the Secret with LiteLLM's URL and key. `api_key` is the body of the environment variable
-    that holds the server's own key: `value`, as the server itself gets it, or `valueFrom`. `native` makes it
-    a sidecar for the list of init containers. Parts that never change are shared: do not write into them.
+    `access` is how it reaches LiteLLM. `api_key` is the body of the environment variable that holds the
+    server's own key: `value`, as the server itself gets it, or `valueFrom`. `native` makes it a sidecar for
+    the list of init containers. Parts that never change are shared: do not write into them.
     """
     container: dict[str, Any] = {
         "name": contract.CONTAINER_NAME,
         "image": image,
         "command": list(contract.COMMAND),
-        "env": _environment(settings, secret, api_key),
+        "env": _environment(settings, access, api_key),
         "ports": [{"name": contract.CONTAINER_NAME, "containerPort": settings.listen_port}],
         "readinessProbe": {
             "httpGet": {"path": contract.READY_PATH, "port": settings.listen_port, "scheme": "HTTP"},
@@ -106,6 +98,8 @@ def registrar(
         "securityContext": _SECURITY,
         "terminationMessagePolicy": "FallbackToLogsOnError",
     }
+    if access.mounts:
+        container["volumeMounts"] = list(access.mounts)
     if resources is not None:
         container["resources"] = resources
     if native:
@@ -114,26 +108,17 @@ def registrar(
 
 
 def _environment(
-    settings: Settings, secret: str, api_key: Mapping[str, Any] | None
+    settings: Settings, access: Access, api_key: Mapping[str, Any] | None
 ) -> list[Mapping[str, Any]]:
     env: list[Mapping[str, Any]] = [
         {"name": name, "value": literal(value) if "$" in value else value}
         for name, value in settings.to_env().items()
     ]
     env += _FIXED_ENV
-    env += _from_secret(secret)
+    env += access.env
     if api_key is not None:
         env.append({"name": contract.ENV_SERVER_API_KEY, **_copied(api_key)})
     return env
-
-
-@functools.lru_cache(maxsize=16)
-def _from_secret(secret: str) -> tuple[Mapping[str, Any], ...]:
-    """Give the entries that come from LiteLLM's Secret; nearly all pods name the same one."""
-    return tuple(
-        {"name": name, "valueFrom": {"secretKeyRef": {"name": secret, "key": key, "optional": True}}}
-        for name, key in contract.SECRET_FIELDS.items()
-    )
 
 
 def _copied(body: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -157,5 +142,5 @@ def installed(container: Mapping[str, Any]) -> Installed | None:
     if contract.ENV_CONTRACT not in values or not isinstance(nonce, str) or not nonce:
         return None
     if isinstance(port, str) and port.isascii() and port.isdigit():
-        return Installed(nonce, int(port))
-    return Installed(nonce, contract.DEFAULT_PORT)
+        return Installed(nonce, int(port), mounted(container))
+    return Installed(nonce, contract.DEFAULT_PORT, mounted(container))

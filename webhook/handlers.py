@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 
 from sidecar.contract import LABEL_SERVER
 from webhook import workload
-from webhook.inject import Decision, Injection, inject
+from webhook.inject import SECRET_IGNORED, Decision, Injection, inject
 from webhook.judging import Judge, Judged
 from webhook.pods import labels_of, opted, opted_out
 from webhook.policy.policy import Policy
@@ -60,7 +60,7 @@ def mutate(review: Review, config: Injection, new_nonce: Callable[[], str]) -> V
         if review.kind == "Pod" and review.operation == "CREATE":
             return _inject(review, config, new_nonce)
         if review.kind in _WORKLOADS and review.operation in ("CREATE", "UPDATE"):
-            return _carry(review)
+            return _carry(review, config)
     return _NOT_OURS
 
 
@@ -119,8 +119,10 @@ def _inject(review: Review, config: Injection, new_nonce: Callable[[], str]) -> 
     return _decided(decision, Word.INJECTED, "The pod gets its registrar")
 
 
-def _carry(review: Review) -> Verdict:
+def _carry(review: Review, config: Injection) -> Verdict:
     decision = workload.carry(review.object, review.old_object or None)
+    if config.broker is not None and workload.names_secret(review.object):
+        decision = decision._replace(problems=(*decision.problems, SECRET_IGNORED))
     return _decided(decision, Word.CARRIED, "The pod template follows the workload's label")
 
 

@@ -17,7 +17,8 @@ from typing import Any, Final, NamedTuple
 
 from sidecar import contract
 from sidecar.contract import Settings
-from webhook import container, quantity
+from webhook import access, container, quantity
+from webhook.access import Broker
 from webhook.container import Installed
 from webhook.defaults import NO_DEFAULTS, Defaults
 from webhook.detect import Server, detect
@@ -39,17 +40,27 @@ _DEFAULTS: Final[Mapping[str, Any]] = {item.name: item.default for item in field
 _WISHED: Final = frozenset(_DEFAULTS) & frozenset(Wishes._fields) - {"port", "scheme", "host", "path"}
 _compact: Final = json.JSONEncoder(separators=(",", ":")).encode
 
+SECRET_IGNORED: Final = Problem(
+    Reason.SECRET_IGNORED,
+    f"annotation {contract.DOMAIN}/litellm-secret has no effect: registrars here ask a broker with their "
+    "pod's own token and get no Secret; remove it",
+)
+
 # A container, the list of the pod spec it stands in, and its place there.
 _Listed = tuple[str, int, Mapping[str, Any]]
 
 
 @dataclass(frozen=True, slots=True)
 class Injection:
-    """The cluster-wide choices. Raises ValueError for a request above its limit, which no pod could have."""
+    """The cluster-wide choices. Raises ValueError for a request above its limit, which no pod could have.
+
+    With a `broker` no pod gets a reference to LiteLLM's Secret.
+    """
 
     cluster: str
     image: str
     litellm_secret: str = contract.DEFAULT_LITELLM_SECRET
+    broker: Broker | None = None
     mode: InjectMode = InjectMode.NATIVE
     cpu_request: str = "20m"
     memory_request: str = "64Mi"
@@ -92,27 +103,31 @@ def inject(pod: Mapping[str, Any], config: Injection, nonce: str, namespace: str
     wanted = opted(pod, defaults=base)
     if wanted is None:
         return Decision()
+    if config.broker is not None and wanted.wishes.litellm_secret is not None:
+        wanted = wanted._replace(problems=(*wanted.problems, SECRET_IGNORED))
     server = present if isinstance(present, Problem) else _server(pod, wanted, "spec")
     if isinstance(server, Problem):
         reason = Reason.ALREADY_INJECTED if isinstance(present, Installed) else server.reason
         return Decision((), _all(wanted, server), reason)
     if isinstance(present, Installed):
-        ops, problems = _around(spec, server, wanted.wishes, present)
+        ops, problems = _around(spec, server, wanted.wishes, present, config.broker)
         return Decision(ops, _all(wanted, *problems), Reason.ALREADY_INJECTED)
     mode = wanted.wishes.inject_mode or config.mode
     placed = _place(pod, containers, server, mode, nonce)
+    if config.broker is not None and isinstance(placed, Installed):
+        placed = _token(spec, placed, config.broker)
     if isinstance(placed, Problem):
         return Decision((), _all(wanted, placed), placed.reason)
     settings = _settings(spec, server, wanted.wishes, config.cluster, placed)
     built = container.registrar(
         settings,
         image=wanted.wishes.registrar_image or config.image,
-        secret=wanted.wishes.litellm_secret or config.litellm_secret,
+        access=_access(wanted.wishes, config, placed),
         api_key=server.api_key,
         resources=_resources(spec, containers, config),
         native=mode is InjectMode.NATIVE,
     )
-    around, problems = _around(spec, server, wanted.wishes, placed)
+    around, problems = _around(spec, server, wanted.wishes, placed, config.broker)
     added = _append(spec, "initContainers" if mode is InjectMode.NATIVE else "containers", built)
     ops = (added, *around, _note(pod, server, built["image"]))
     return Decision(ops, _all(wanted, *problems), Reason.INJECTED)
@@ -180,6 +195,20 @@ def _place(
     return Problem(Reason.PORT_TAKEN, f"no port from {ports[0]} to {ports[-1]} is free in this pod", "spec")
 
 
+def _token(spec: Mapping[str, Any], placed: Installed, broker: Broker) -> Installed | Problem:
+    """Choose the volume that a new registrar has its token from."""
+    if broker.ca is None:
+        message = "the certificates of the broker are not known yet: no registrar could ask it"
+        return Problem(Reason.BROKER_CA_UNKNOWN, message)
+    return placed._replace(volume=access.free_name(spec))
+
+
+def _access(wishes: Wishes, config: Injection, placed: Installed) -> access.Access:
+    if config.broker is not None:
+        return access.by_broker(config.broker, placed.volume)
+    return access.by_secret(wishes.litellm_secret or config.litellm_secret)
+
+
 def _ends(pod: Mapping[str, Any], spec: Mapping[str, Any]) -> bool:
     owners = objects(mapping(pod.get("metadata")).get("ownerReferences"))
     return spec.get("restartPolicy", "Always") != "Always" or any(o.get("kind") == "Job" for _, o in owners)
@@ -230,13 +259,15 @@ def _grace_needed(wishes: Wishes) -> int:
 
 
 def _around(
-    spec: Mapping[str, Any], server: Server, wishes: Wishes, installed: Installed
+    spec: Mapping[str, Any], server: Server, wishes: Wishes, installed: Installed, broker: Broker | None
 ) -> tuple[tuple[Op, ...], tuple[Problem, ...]]:
     """Give what a registrar needs outside its own container."""
     hook = _hook(spec["containers"][server.index], server.index, wishes, installed)
     ops = [hook] if isinstance(hook, Op) else []
     if _grace(spec) < (needed := _grace_needed(wishes)):
         ops.append(Op("replace" if _GRACE in spec else "add", f"/spec/{_GRACE}", needed))
+    if broker is not None and installed.volume and installed.volume not in access.volumes(spec):
+        ops.append(_append(spec, "volumes", access.token_volume(broker, installed.volume)))
     return tuple(ops), (hook,) if isinstance(hook, Problem) else ()
 
 

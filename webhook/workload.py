@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any, Final, NamedTuple
 
-from sidecar.contract import ANNOTATION_CARRIED_SETTINGS, LABEL_CARRIED, LABEL_SERVER
+from sidecar.contract import ANNOTATION_CARRIED_SETTINGS, DOMAIN, LABEL_CARRIED, LABEL_SERVER
 from webhook.annotations import carried, read, settings
 from webhook.inject import Decision, obstacles
 from webhook.patch import Op, pointer
@@ -28,6 +28,7 @@ from webhook.pods import (
 )
 from webhook.reasons import Problem, Reason
 
+_SECRET: Final = f"{DOMAIN}/litellm-secret"
 _PERCENT: Final = re.compile(r"([0-9]{1,9})%")
 
 
@@ -83,6 +84,15 @@ def check(obj: Mapping[str, Any]) -> tuple[Problem, ...]:
     met = obstacles(found.pod, Opted(engine, wishes, ()), f"{found.path}.spec")
     # A LeaderWorkerSet gives its leaders' and its workers' StatefulSets the same labels.
     return (*problems, *(problem for problem in met if problem.reason is not Reason.NOT_LEADER))
+
+
+def names_secret(obj: Mapping[str, Any]) -> bool:
+    """Tell whether a workload that asks for registrars names LiteLLM's Secret, on itself or its template."""
+    found = template(obj)
+    holders = (obj, found.pod) if found is not None else ()
+    return any(LABEL_SERVER in labels_of(one) for one in holders) and any(
+        _SECRET in annotations_of(one) for one in holders
+    )
 
 
 def _going(obj: Mapping[str, Any]) -> bool:

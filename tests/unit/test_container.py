@@ -12,7 +12,7 @@ from sidecar import contract
 from sidecar.contract import Credentials, Engine, PodIdentity, ReadyCheck, Settings
 from tests.kubelet import container_process, expand
 from tests.restricted import violations
-from webhook import container
+from webhook import access, container
 from webhook.container import Installed
 
 SETTINGS = Settings(cluster="c", engine=Engine.VLLM, port=8000, nonce="n0nce", listen_port=9470)
@@ -23,7 +23,7 @@ def built(settings: Settings = SETTINGS, **changes: Any) -> dict[str, Any]:
     """Build a container with some of its parts changed."""
     parts: dict[str, Any] = {
         "image": "registry.example.com/sidecar:1",
-        "secret": "litellm",
+        "access": access.by_secret("litellm"),
         "api_key": None,
         "resources": RESOURCES,
         "native": True,
@@ -178,7 +178,7 @@ def test_the_registrar_reads_what_was_written() -> None:
 @given(st.text(st.sampled_from("$()aB_{}"), max_size=12))
 def test_literals_survive_the_kubelet(text: str) -> None:
     """Whatever a literal holds, the kubelet's expansion gives it back."""
-    assert expand(container.literal(text), {"a": "WRONG", "B": "WRONG"}) == text
+    assert expand(access.literal(text), {"a": "WRONG", "B": "WRONG"}) == text
 
 
 def test_ours_is_recognised() -> None:
