@@ -12,9 +12,11 @@ from sidecar import contract
 from sidecar.broker_contract import DEFAULT_AUDIENCE, TOKEN_FILE, TOKEN_MOUNT, TOKEN_VOLUME
 from webhook.pods import objects
 
-# Seconds, as the API server takes it: validateProjectionSources in pkg/apis/core/validation/validation.go.
+# Seconds. The least that the API server takes (validateProjectionSources in
+# pkg/apis/core/validation/validation.go), and the age at which the kubelet renews every token (maxTTL in
+# pkg/kubelet/token/token_manager.go).
 MIN_EXPIRATION: Final = 600
-MAX_EXPIRATION: Final = 2**32
+MAX_EXPIRATION: Final = 24 * 60 * 60
 # What the kubelet makes of it (1.36; collectData in pkg/volume/projected/projected.go, FsUserFrom in
 # pkg/volume/util/util.go): where all containers run as the registrar's user, the file is that user's, mode
 # 0600; in a pod with an fsGroup it is that group's, 0640, and the registrar is in it; in any other it is
@@ -27,8 +29,8 @@ class Broker:
     """The broker as pods are told of it.
 
     `ca` is the bundle of PEM certificates that it is verified by, None while it is not known. `expiration`
-    is how long a pod's token lives, in seconds; the kubelet renews it after four fifths of that, at the
-    latest after a day (requiresRefresh in pkg/kubelet/token/token_manager.go).
+    is how long a pod's token lives, in seconds; the kubelet renews it after four fifths of that
+    (requiresRefresh in pkg/kubelet/token/token_manager.go).
     """
 
     url: str

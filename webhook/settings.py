@@ -6,9 +6,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Final, Self
+from urllib.parse import urlsplit
 
+from sidecar.broker_contract import DEFAULT_AUDIENCE
 from sidecar.contract import DEFAULT_LITELLM_SECRET, LogFormat
-from webhook import quantity
+from sidecar.row_contract import bracketed
+from webhook import quantity, values
+from webhook.access import MAX_EXPIRATION, MIN_EXPIRATION, Broker
 from webhook.flags import CLUSTER_ID, PORT, SECONDS, SettingsError, one_of, read, setting
 from webhook.inject import Injection
 from webhook.layer import TABLE
@@ -37,6 +41,29 @@ def _like(annotation: str) -> tuple[Callable[[str], Any], str]:
     return key.parse, key.allowed.replace("`", "")
 
 
+def _broker_url(text: str) -> str:
+    parts = urlsplit(text)
+    port = "" if parts.port is None else f":{parts.port}"  # raises ValueError for what is no port
+    host = bracketed(values.host(parts.hostname or ""))
+    if parts.scheme != "https" or text.removesuffix("/").lower() != f"https://{host}{port}".lower():
+        raise ValueError
+    return f"https://{host}{port}"
+
+
+def _audience(text: str) -> str:
+    if not values.is_name(text) or " " in text:
+        raise ValueError
+    return text
+
+
+def _expiration(text: str) -> int:
+    value = int(text)
+    if not MIN_EXPIRATION <= value <= MAX_EXPIRATION:
+        raise ValueError
+    return value
+
+
+_NAME: Final = (values.matching(values.DNS_NAME), "name of a ConfigMap")
 _QUANTITY: Final = (_quantity, "a quantity above 0, such as 250m or 64Mi")
 
 
@@ -62,6 +89,44 @@ class Settings:
         metadata=setting(
             "name of the Secret, in each pod's own namespace, with LiteLLM's url and key",
             *_like("litellm-secret"),
+        ),
+    )
+    broker_url: str = field(
+        default="",
+        metadata=setting(
+            "where registrars reach the broker; with it they get a token of their pod and no key",
+            _broker_url,
+            "https:// with a host, and a port if it is not 443",
+        ),
+    )
+    broker_ca: str = field(
+        default="",
+        metadata=setting(
+            "PEM file with the certificates that the broker is verified by, as they are written into pods; "
+            "read again when it changes"
+        ),
+    )
+    broker_ca_configmap: str = field(
+        default="",
+        metadata=setting(
+            "instead, the ConfigMap in the webhook's own namespace where the broker publishes them; followed",
+            *_NAME,
+        ),
+    )
+    token_audience: str = field(
+        default=DEFAULT_AUDIENCE,
+        metadata=setting(
+            "audience of the pods' tokens for the broker, as the broker has it; never the API server's own",
+            _audience,
+            "1 to 253 printable characters without blanks",
+        ),
+    )
+    token_expiration: int = field(
+        default=3600,
+        metadata=setting(
+            "how long such a token lives; the kubelet renews it after four fifths of that",
+            _expiration,
+            f"{MIN_EXPIRATION} to {MAX_EXPIRATION} seconds",
         ),
     )
     inject_mode: InjectMode = field(
@@ -130,11 +195,20 @@ class Settings:
     def read(cls, flags: Mapping[str, str | None], environ: Mapping[str, str]) -> Self:
         """Take each setting from its flag, else its variable, else its default. Raises SettingsError."""
         settings = read(cls, flags, environ)
+        if problems := _contradictions(settings):
+            raise SettingsError(problems)
         try:
             settings.injection  # noqa: B018 - made once here, so that it can be made later
         except ValueError as error:
             raise SettingsError([f"--registrar-{error}".replace("_", "-")]) from None
         return settings
+
+    @property
+    def broker(self) -> Broker | None:
+        """The broker, if registrars shall ask one; its certificates are not known yet."""
+        if not self.broker_url:
+            return None
+        return Broker(self.broker_url, audience=self.token_audience, expiration=self.token_expiration)
 
     @property
     def injection(self) -> Injection:
@@ -143,9 +217,28 @@ class Settings:
             cluster=self.cluster_id,
             image=self.registrar_image,
             litellm_secret=self.litellm_secret,
+            broker=self.broker,
             mode=self.inject_mode,
             cpu_request=self.registrar_cpu_request,
             memory_request=self.registrar_memory_request,
             cpu_limit=self.registrar_cpu_limit,
             memory_limit=self.registrar_memory_limit,
         )
+
+
+def _contradictions(settings: Settings) -> list[str]:
+    """Say which settings do not go together."""
+    given = {
+        "--broker-ca": settings.broker_ca,
+        "--broker-ca-configmap": settings.broker_ca_configmap,
+    }
+    told = [flag for flag, value in given.items() if value]
+    if not settings.broker_url:
+        return [f"{flag}: allowed only with --broker-url" for flag in told]
+    problems = []
+    if len(told) != 1:
+        found = "both" if told else "neither"
+        problems.append(f"--broker-url: found {found} of {' and '.join(given)}, one is needed")
+    if settings.litellm_secret != DEFAULT_LITELLM_SECRET:
+        problems.append("--litellm-secret: allowed only without --broker-url, by which no pod gets a Secret")
+    return problems

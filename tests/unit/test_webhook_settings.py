@@ -6,6 +6,7 @@ import pytest
 
 from sidecar.contract import LogFormat
 from webhook import cli
+from webhook.access import Broker
 from webhook.flags import SettingsError, flag, variable
 from webhook.inject import Injection
 from webhook.settings import OnError, Settings
@@ -68,6 +69,18 @@ def test_every_setting_has_a_variable_and_the_flag_wins() -> None:
         ("cluster_id", "x" * 129),
         ("registrar_image", "an image"),
         ("litellm_secret", "Upper"),
+        ("broker_url", "http://broker"),
+        ("broker_url", "https://user:key@broker"),
+        ("broker_url", "https://broker/path"),
+        ("broker_url", "https://broker?key=x"),
+        ("broker_url", "https://broker:65536"),
+        ("broker_url", "https://"),
+        ("broker_ca_configmap", "Upper"),
+        ("token_audience", ""),
+        ("token_audience", "two words"),
+        ("token_expiration", "599"),
+        ("token_expiration", "86401"),
+        ("token_expiration", "1h"),
         ("registrar_cpu_request", "lots"),
         ("registrar_memory_limit", "0"),
         ("registrar_memory_limit", "-64Mi"),
@@ -94,6 +107,42 @@ def test_a_request_above_its_limit_is_refused_at_the_start() -> None:
     """The API server would refuse every pod injected that way."""
     with pytest.raises(SettingsError, match=r"^--registrar-cpu-request: found 1, allowed is up to cpu-limit"):
         Settings.read(REQUIRED | {"registrar_cpu_request": "1"}, {})
+
+
+BROKER = REQUIRED | {"broker_url": "https://broker.example.com:8443/", "broker_ca": "ca.crt"}
+
+
+def test_a_broker_goes_into_the_injection_without_its_certificates() -> None:
+    """Address, audience and life of the token are settings; the certificates are read later."""
+    given = BROKER | {"token_audience": "us", "token_expiration": "600"}
+    expected = Broker("https://broker.example.com:8443", None, "us", 600)
+    assert Settings.read(given, {}).injection.broker == expected
+
+
+@pytest.mark.parametrize(
+    ("given", "problem"),
+    [
+        (REQUIRED | {"broker_ca": "x"}, "--broker-ca: allowed only with --broker-url"),
+        (REQUIRED | {"broker_ca_configmap": "x"}, "--broker-ca-configmap: allowed only with --broker-url"),
+        (
+            BROKER | {"broker_ca": None},
+            "--broker-url: found neither of --broker-ca and --broker-ca-configmap, one is needed",
+        ),
+        (
+            BROKER | {"broker_ca_configmap": "x"},
+            "--broker-url: found both of --broker-ca and --broker-ca-configmap, one is needed",
+        ),
+        (
+            BROKER | {"litellm_secret": "mine"},
+            "--litellm-secret: allowed only without --broker-url, by which no pod gets a Secret",
+        ),
+    ],
+)
+def test_settings_that_do_not_go_together_are_named(given: dict[str, str | None], problem: str) -> None:
+    """A broker has certificates from one place, and LiteLLM's Secret has no place beside it."""
+    with pytest.raises(SettingsError) as caught:
+        Settings.read(given, {})
+    assert caught.value.problems == [problem]
 
 
 def test_help_tells_meaning_default_and_variable_of_every_setting(capsys: pytest.CaptureFixture[str]) -> None:
