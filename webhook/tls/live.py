@@ -13,15 +13,15 @@ import os
 import ssl
 from collections.abc import Collection
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from cryptography import x509
-from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 # A pair that begins later than now may come from a clock that is ahead of ours; it is taken up to this.
 _CLOCK_OFF: Final = timedelta(hours=1)
+_LONG_AGO: Final = datetime.min.replace(tzinfo=UTC)
 
 
 class BadPairError(ValueError):
@@ -37,15 +37,17 @@ class Pair:
 
 
 class Live:
-    """What a listener serves now. `context` is for the listener, all its life.
+    """What a listener serves now: `pair`, whose certificate ends at `ends`.
 
-    Without a pair yet every handshake is refused. May be used from any thread.
+    `context` is for the listener, all its life. Without a pair yet every handshake is refused. May be used
+    from any thread.
     """
 
     def __init__(self) -> None:
         self.context = _context()
         self.context.sni_callback = self._choose
         self.pair: Pair | None = None
+        self.ends = _LONG_AGO
         self._chosen: ssl.SSLContext | None = None
 
     def use(self, pair: Pair, now: datetime, names: Collection[str] = ()) -> None:
@@ -54,11 +56,16 @@ class Live:
         `names` are host names and IP addresses it must be for. Raises BadPairError if it cannot be served;
         then everything is as it was.
         """
-        leaf = _leaf(pair)
-        _check_key(pair, leaf)
-        _check(leaf, now, names)
-        self._chosen = _loaded(pair)
-        self.pair = pair
+        try:
+            leaf = _leaf(pair)
+            _check_key(pair, leaf)
+            _check(leaf, now, names)
+            chosen = _loaded(pair)
+        except BadPairError:
+            raise
+        except Exception as error:  # noqa: BLE001 - bytes of anyone: libraries fail on them in any way
+            raise BadPairError(f"the pair cannot be read ({type(error).__name__})") from None
+        self._chosen, self.pair, self.ends = chosen, pair, leaf.not_valid_after_utc
 
     def _choose(self, connection: ssl.SSLObject, _name: str | None, _own: ssl.SSLContext) -> int | None:
         # Called in every handshake, also without a name in it (an API server that calls by IP sends none).
@@ -106,7 +113,7 @@ def _check_key(pair: Pair, leaf: x509.Certificate) -> None:
         key = load_pem_private_key(pair.key, password=None)
     except TypeError:
         raise BadPairError("the key has a passphrase") from None
-    except (ValueError, UnsupportedAlgorithm):
+    except ValueError:
         raise BadPairError("the key is not PEM, or not whole") from None
     if key.public_key() != leaf.public_key():
         raise BadPairError("the key is not the certificate's")

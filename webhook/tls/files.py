@@ -1,0 +1,127 @@
+"""The certificate from files that something else renews: a mounted Secret of cert-manager, or anyone's."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Final
+
+from webhook.flags import SettingsError
+from webhook.log import Log
+from webhook.tls.live import BadPairError, Live, Pair
+from webhook.tls.metrics import TlsMetrics
+
+# How often the files are looked at (seconds). The kubelet takes up to a minute to renew a mounted Secret.
+_LOOK_EVERY: Final = 5.0
+# How often it is said again that the certificate has ended.
+_SAY_AGAIN: Final = timedelta(minutes=10)
+
+
+class PairFiles:
+    """Two files, followed by their paths: the kubelet renews a mounted Secret by swapping a symlink.
+
+    The files cannot be read at one instant, so what is bad may be two halves of two good pairs: it counts as
+    bad only if it still is at the next look. The last good pair is served until there is another one.
+    """
+
+    def __init__(
+        self,
+        certificate: str,
+        key: str,
+        live: Live,
+        log: Log,
+        metrics: TlsMetrics,
+        *,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self._certificate = Path(certificate)
+        self._key = Path(key)
+        self._live = live
+        self._log = log
+        self._metrics = metrics
+        self._now = now
+        self._suspected = False
+        self._told: tuple[Pair | None, str] | None = None
+        self._said_ended: datetime | None = None
+
+    def load(self) -> None:
+        """Take the pair at the start. Raises SettingsError if it cannot be served."""
+        try:
+            self._take(self._read())
+        except BadPairError as error:
+            problem = (
+                f"--tls-cert {str(self._certificate)!r}, --tls-key {str(self._key)!r}: found: {error}; "
+                "allowed: PEM files that belong together, of a certificate that has not ended, the key "
+                "without a passphrase"
+            )
+            raise SettingsError([problem]) from None
+
+    def look(self) -> None:
+        """Take up a change; say what stays bad, each problem once."""
+        pair: Pair | None = None
+        try:
+            pair = self._read()
+            if pair != self._live.pair:
+                self._take(pair)
+                self._say_taken()
+        except BadPairError as error:
+            if self._suspected:
+                self._keep(pair, str(error))
+            self._suspected = True
+        else:
+            self._suspected, self._told = False, None
+        self._say_ended()
+
+    async def follow(self) -> None:
+        """Look again and again, in a thread: a slow disk does not hold up requests."""
+        while True:
+            await asyncio.sleep(_LOOK_EVERY)
+            await asyncio.to_thread(self.look)
+
+    def _read(self) -> Pair:
+        contents = []
+        for what, path in (("certificate", self._certificate), ("key", self._key)):
+            try:
+                contents.append(path.read_bytes())
+            except OSError as error:
+                raise BadPairError(f"the {what} cannot be read: {error.strerror or error}") from None
+        return Pair(*contents)
+
+    def _take(self, pair: Pair) -> None:
+        self._live.use(pair, self._now())
+        self._metrics.ends("leaf", self._live.ends)
+
+    def _say_taken(self) -> None:
+        self._log.say(
+            "TLS",
+            "The changed certificate is served from now on",
+            file=str(self._certificate),
+            ends=f"{self._live.ends:%Y-%m-%dT%H:%M:%SZ}",
+        )
+
+    def _keep(self, pair: Pair | None, problem: str) -> None:
+        if self._told == (pair, problem):
+            return
+        self._told = pair, problem
+        self._metrics.bad_pairs.inc()
+        self._log.say(
+            "PROBLEM",
+            f"The changed files of --tls-cert and --tls-key are not taken, the last good pair is served: "
+            f"{problem}",
+            file=str(self._certificate),
+        )
+
+    def _say_ended(self) -> None:
+        now = self._now()
+        if now < self._live.ends or (self._said_ended and now - self._said_ended < _SAY_AGAIN):
+            return
+        self._said_ended = now
+        self._log.say(
+            "PROBLEM",
+            "The certificate that is served has ended, clients refuse it: renew the files of --tls-cert and "
+            "--tls-key",
+            file=str(self._certificate),
+            ended=f"{self._live.ends:%Y-%m-%dT%H:%M:%SZ}",
+        )
