@@ -9,7 +9,8 @@ import json
 import os
 import re
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Iterator, Mapping
+from pathlib import Path
 from typing import Any, Final
 
 import aiohttp
@@ -56,7 +57,8 @@ class ApiError(Exception):
     """The API server answered with an error, or not at all; the text never holds a token or what was sent.
 
     `status` is HTTP's, 0 if there was no answer in time. `reason` is Kubernetes' own word (`NotFound`,
-    `Conflict`, `AlreadyExists`: meta/v1 StatusReason), or `Unreachable`, `Timeout`, `BadAnswer`, `BadPath`, `Config`.
+    `Conflict`, `AlreadyExists`: meta/v1 StatusReason), with status 0 `Unreachable`, `Timeout`, `BadAnswer`,
+    `BadPath` or `Config`.
     """
 
     def __init__(self, status: int, reason: str, message: str) -> None:
@@ -89,6 +91,8 @@ class Api:
                 InClusterConfigLoader(token_filename=_TOKEN, cert_filename=_CA).load_and_set(configuration)  # type: ignore[no-untyped-call]
             else:
                 file = kubeconfig or os.environ.get("KUBECONFIG") or "~/.kube/config"
+                if not any(Path(one).expanduser().exists() for one in file.split(os.pathsep)):  # noqa: ASYNC240 - at the start
+                    raise ConfigException("no such file")
                 await load_kube_config(file, context or None, configuration, persist_config=False)  # type: ignore[no-untyped-call]
 
         configuration = Configuration(connection_pool_maxsize=_CONNECTIONS)
@@ -151,7 +155,7 @@ class Api:
         """Delete an object; `options` is a meta/v1 DeleteOptions (`preconditions`, `gracePeriodSeconds`)."""
         return await self._call("DELETE", path, body=options)
 
-    async def watch(self, path: str, query: Query | None = None) -> AsyncIterator[tuple[str, JSON]]:
+    async def watch(self, path: str, query: Query | None = None) -> AsyncGenerator[tuple[str, JSON], None]:
         """Give each change in a collection: `ADDED`, `MODIFIED` or `DELETED`, and the object.
 
         Without a resourceVersion in `query` what is there comes first, as ADDED (it may be a little old).

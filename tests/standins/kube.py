@@ -1,0 +1,161 @@
+"""A Kubernetes API in memory, for tests of time and faults; the real one is asked in `tests/real`."""
+
+import asyncio
+import copy
+import itertools
+from collections.abc import AsyncGenerator, Iterable
+from typing import Any
+
+from webhook.kube.api import JSON, Api, ApiError, Query
+from webhook.patch import Op, apply
+
+NOT_FOUND = ApiError(404, "NotFound", "no such object")
+UNREACHABLE = ApiError(0, "Unreachable", "connection refused")
+
+
+class FakeApi(Api):
+    """Objects by path, with resourceVersions that are checked, and watches.
+
+    `fail[verb]` is raised by every call of that verb (`get`, `list`, `create`, `replace`, `patch`, `merge`,
+    `delete`, `watch`) while it is there, `fail[""]` by any; `hang` holds every call until it is set free.
+    `calls` are all that were made, as (verb, path).
+    """
+
+    def __init__(self) -> None:
+        self.objects: dict[str, JSON] = {}
+        self.fail: dict[str, ApiError] = {}
+        self.hang: asyncio.Event | None = None
+        self.calls: list[tuple[str, str]] = []
+        self._watches: dict[asyncio.Queue[tuple[str, JSON] | None], str] = {}
+        self._versions = itertools.count(1)
+
+    async def close(self) -> None:
+        """End the watches."""
+        self.end_watches()
+
+    def put(self, path: str, body: JSON | None) -> None:
+        """Change an object as somebody else would; None deletes it."""
+        before = self.objects.pop(path, None)
+        collection, _, name = path.rpartition("/")
+        if body is None:
+            kind, found = "DELETED", before or {}
+        else:
+            kind, found = ("MODIFIED" if before else "ADDED"), copy.deepcopy(body)
+            version = str(next(self._versions))
+            uid = before["metadata"]["uid"] if before else f"uid-{version}"
+            found["metadata"] = {
+                **found.get("metadata", {}),
+                "name": name,
+                "uid": uid,
+                "resourceVersion": version,
+            }
+            self.objects[path] = found
+        for queue, watched in self._watches.items():
+            if watched in {collection, path}:
+                queue.put_nowait((kind, copy.deepcopy(found)))
+
+    def end_watches(self) -> None:
+        """End every watch, as the API server does from time to time."""
+        for queue in self._watches:
+            queue.put_nowait(None)
+
+    async def get(self, path: str, query: Query | None = None) -> JSON:
+        """Read one object."""
+        assert query is None
+        await self._called("get", path)
+        return copy.deepcopy(self._there(path))
+
+    async def create(self, path: str, body: JSON) -> JSON:
+        """Create one, unless it is there."""
+        await self._called("create", path)
+        one = f"{path}/{body['metadata']['name']}"
+        if one in self.objects:
+            raise ApiError(409, "AlreadyExists", "it is there")
+        self.put(one, body)
+        return copy.deepcopy(self.objects[one])
+
+    async def replace(self, path: str, body: JSON) -> JSON:
+        """Replace one, if it has not changed meanwhile."""
+        await self._called("replace", path)
+        version = self._there(path)["metadata"]["resourceVersion"]
+        if body["metadata"].get("resourceVersion", version) != version:
+            raise ApiError(409, "Conflict", "the object has been modified")
+        self.put(path, body)
+        return copy.deepcopy(self.objects[path])
+
+    async def patch(self, path: str, ops: Iterable[JSON]) -> JSON:
+        """Apply a JSON Patch whose tests hold."""
+        await self._called("patch", path)
+        found: Any = copy.deepcopy(self._there(path))
+        for op in ops:
+            if op["op"] == "test":
+                if _at(found, op["path"]) != op["value"]:
+                    raise ApiError(422, "Invalid", "the server rejected our request")
+            else:
+                found = apply(found, [Op(op["op"], op["path"], op.get("value"))])
+        self.put(path, found)
+        return copy.deepcopy(self.objects[path])
+
+    async def merge(self, path: str, body: JSON) -> JSON:
+        """Apply a JSON Merge Patch."""
+        await self._called("merge", path)
+        self.put(path, _merged(self._there(path), body))
+        return copy.deepcopy(self.objects[path])
+
+    async def delete(self, path: str, options: JSON | None = None) -> JSON:
+        """Delete one."""
+        assert options is None
+        await self._called("delete", path)
+        self._there(path)
+        self.put(path, None)
+        return {}
+
+    async def watch(self, path: str, query: Query | None = None) -> AsyncGenerator[tuple[str, JSON], None]:
+        """Give changes of a collection, or of the one that a field selector names."""
+        await self._called("watch", path)
+        name = str((query or {}).get("fieldSelector", "")).removeprefix("metadata.name=")
+        watched = f"{path}/{name}" if name else path
+        queue: asyncio.Queue[tuple[str, JSON] | None] = asyncio.Queue()
+        for one, found in self.objects.items():
+            if one == watched or one.rpartition("/")[0] == watched:
+                queue.put_nowait(("ADDED", copy.deepcopy(found)))
+        self._watches[queue] = watched
+        try:
+            while (change := await queue.get()) is not None:
+                yield change
+        finally:
+            del self._watches[queue]
+
+    async def _called(self, verb: str, path: str) -> None:
+        self.calls.append((verb, path))
+        if self.hang is not None:
+            await self.hang.wait()
+        error = self.fail.get(verb) or self.fail.get("")
+        if error:
+            raise ApiError(error.status, error.reason, error.message)
+
+    def _there(self, path: str) -> JSON:
+        if path not in self.objects:
+            raise ApiError(NOT_FOUND.status, NOT_FOUND.reason, NOT_FOUND.message)
+        return self.objects[path]
+
+
+def _at(found: Any, pointer: str) -> Any:
+    """Give what a JSON Pointer points to, None if nothing is there."""
+    for key in pointer.split("/")[1:]:
+        key = key.replace("~1", "/").replace("~0", "~")  # noqa: PLW2901 - as RFC 6901 writes keys
+        try:
+            found = found[int(key)] if isinstance(found, list) else found[key]
+        except (LookupError, ValueError):
+            return None
+    return found
+
+
+def _merged(found: Any, change: JSON) -> JSON:
+    merged = dict(found) if isinstance(found, dict) else {}
+    for key, value in change.items():
+        if value is None:
+            merged.pop(key, None)
+        else:
+            merged[key] = _merged(merged.get(key), value) if isinstance(value, dict) else value
+    return merged
