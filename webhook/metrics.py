@@ -20,7 +20,7 @@ from prometheus_client import (
 
 from webhook.policy.verdict import Judgement
 
-_PREFIX: Final = "litellm_registrar_webhook"
+PREFIX: Final = "litellm_registrar_webhook"
 # Seconds. A small pod is decided in under 1 ms, one of 3 MB in some 100 ms; the API server waits 5 s.
 _BUCKETS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
 
@@ -33,38 +33,38 @@ class Metrics:
         disable_created_metrics()  # type: ignore[no-untyped-call]
         self.registry = CollectorRegistry()
         self._reviews = Counter(
-            f"{_PREFIX}_reviews",
+            f"{PREFIX}_reviews",
             "Reviews answered, by path, what was decided and the reason's name",
             ("path", "decision", "reason"),
             registry=self.registry,
         )
         self._seconds = Histogram(
-            f"{_PREFIX}_review_seconds",
+            f"{PREFIX}_review_seconds",
             "Time from a review's bytes to those of its answer",
             ("path",),
             buckets=_BUCKETS,
             registry=self.registry,
         )
         self._violations = Counter(
-            f"{_PREFIX}_policy_violations",
+            f"{PREFIX}_policy_violations",
             "Violations of the policy that no exception let pass, by rule and what became of them",
             ("rule", "mode"),
             registry=self.registry,
         )
         self._exceptions = Counter(
-            f"{_PREFIX}_policy_exceptions_used",
+            f"{PREFIX}_policy_exceptions_used",
             "Violations that an exception let pass, by its id",
             ("id",),
             registry=self.registry,
         )
         self._policy = Gauge(
-            f"{_PREFIX}_policy_info",
+            f"{PREFIX}_policy_info",
             "1 for the policy that counts now, by its hash",
             ("hash",),
             registry=self.registry,
         )
         self._good = Gauge(
-            f"{_PREFIX}_file_good",
+            f"{PREFIX}_file_good",
             "Whether the file as it is now is the one that counts: 0 if a bad one was not taken",
             ("file",),
             registry=self.registry,

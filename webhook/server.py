@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import ssl
 from functools import partial
 from typing import Any
 
@@ -13,26 +12,13 @@ from webhook.defaults_file import defaults_file
 from webhook.flags import SettingsError
 from webhook.followed_file import FollowedFile
 from webhook.log import Log
-from webhook.metrics import Metrics
+from webhook.metrics import PREFIX, Metrics
 from webhook.policy_file import policy_file
 from webhook.serving import Port, until_stopped, wind_down
 from webhook.settings import Settings
-
-
-def tls_context(certificate: str, key: str) -> ssl.SSLContext:
-    """Load the pair; TLS 1.2 and newer. Raises SettingsError."""
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    try:
-        # an empty passphrase, or OpenSSL would ask for one on the terminal
-        context.load_cert_chain(certificate, key, password="")
-    except OSError as error:  # ssl.SSLError is one
-        problem = (
-            f"--tls-cert {certificate!r}, --tls-key {key!r}: found {error.strerror or error}; allowed: "
-            "readable PEM files that belong together, the key without a passphrase"
-        )
-        raise SettingsError([problem]) from None
-    return context
+from webhook.tls.files import PairFiles
+from webhook.tls.live import Live
+from webhook.tls.metrics import TlsMetrics
 
 
 class Server:
@@ -51,6 +37,10 @@ class Server:
         for name, file in self._files.items():
             if getattr(settings, name):
                 metrics.follow(name, partial(getattr, file, "good"))
+        self._live = Live()
+        self._pair = PairFiles(
+            settings.tls_cert, settings.tls_key, self._live, log, TlsMetrics(metrics.registry, PREFIX)
+        )
         self._follows: list[asyncio.Task[None]] = []
         self._reviews = Port(self._app.reviews(), "--port")
         self._health = Port(self._app.health(), "--health-port")
@@ -76,15 +66,16 @@ class Server:
         Raises SettingsError (bad certificate, defaults or policy), OSError (port not to be had).
         """
         settings = self._settings
-        context = tls_context(settings.tls_cert, settings.tls_key)
+        self._pair.load()
         self._load()
         try:
-            await self._reviews.listen(settings.listen_address, settings.port, context)
+            await self._reviews.listen(settings.listen_address, settings.port, self._live.context)
             await self._health.listen(settings.listen_address, settings.health_port)
         except OSError:
             await self.close()
             raise
         self._follows = [asyncio.create_task(file.follow(), name=name) for name, file in self._files.items()]
+        self._follows.append(asyncio.create_task(self._pair.follow(), name="certificate"))
         self._log.say(
             "STARTED",
             "Admission reviews are answered",

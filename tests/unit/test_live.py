@@ -1,6 +1,7 @@
 """The certificate of a listener, changed while it listens."""
 
 import ssl
+import time
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
 from pathlib import Path
@@ -20,10 +21,12 @@ from cryptography.hazmat.primitives.serialization import (
 
 from tests.certificates import make_ca, make_leaf
 from tests.handshakes import connect, der, trusting
-from webhook.tls.live import BadPairError, Live, Pair
+from webhook.tls.certificates import CertificateError
+from webhook.tls.issue import Pair
+from webhook.tls.live import Live
 
 CA = make_ca()
-NOW = datetime.now(UTC)
+NOW = time.time()
 CLIENT = trusting(CA.certificate)
 VERSIONS = (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3)
 
@@ -49,8 +52,8 @@ def _self_signed(key: rsa.RSAPrivateKey) -> Pair:
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "rsa")])
     made = (
         x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
-        .not_valid_before(NOW)
-        .not_valid_after(NOW + timedelta(days=1))
+        .not_valid_before(datetime.now(UTC))
+        .not_valid_after(datetime.now(UTC) + timedelta(days=1))
         .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))]), critical=False)
         .sign(key, hashes.SHA256())
     )
@@ -106,14 +109,14 @@ def bad_pairs() -> dict[str, tuple[Pair, str]]:
     assert isinstance(key, ec.EllipticCurvePrivateKey)
     encrypted = _pem(key, BestAvailableEncryption(b"secret"))
     return {
-        "mismatch": (Pair(good.certificate, other.key), "the key is not the certificate's"),
-        "another type of key": (Pair(good.certificate, _pem(_rsa())), "the key is not the certificate's"),
-        "no certificate": (Pair(b"", good.key), "not PEM"),
-        "half a certificate": (Pair(good.certificate[:300], good.key), "not PEM"),
-        "no key": (Pair(good.certificate, b""), "the key is not PEM"),
-        "half a key": (Pair(good.certificate, good.key[:100]), "the key is not PEM"),
-        "a passphrase": (Pair(good.certificate, encrypted), "has a passphrase"),
-        "ended": (pair(valid=timedelta(seconds=-1)), "has ended at"),
+        "mismatch": (Pair(good.certificate, other.key), "do not belong together"),
+        "another type of key": (Pair(good.certificate, _pem(_rsa())), "do not belong together"),
+        "no certificate": (Pair(b"", good.key), "not a certificate"),
+        "half a certificate": (Pair(good.certificate[:300], good.key), "not a certificate"),
+        "no key": (Pair(good.certificate, b""), "not a private key"),
+        "half a key": (Pair(good.certificate, good.key[:100]), "not a private key"),
+        "a passphrase": (Pair(good.certificate, encrypted), "an encrypted one"),
+        "ended": (pair(valid=timedelta(minutes=-4)), "has ended at"),
         "another name": (pair("elsewhere.example"), "not for server.example"),
     }
 
@@ -124,7 +127,7 @@ def test_a_bad_pair_is_refused_and_the_old_one_stays(name: str) -> None:
     bad, said = bad_pairs()[name]
     live, good = Live(), pair("server.example")
     live.use(good, NOW)
-    with pytest.raises(BadPairError, match=said) as caught:
+    with pytest.raises(CertificateError, match=said) as caught:
         live.use(bad, NOW, names=["server.example"] if name == "another name" else ())
     assert live.pair == good
     for version in VERSIONS:
@@ -163,10 +166,10 @@ def test_a_change_of_the_type_of_key_reaches_every_client() -> None:
 def test_a_pair_of_a_clock_that_is_ahead_is_taken_up_to_an_hour() -> None:
     """Whoever signed it a moment ago may have a clock that is ahead of ours."""
     live, one = Live(), pair()
-    begins = NOW - timedelta(minutes=5)  # so do the tests' certificates, a moment more or less
-    with pytest.raises(BadPairError, match="begins only at"):
-        live.use(one, begins - timedelta(minutes=61))
-    live.use(one, begins - timedelta(minutes=59))
+    begins = NOW - 300  # so do the tests' certificates, a moment more or less
+    with pytest.raises(CertificateError, match="begins only at"):
+        live.use(one, begins - 61 * 60)
+    live.use(one, begins - 59 * 60)
 
 
 def test_the_key_is_on_no_disk(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -184,3 +187,8 @@ def test_the_key_is_on_no_disk(monkeypatch: pytest.MonkeyPatch) -> None:
     Live().use(pair(), NOW)
     assert [path.split(" ")[0] for path in paths] == ["/memfd:pair"]
     assert set(Path("/proc/self/fd").iterdir()) == before
+
+
+def test_nothing_older_than_tls_1_2_is_spoken() -> None:
+    """The handshake of TLS 1.1 is refused by the listener's own context, whatever OpenSSL is built with."""
+    assert Live().context.minimum_version is ssl.TLSVersion.TLSv1_2

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
 
 from webhook.flags import SettingsError
 from webhook.log import Log
-from webhook.tls.live import BadPairError, Live, Pair
+from webhook.tls.certificates import CertificateError
+from webhook.tls.issue import Pair
+from webhook.tls.live import Live, written
 from webhook.tls.metrics import TlsMetrics
 
 # How often the files are looked at (seconds). The kubelet takes up to a minute to renew a mounted Secret.
 _LOOK_EVERY: Final = 5.0
-# How often it is said again that the certificate has ended.
-_SAY_AGAIN: Final = timedelta(minutes=10)
+# How often it is said again that the certificate has ended (seconds).
+_SAY_AGAIN: Final = 600
 
 
 class PairFiles:
@@ -34,7 +36,7 @@ class PairFiles:
         log: Log,
         metrics: TlsMetrics,
         *,
-        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        now: Callable[[], float] = time.time,
     ) -> None:
         self._certificate = Path(certificate)
         self._key = Path(key)
@@ -44,13 +46,13 @@ class PairFiles:
         self._now = now
         self._suspected = False
         self._told: tuple[Pair | None, str] | None = None
-        self._said_ended: datetime | None = None
+        self._said_ended = 0.0
 
     def load(self) -> None:
         """Take the pair at the start. Raises SettingsError if it cannot be served."""
         try:
             self._take(self._read())
-        except BadPairError as error:
+        except CertificateError as error:
             problem = (
                 f"--tls-cert {str(self._certificate)!r}, --tls-key {str(self._key)!r}: found: {error}; "
                 "allowed: PEM files that belong together, of a certificate that has not ended, the key "
@@ -66,7 +68,7 @@ class PairFiles:
             if pair != self._live.pair:
                 self._take(pair)
                 self._say_taken()
-        except BadPairError as error:
+        except CertificateError as error:
             if self._suspected:
                 self._keep(pair, str(error))
             self._suspected = True
@@ -86,7 +88,7 @@ class PairFiles:
             try:
                 contents.append(path.read_bytes())
             except OSError as error:
-                raise BadPairError(f"the {what} cannot be read: {error.strerror or error}") from None
+                raise CertificateError(f"the {what} cannot be read: {error.strerror or error}") from None
         return Pair(*contents)
 
     def _take(self, pair: Pair) -> None:
@@ -98,7 +100,7 @@ class PairFiles:
             "TLS",
             "The changed certificate is served from now on",
             file=str(self._certificate),
-            ends=f"{self._live.ends:%Y-%m-%dT%H:%M:%SZ}",
+            ends=written(self._live.ends),
         )
 
     def _keep(self, pair: Pair | None, problem: str) -> None:
@@ -115,7 +117,7 @@ class PairFiles:
 
     def _say_ended(self) -> None:
         now = self._now()
-        if now < self._live.ends or (self._said_ended and now - self._said_ended < _SAY_AGAIN):
+        if now < self._live.ends or now - self._said_ended < _SAY_AGAIN:
             return
         self._said_ended = now
         self._log.say(
@@ -123,5 +125,5 @@ class PairFiles:
             "The certificate that is served has ended, clients refuse it: renew the files of --tls-cert and "
             "--tls-key",
             file=str(self._certificate),
-            ended=f"{self._live.ends:%Y-%m-%dT%H:%M:%SZ}",
+            ended=written(self._live.ends),
         )

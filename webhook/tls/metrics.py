@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import datetime
-
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
 
@@ -24,9 +22,9 @@ class TlsMetrics:
             registry=registry,
         )
 
-    def ends(self, certificate: str, when: datetime) -> None:
-        """Take note of when `leaf` or `ca` ends."""
-        self._ends.labels(certificate).set(when.timestamp())
+    def ends(self, certificate: str, when: float) -> None:
+        """Take note of when `leaf` or `ca` ends (seconds since 1970)."""
+        self._ends.labels(certificate).set(when)
 
 
 class OwnMetrics(TlsMetrics):

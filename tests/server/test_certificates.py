@@ -1,0 +1,125 @@
+"""The webhook's certificate changes while it serves: no request fails, no connection is lost."""
+
+import asyncio
+import ssl
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.certificates import Pair, make_ca, make_leaf
+from tests.handshakes import der
+from tests.server.reviews import dump, pod, review
+from tests.server.running import Running, Serving, until
+from webhook.tls import files
+
+CA = make_ca()
+CLIENT = ssl.create_default_context(cadata=CA.certificate.decode())
+PARALLEL = 200
+BODY = dump(review(pod()))
+
+
+def made() -> Pair:
+    """Make a pair of 127.0.0.1."""
+    return make_leaf(CA, ["127.0.0.1"])
+
+
+@pytest.fixture
+async def running(
+    serving: Serving, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[Running]:
+    """Give a webhook that serves with files of its own, and looks at them often."""
+    monkeypatch.setattr(files, "_LOOK_EVERY", 0.01)
+    certificate, key = made().write(tmp_path)
+    async with serving(tls_cert=str(certificate), tls_key=str(key)) as it:
+        yield it
+
+
+async def shown(running: Running) -> bytes:
+    """Give the certificate that a new connection is shown, DER."""
+    host, port = running.server.address.split(":")
+    _, writer = await asyncio.open_connection(host, int(port), ssl=CLIENT)
+    found: bytes = writer.get_extra_info("ssl_object").getpeercert(binary_form=True)
+    writer.close()
+    await writer.wait_closed()
+    return found
+
+
+async def until_shown(running: Running, pair: Pair) -> None:
+    """Open connections until one is shown this pair's certificate."""
+    while await shown(running) != der(pair.certificate):
+        pass
+
+
+async def post(client: httpx.AsyncClient, **extensions: Any) -> int:
+    """Have a pod reviewed; give the status."""
+    headers = {"Content-Type": "application/json"}
+    answer = await client.post("/mutate", content=BODY, headers=headers, extensions=extensions)
+    assert answer.json()["response"]["allowed"] is True
+    return answer.status_code
+
+
+async def test_200_requests_in_parallel_over_rotations_all_succeed(running: Running, tmp_path: Path) -> None:
+    """100 clients keep their connections and 100 open one for each request while the certificate changes."""
+    url, done = f"https://{running.server.address}", asyncio.Event()
+
+    async def kept() -> list[int]:
+        found = []
+        async with httpx.AsyncClient(base_url=url, verify=CLIENT, timeout=30) as client:
+            while not done.is_set():
+                found.append(await post(client))
+        return found
+
+    async def fresh() -> list[int]:
+        found = []
+        while not done.is_set():
+            async with httpx.AsyncClient(base_url=url, verify=CLIENT, timeout=30) as client:
+                found.append(await post(client))
+        return found
+
+    async def rotate() -> None:
+        for _ in range(3):
+            pair = made()
+            pair.write(tmp_path)
+            await until_shown(running, pair)
+        done.set()
+
+    clients = [kept() for _ in range(PARALLEL // 2)] + [fresh() for _ in range(PARALLEL // 2)]
+    answers, _ = await asyncio.gather(asyncio.gather(*clients), rotate())
+    assert [set(found) for found in answers] == [{200}] * PARALLEL
+
+
+async def test_an_open_connection_outlives_its_certificate(running: Running, tmp_path: Path) -> None:
+    """A client that keeps its connection, as the API server does, is answered on it after a rotation."""
+    opened = 0
+
+    async def count(name: str, _: object) -> None:
+        nonlocal opened
+        opened += name == "connection.connect_tcp.started"
+
+    async with httpx.AsyncClient(base_url=f"https://{running.server.address}", verify=CLIENT) as client:
+        await post(client, trace=count)
+        second = made()
+        second.write(tmp_path)
+        await until_shown(running, second)
+        assert await post(client, trace=count) == 200
+    assert opened == 1
+
+
+async def test_a_mismatched_pair_keeps_the_old_one_until_a_good_one_comes(
+    running: Running, tmp_path: Path
+) -> None:
+    """It is said and counted, and nobody is refused meanwhile; the pod stays ready."""
+    first = await shown(running)
+    second = made()
+    Pair(second.certificate, made().key).write(tmp_path)
+    await until(lambda: running.log[-1]["event"] == "problem")
+    assert "certificate and key do not belong together" in running.log[-1]["message"]
+    assert await shown(running) == first
+    metrics = (await running.health.get("/metrics")).text
+    assert "litellm_registrar_webhook_tls_bad_pairs_total 1.0" in metrics
+    assert (await running.health.get("/readyz")).status_code == 200
+    second.write(tmp_path)
+    await until_shown(running, second)
