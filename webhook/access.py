@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
 from sidecar import contract
-from sidecar.broker_contract import DEFAULT_AUDIENCE, TOKEN_FILE, TOKEN_MOUNT, TOKEN_VOLUME
+from sidecar.broker_contract import TOKEN_FILE, TOKEN_MOUNT, TOKEN_VOLUME
 from webhook.pods import objects
 
 # Seconds. The least that the API server takes (validateProjectionSources in
@@ -35,7 +35,6 @@ class Broker:
 
     url: str
     ca: str | None = field(default=None, repr=False)
-    audience: str = DEFAULT_AUDIENCE
     expiration: int = 3600
 
 
@@ -71,13 +70,9 @@ def by_broker(broker: Broker, volume: str) -> Access:
     )
 
 
-def token_volume(broker: Broker, name: str) -> dict[str, Any]:
+def token_volume(name: str, audience: str, expiration: int) -> dict[str, Any]:
     """Give the volume with the pod's token for the broker."""
-    token = {
-        "audience": broker.audience,
-        "expirationSeconds": broker.expiration,
-        "path": TOKEN_FILE,
-    }
+    token = {"audience": audience, "expirationSeconds": expiration, "path": TOKEN_FILE}
     return {
         "name": name,
         "projected": {"defaultMode": _TOKEN_MODE, "sources": [{"serviceAccountToken": token}]},

@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, Field, fields
 from typing import Any
 
+from sidecar.broker_contract import DEFAULT_AUDIENCE
 from webhook import __version__
 from webhook.check import command
 from webhook.check.command import UnusableError
@@ -63,6 +64,7 @@ def _check(given: argparse.Namespace, _: Mapping[str, str]) -> int:
         at=given.at,
         form=given.format,
         registrar_image=given.registrar_image,
+        token_audience=given.token_audience,
     )
     if given.cluster:
         return command.check_cluster(options, given.kubeconfig, given.context, given.namespace)
@@ -128,6 +130,11 @@ def _add_check(commands: Any) -> None:
         ("--namespace", "", "of manifests that name none; with --cluster the only one that is read"),
         ("--defaults", "", "the webhook's file of defaults of annotations"),
         ("--registrar-image", "", "the webhook's --registrar-image: such a container is not judged"),
+        (
+            "--token-audience",
+            DEFAULT_AUDIENCE,
+            "the webhook's --token-audience: such a token is none for the Kubernetes API",
+        ),
         (
             "--at",
             "",

@@ -16,6 +16,7 @@ from dataclasses import dataclass, fields
 from typing import Any, Final, NamedTuple
 
 from sidecar import contract
+from sidecar.broker_contract import DEFAULT_AUDIENCE
 from sidecar.contract import Settings
 from webhook import access, container, quantity
 from webhook.access import Broker
@@ -54,13 +55,15 @@ _Listed = tuple[str, int, Mapping[str, Any]]
 class Injection:
     """The cluster-wide choices. Raises ValueError for a request above its limit, which no pod could have.
 
-    With a `broker` no pod gets a reference to LiteLLM's Secret.
+    With a `broker` no pod gets a reference to LiteLLM's Secret. `token_audience` is whom the pods' tokens
+    for it are for.
     """
 
     cluster: str
     image: str
     litellm_secret: str = contract.DEFAULT_LITELLM_SECRET
     broker: Broker | None = None
+    token_audience: str = DEFAULT_AUDIENCE
     mode: InjectMode = InjectMode.NATIVE
     cpu_request: str = "20m"
     memory_request: str = "64Mi"
@@ -110,7 +113,7 @@ def inject(pod: Mapping[str, Any], config: Injection, nonce: str, namespace: str
         reason = Reason.ALREADY_INJECTED if isinstance(present, Installed) else server.reason
         return Decision((), _all(wanted, server), reason)
     if isinstance(present, Installed):
-        ops, problems = _around(spec, server, wanted.wishes, present, config.broker)
+        ops, problems = _around(spec, server, wanted.wishes, present, config)
         return Decision(ops, _all(wanted, *problems), Reason.ALREADY_INJECTED)
     mode = wanted.wishes.inject_mode or config.mode
     placed = _place(pod, containers, server, mode, nonce)
@@ -127,7 +130,7 @@ def inject(pod: Mapping[str, Any], config: Injection, nonce: str, namespace: str
         resources=_resources(spec, containers, config),
         native=mode is InjectMode.NATIVE,
     )
-    around, problems = _around(spec, server, wanted.wishes, placed, config.broker)
+    around, problems = _around(spec, server, wanted.wishes, placed, config)
     added = _append(spec, "initContainers" if mode is InjectMode.NATIVE else "containers", built)
     ops = (added, *around, _note(pod, server, built["image"]))
     return Decision(ops, _all(wanted, *problems), Reason.INJECTED)
@@ -259,15 +262,16 @@ def _grace_needed(wishes: Wishes) -> int:
 
 
 def _around(
-    spec: Mapping[str, Any], server: Server, wishes: Wishes, installed: Installed, broker: Broker | None
+    spec: Mapping[str, Any], server: Server, wishes: Wishes, installed: Installed, config: Injection
 ) -> tuple[tuple[Op, ...], tuple[Problem, ...]]:
     """Give what a registrar needs outside its own container."""
     hook = _hook(spec["containers"][server.index], server.index, wishes, installed)
     ops = [hook] if isinstance(hook, Op) else []
     if _grace(spec) < (needed := _grace_needed(wishes)):
         ops.append(Op("replace" if _GRACE in spec else "add", f"/spec/{_GRACE}", needed))
-    if broker is not None and installed.volume and installed.volume not in access.volumes(spec):
-        ops.append(_append(spec, "volumes", access.token_volume(broker, installed.volume)))
+    if config.broker is not None and installed.volume and installed.volume not in access.volumes(spec):
+        made = access.token_volume(installed.volume, config.token_audience, config.broker.expiration)
+        ops.append(_append(spec, "volumes", made))
     return tuple(ops), (hook,) if isinstance(hook, Problem) else ()
 
 

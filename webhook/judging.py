@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
+from sidecar.broker_contract import DEFAULT_AUDIENCE
 from webhook.made import WORKLOADS, Made, made, stands
 from webhook.pods import annotations_of, labels_of, mapping
 from webhook.policy import scope
@@ -29,12 +30,16 @@ class Judged(NamedTuple):
 
 @dataclass(frozen=True)
 class Judge:
-    """A policy at a time (seconds since the epoch); `own_image` is what registrars run in this namespace."""
+    """A policy at a time (seconds since the epoch).
+
+    `own_image` is what registrars run in this namespace, `own_audience` whom their tokens are for.
+    """
 
     policy: Policy
     namespace: str
     own_image: str
     now: float
+    own_audience: str = DEFAULT_AUDIENCE
 
     def request(self, review: Review) -> Judged:
         """Judge what a request brings in: what the object had before it is not held against it.
@@ -106,7 +111,7 @@ class Judge:
         return self.policy.of(self.namespace).mode(rule)
 
     def _subject(self, one: Made) -> Subject:
-        return Subject(one.pod, one.engine, one.path, self.own_image)
+        return Subject(one.pod, one.engine, one.path, self.own_image, self.own_audience)
 
 
 def _counts(review: Review) -> bool:

@@ -208,7 +208,7 @@ class Settings:
         """The broker, if registrars shall ask one; its certificates are not known yet."""
         if not self.broker_url:
             return None
-        return Broker(self.broker_url, audience=self.token_audience, expiration=self.token_expiration)
+        return Broker(self.broker_url, expiration=self.token_expiration)
 
     @property
     def injection(self) -> Injection:
@@ -218,6 +218,7 @@ class Settings:
             image=self.registrar_image,
             litellm_secret=self.litellm_secret,
             broker=self.broker,
+            token_audience=self.token_audience,
             mode=self.inject_mode,
             cpu_request=self.registrar_cpu_request,
             memory_request=self.registrar_memory_request,

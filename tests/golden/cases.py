@@ -2,19 +2,21 @@
 
 A case is a folder with one manifest, named by its kind (`pod.yaml`, `deployment.yaml`, ...). Beside it stand
 `patch.yaml`, one document for each call of the webhook, and `patched.yaml`, the objects after it. The second
-call of a workload is for the pod that its patched template makes.
+call of a workload is for the pod that its patched template makes. Folders called `broker-...` are decided as
+where registrars ask a broker.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from webhook.access import Broker
 from webhook.inject import Decision, Injection, inject
 from webhook.patch import apply
 from webhook.workload import carry
@@ -23,6 +25,10 @@ FOLDER = Path(__file__).parent
 KINDS = ("pod", "deployment", "statefulset", "daemonset")
 OUTPUTS = ("patch.yaml", "patched.yaml")
 CONFIG = Injection(cluster="golden-cluster", image="registry.example.com/litellm-registrar/sidecar:0.1.0")
+BROKER = "broker-"
+BROKER_URL = "https://broker.litellm-registrar.svc:8443"
+# The bundle as it might be: what is in it is not looked at here.
+BROKER_CA = "-----BEGIN CERTIFICATE-----\nMIIBgoldenCAQ==\n-----END CERTIFICATE-----\n"
 NONCE = "5f0c1e0d6b7a49f2a1c3e5d7f9b1a3c5"
 
 
@@ -47,6 +53,16 @@ class Case:
     folder: Path
 
     @property
+    def asks_broker(self) -> bool:
+        """Whether the case is decided in broker mode."""
+        return self.folder.name.startswith(BROKER)
+
+    @property
+    def config(self) -> Injection:
+        """The webhook's choices for this case."""
+        return replace(CONFIG, broker=Broker(BROKER_URL, BROKER_CA)) if self.asks_broker else CONFIG
+
+    @property
     def manifest(self) -> dict[str, Any]:
         """What a user, or a controller, sends to the API server."""
         (source,) = (path for kind in KINDS if (path := self.folder / f"{kind}.yaml").exists())
@@ -57,10 +73,10 @@ class Case:
         """Call the webhook for the object and, if that is a workload, for its pod."""
         manifest = self.manifest
         if manifest["kind"] == "Pod":
-            return (Step(manifest, inject(manifest, CONFIG, NONCE)),)
+            return (Step(manifest, inject(manifest, self.config, NONCE)),)
         workload = Step(manifest, carry(manifest, None))
         pod = pod_of(workload.patched)
-        return workload, Step(pod, inject(pod, CONFIG, NONCE))
+        return workload, Step(pod, inject(pod, self.config, NONCE))
 
     def rendered(self) -> dict[str, str]:
         """Give the content of each output file."""

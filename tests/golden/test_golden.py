@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-from tests.golden.cases import CONFIG, FOLDER, KINDS, OUTPUTS, Case, cases
+from tests.golden.cases import FOLDER, KINDS, OUTPUTS, Case, cases
 from webhook.inject import inject
 from webhook.patch import apply
 from webhook.workload import carry
@@ -43,7 +43,7 @@ def test_second_call(case: Case) -> None:
     """The API server's second call, on the patched object and with a new nonce, changes nothing."""
     for step in case.steps():
         if step.obj["kind"] == "Pod":
-            assert inject(step.patched, CONFIG, "another").ops == ()
+            assert inject(step.patched, case.config, "another").ops == ()
         else:
             assert carry(step.patched, None).ops == ()
 
@@ -53,6 +53,6 @@ def test_the_manifest_is_left_alone(case: Case) -> None:
     """Deciding writes nothing into the object it looks at."""
     for step in case.steps():
         before = apply(step.obj, ())
-        inject(step.obj, CONFIG, "nonce")
+        inject(step.obj, case.config, "nonce")
         carry(step.obj, None)
         assert step.obj == before

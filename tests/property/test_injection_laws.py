@@ -13,7 +13,9 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from sidecar import contract
+from sidecar.broker_contract import TOKEN_VOLUME
 from tests.restricted import violations
+from webhook.access import Broker
 from webhook.defaults import NO_DEFAULTS, Defaults
 from webhook.inject import Injection, inject
 from webhook.patch import Op, apply, pointer
@@ -22,6 +24,8 @@ from webhook.wishes import InjectMode, PreStop, Wishes
 from webhook.workload import carry, check
 
 CONFIG = Injection(cluster="c", image="registry.example.com/sidecar:1")
+BROKERED = replace(CONFIG, broker=Broker("https://broker.example.com", "PEM $(A)"), token_audience="us")
+CONFIGS = [CONFIG, BROKERED]
 NOTE = pointer("metadata", "annotations", contract.ANNOTATION_INJECTED)
 GRACE = "/spec/terminationGracePeriodSeconds"
 MANY = settings(max_examples=1000, deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -50,6 +54,14 @@ HOOKS = [
     {"httpGet": STALE},
 ]
 LIFECYCLES = [ABSENT, None, {}, {"preStop": None}, {"postStart": {}}, *({"preStop": hook} for hook in HOOKS)]
+VOLUMES = [
+    ABSENT,
+    None,
+    [],
+    [{"name": "data", "emptyDir": {}}],
+    [{"name": TOKEN_VOLUME, "emptyDir": {}}],
+    [{"name": TOKEN_VOLUME, "projected": {"sources": []}}, {"name": f"{TOKEN_VOLUME}-2", "emptyDir": {}}],
+]
 PROBES = [
     ABSENT,
     None,
@@ -128,6 +140,7 @@ def pods(draw: st.DrawFn) -> dict[str, Any]:
     if spec.get("initContainers"):
         pick(draw, spec["initContainers"][0], "resources", RESOURCES)
     pick(draw, spec, "terminationGracePeriodSeconds", [ABSENT, None, 0, 30, 165, 7200])
+    pick(draw, spec, "volumes", VOLUMES)
     pick(draw, spec, "restartPolicy", [ABSENT, "Always", "Never"])
     pick(draw, spec, "hostNetwork", [ABSENT, False, True])
     pick(draw, spec, "resources", [ABSENT, ABSENT, None, {"limits": FULL}])
@@ -163,7 +176,7 @@ def leaves(value: Any, path: tuple[str | int, ...] = ()) -> Iterator[tuple[str, 
 
 def may_change(path: str, value: Any, pod: Mapping[str, Any]) -> bool:
     """Tell the documented exceptions: empty holders, the note, the grace, a hook of ours or handed over."""
-    holders = ("/lifecycle", "/preStop", "/initContainers", "/annotations", GRACE)
+    holders = ("/lifecycle", "/preStop", "/initContainers", "/annotations", "/volumes", GRACE)
     if value in (None, {}, []) and path.endswith(holders):
         return True
     annotations = pod["metadata"].get("annotations") or {}
@@ -184,11 +197,11 @@ def registrars(pod: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 @MANY
-@given(pods(), st.sampled_from(InjectMode))
-def test_only_adds(pod: dict[str, Any], mode: InjectMode) -> None:
+@given(pods(), st.sampled_from(CONFIGS), st.sampled_from(InjectMode))
+def test_only_adds(pod: dict[str, Any], config: Injection, mode: InjectMode) -> None:
     """Every original path keeps its value; operations add, or replace keys we own and the grace, upwards."""
     before = copy.deepcopy(pod)
-    decision = inject(pod, replace(CONFIG, mode=mode), "n0")
+    decision = inject(pod, replace(config, mode=mode), "n0")
     assert pod == before
     after = dict(leaves(apply(pod, decision.ops)))
     for path, value in leaves(before):
@@ -204,20 +217,39 @@ def test_only_adds(pod: dict[str, Any], mode: InjectMode) -> None:
     assert old == new or new > (old if old is not None else 30)
 
 
-CALLS = st.tuples(st.sampled_from(InjectMode), st.sampled_from(DEFAULTS))
+@SOME
+@given(pods(), st.sampled_from(InjectMode))
+def test_a_token_and_no_secret(pod: dict[str, Any], mode: InjectMode) -> None:
+    """With a broker the registrar mounts a new volume with the pod's token, and no Secret is named."""
+    decision = inject(pod, replace(BROKERED, mode=mode), "n0")
+    assume(decision.reason is Reason.INJECTED)
+    injected = apply(pod, decision.ops)
+    assert "secretKeyRef" not in json.dumps([op.to_json() for op in decision.ops])
+    (ours,) = registrars(injected)
+    (mount,) = ours["volumeMounts"]
+    (volume,) = (found for found in injected["spec"]["volumes"] if found["name"] == mount["name"])
+    (source,) = volume["projected"]["sources"]
+    assert source == {"serviceAccountToken": {"audience": "us", "expirationSeconds": 3600, "path": "token"}}
+    assert volume not in (pod["spec"].get("volumes") or ())
+
+
+CALLS = st.builds(
+    replace,
+    st.sampled_from([*CONFIGS, replace(BROKERED, broker=Broker("https://elsewhere", "other", 600))]),
+    mode=st.sampled_from(InjectMode),
+    defaults=st.sampled_from(DEFAULTS),
+)
 
 
 @settings(MANY, max_examples=500)
 @given(pods(), CALLS, CALLS)
-def test_idempotent(
-    pod: dict[str, Any], first: tuple[InjectMode, Defaults], second: tuple[InjectMode, Defaults]
-) -> None:
-    """A second call has nothing to do, whatever its nonce, even if mode and defaults changed in between."""
-    decision = inject(pod, replace(CONFIG, mode=first[0], defaults=first[1]), "n0", "team")
+def test_idempotent(pod: dict[str, Any], first: Injection, second: Injection) -> None:
+    """A second call has nothing to do, whatever its nonce, even if every setting changed in between."""
+    decision = inject(pod, first, "n0", "team")
     assume(decision.reason is Reason.INJECTED)
     injected = apply(pod, decision.ops)
     assert len(registrars(injected)) == 1
-    again = inject(injected, replace(CONFIG, mode=second[0], defaults=second[1]), "n1", "team")
+    again = inject(injected, second, "n1", "team")
     assert (again.ops, again.reason) == ((), Reason.ALREADY_INJECTED)
 
 
@@ -285,10 +317,10 @@ def test_quality_of_service(pod: dict[str, Any]) -> None:
 
 
 @SOME
-@given(pods(), st.sampled_from(InjectMode))
-def test_restricted(pod: dict[str, Any], mode: InjectMode) -> None:
+@given(pods(), st.sampled_from(CONFIGS), st.sampled_from(InjectMode))
+def test_restricted(pod: dict[str, Any], config: Injection, mode: InjectMode) -> None:
     """The container added passes the restricted Pod Security Standard by itself, in any pod."""
-    for ours in registrars(apply(pod, inject(pod, replace(CONFIG, mode=mode), "n0").ops)):
+    for ours in registrars(apply(pod, inject(pod, replace(config, mode=mode), "n0").ops)):
         assert violations(ours) == []
 
 
@@ -324,12 +356,12 @@ JSON = st.recursive(
 
 
 @SOME
-@given(pods(), st.data())
-def test_any_shape_is_decided(pod: dict[str, Any], data: st.DataObject) -> None:
+@given(pods(), st.sampled_from(CONFIGS), st.data())
+def test_any_shape_is_decided(pod: dict[str, Any], config: Injection, data: st.DataObject) -> None:
     """Whatever stands where something else should, a decision is made and its patch applies."""
     holder = data.draw(st.sampled_from([found for found in holders(pod) if found]))
     holder[data.draw(st.sampled_from(sorted(holder)))] = data.draw(JSON)
-    apply(pod, inject(pod, CONFIG, "n0").ops)
+    apply(pod, inject(pod, config, "n0").ops)
 
 
 TEMPLATE = ("spec", "template", "metadata")

@@ -9,6 +9,7 @@ import pytest
 from tests.restricted import violations
 from tests.rules import check, subject, told
 from webhook.policy.pod_security import PARTS
+from webhook.policy.subject import Subject
 
 KINDS = ("initContainers", "containers", "ephemeralContainers")
 BASELINE = tuple(
@@ -338,8 +339,26 @@ BY_HAND = (
             },
             [],
         ),
+        (
+            {
+                "automountServiceAccountToken": False,
+                "volumes": [projected("litellm-registrar-token", audience="litellm-registrar.io")],
+            },
+            [],
+        ),
     ],
 )
 def test_tokens_for_the_api_server(spec: dict[str, Any], found: list[str]) -> None:
-    """A token is found if it is mounted unasked or by hand, but not one for a cloud's token service."""
+    """A token is found if it is mounted unasked or by hand, but not one for a cloud or for our broker."""
     assert told("podSecurity.serviceAccountToken", "warn", subject({"spec": spec})) == found
+
+
+def test_another_audience_of_the_broker() -> None:
+    """Whom the registrars' tokens are for is what the webhook was told; then no other name stands for it."""
+    for audience, expected in (("us", []), ("litellm-registrar.io", [BY_HAND])):
+        spec = {
+            "automountServiceAccountToken": False,
+            "volumes": [projected("litellm-registrar-token", audience=audience)],
+        }
+        judged = Subject({"spec": spec}, own_audience="us")
+        assert told("podSecurity.serviceAccountToken", "warn", judged) == expected

@@ -115,8 +115,9 @@ BROKER = REQUIRED | {"broker_url": "https://broker.example.com:8443/", "broker_c
 def test_a_broker_goes_into_the_injection_without_its_certificates() -> None:
     """Address, audience and life of the token are settings; the certificates are read later."""
     given = BROKER | {"token_audience": "us", "token_expiration": "600"}
-    expected = Broker("https://broker.example.com:8443", None, "us", 600)
-    assert Settings.read(given, {}).injection.broker == expected
+    injection = Settings.read(given, {}).injection
+    assert injection.broker == Broker("https://broker.example.com:8443", None, 600)
+    assert injection.token_audience == "us"
 
 
 @pytest.mark.parametrize(

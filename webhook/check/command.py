@@ -53,16 +53,22 @@ class Options:
     now: float
     form: Format
     registrar_image: str
+    token_audience: str
     defaults: Defaults
 
     @property
     def engine(self) -> Engine:
         """The decisions under these."""
         image = self.registrar_image or _ANY_IMAGE
-        return Engine(self.policy, Injection(cluster="check", image=image, defaults=self.defaults), self.now)
+        config = Injection(
+            cluster="check", image=image, token_audience=self.token_audience, defaults=self.defaults
+        )
+        return Engine(self.policy, config, self.now)
 
 
-def options(*, policy: str, defaults: str, at: str, form: str, registrar_image: str) -> Options:
+def options(
+    *, policy: str, defaults: str, at: str, form: str, registrar_image: str, token_audience: str
+) -> Options:
     """Read what the flags name. Raises UnusableError with everything that is wrong."""
     problems: list[str] = []
 
@@ -78,7 +84,7 @@ def options(*, policy: str, defaults: str, at: str, form: str, registrar_image: 
     now = taken(lambda: _moment(at), 0.0) if at else time.time()
     if problems or held is None:
         raise UnusableError(problems)
-    return Options(held, now, Format(form), registrar_image, wished)
+    return Options(held, now, Format(form), registrar_image, token_audience, wished)
 
 
 def check_files(names: Sequence[str], given: Options, namespace: str) -> int:

@@ -306,13 +306,13 @@ def _tokens(subject: Subject, _value: Any, _group: Mapping[str, Any]) -> Iterato
             continue
         for number, source in objects(mapping(volume.get("projected")).get("sources")):
             token = source.get("serviceAccountToken")
-            if token is not None and not _is_foreign(mapping(token).get("audience")):
+            if token is not None and not _is_foreign(mapping(token).get("audience"), subject.own_audience):
                 path = f"{subject.path}.volumes[{index}].projected.sources[{number}].serviceAccountToken"
                 yield Finding(path, "a token for the Kubernetes API", "no token, or one for another audience")
 
 
-def _is_foreign(audience: Any) -> bool:
-    return isinstance(audience, str) and audience in _FOREIGN
+def _is_foreign(audience: Any, own: str) -> bool:
+    return isinstance(audience, str) and (audience in _FOREIGN or audience == own)
 
 
 def _seen(value: Any) -> str:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Final, NamedTuple
 
+from sidecar.broker_contract import DEFAULT_AUDIENCE
 from sidecar.contract import CONTAINER_NAME, Engine
 from webhook.extract import extract
 from webhook.pods import ContainerKind, annotations_of, labels_of, mapping, objects
@@ -32,13 +33,15 @@ class Subject:
     """A pod under judgement. `path` is where its spec stands: `spec`, or `spec.template.spec`.
 
     `own_image` is the image the webhook gives registrars; a container that is called like ours but runs
-    another image is judged like everyone's.
+    another image is judged like everyone's. `own_audience` is whom the registrars' tokens are for: a broker,
+    not the API server.
     """
 
     pod: Mapping[str, Any] = field(repr=False)
     engine: Engine | None = None
     path: str = "spec"
     own_image: str = ""
+    own_audience: str = DEFAULT_AUDIENCE
 
     @cached_property
     def spec(self) -> Mapping[str, Any]:
