@@ -15,6 +15,7 @@ from sidecar.catalogue import Catalogue
 from sidecar.clock import Clock
 from sidecar.contract import PodIdentity, Probing, Settings
 from sidecar.drain import Drain, Outcome, Stage
+from sidecar.fate import Fate
 from sidecar.health import REFUSED_APART, WAITING_POLL, Condition, Health, judge, poll_after
 from sidecar.keeper import Keeper
 from sidecar.log import Log, Word, stamp
@@ -77,6 +78,7 @@ class Agent:
         keeper: Keeper,
         traffic: Traffic,
         *,
+        fate: Fate,
         api_key: str | None,
         problems: Problems,
         log: Log,
@@ -87,6 +89,7 @@ class Agent:
         self._server = server
         self._keeper = keeper
         self._traffic = traffic
+        self._fate = fate
         self._problems = problems
         self._log = log
         self._clock = clock
@@ -200,7 +203,7 @@ class Agent:
             if self._notice_restart():  # some of it may have been told by the former server
                 seen = await self._server.observe()
             now = self._clock.now()
-            self._note(seen, now)
+            await self._note(seen, now)
             self._say_if_late()
             self._look_now.clear()
             await self._clock.wait(self._look_now, self._until_next_look())
@@ -242,12 +245,12 @@ class Agent:
             self._health, serving=not self._catalogue.empty, poll_interval=self._settings.poll_interval
         )
 
-    def _note(self, seen: Observation, now: float) -> None:
+    async def _note(self, seen: Observation, now: float) -> None:
         self._health = judge(self._health, seen, now, had_models=not self._catalogue.empty)
         answer = seen if isinstance(seen, Answer) and self._health.condition is Condition.WELL else None
         if self._state in _ENDING:
             self._gone_since_drain |= isinstance(seen, Refused) or self._another_listens()
-            if not self._lives_on(answer, now):
+            if not (self._lives_on(answer, now) and await self._may_return()):
                 return
             self._return_to_service()
         self._catalogue.take(answer, now=now, waited=now - self._waits_since)
@@ -330,6 +333,7 @@ class Agent:
             self._settings,
             self._keeper,
             self._traffic,
+            fate=self._fate,
             server_gone=self._server_gone,
             problems=self._problems,
             log=self._log,
@@ -366,6 +370,12 @@ class Agent:
         if answer is None or not answer.models or self._state is not State.DRAINED:
             return False
         return self._gone_since_drain or now - self._drain_began >= self._settings.grace_period
+
+    async def _may_return(self) -> bool:
+        """Tell whether the pod goes on: one that is being deleted stays drained, whoever answers in it."""
+        if not self._fate.known.deleting:
+            await self._fate.look()
+        return not self._fate.known.deleting
 
     def _return_to_service(self) -> None:
         self._draining = self._drain = None

@@ -8,6 +8,7 @@ later under load: hence a minimum wait, and after it a wait for as long as reque
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
@@ -15,6 +16,7 @@ from typing import Final
 
 from sidecar.clock import Clock
 from sidecar.contract import GRACE_MARGIN, Settings
+from sidecar.fate import Fate, Known
 from sidecar.keeper import Keeper
 from sidecar.log import Log, Word
 from sidecar.problems import Problems
@@ -46,6 +48,12 @@ _SENTENCES: Final = {
 }
 
 
+_FATES: Final = {
+    True: "The pod is being deleted",
+    False: "The pod is not being deleted: one of its containers restarts, and the models come back with it",
+}
+
+
 @dataclass(frozen=True, slots=True)
 class Plan:
     """The times of one drain, on the clock that counts seconds.
@@ -59,11 +67,15 @@ class Plan:
     had_rows: bool
 
 
-def plan(settings: Settings, began: float, *, had_rows: bool) -> Plan:
-    """Give a drain its times: bounded by its own timeout and by the grace period less its margin."""
+def plan(settings: Settings, began: float, *, had_rows: bool, cut: float | None = None) -> Plan:
+    """Give a drain its times: bounded by its own timeout and by the grace period less its margin.
+
+    `cut` is when it must be over because the pod was deleted with less grace; None: it was not.
+    """
     propagation = settings.propagation if had_rows else 0.0
     longest = min(settings.grace_period - GRACE_MARGIN, propagation + settings.drain_timeout)
-    return Plan(began, began + max(0.0, longest), propagation, had_rows)
+    deadline = began + max(0.0, longest)
+    return Plan(began, deadline if cut is None else min(deadline, cut), propagation, had_rows)
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +131,7 @@ class Drain:
         keeper: Keeper,
         traffic: Traffic,
         *,
+        fate: Fate,
         server_gone: Callable[[], bool],
         problems: Problems,
         log: Log,
@@ -127,6 +140,7 @@ class Drain:
         self._settings = settings
         self._keeper = keeper
         self._traffic = traffic
+        self._fate = fate
         self._server_gone = server_gone
         self._problems = problems
         self._log = log
@@ -136,6 +150,13 @@ class Drain:
 
     async def run(self, why: str) -> Outcome:
         """Drain to the end; `why` is who asked for it."""
+        following = asyncio.create_task(self._fate.follow(), name="fate")
+        try:
+            return await self._run(why)
+        finally:
+            following.cancel()
+
+    async def _run(self, why: str) -> Outcome:
         began = self._clock.now()
         times = plan(
             self._settings, began, had_rows=self._keeper.had_rows(began - self._settings.propagation)
@@ -143,10 +164,16 @@ class Drain:
         self._keeper.want(())
         self._say(Stage.DELETING, why=why, rows=len(self._keeper.entries), at_most=times.deadline - began)
         deleted_at: float | None = None
-        quiet = Quiet(began)
+        quiet, fate = Quiet(began), Known()
         while True:
             seen = await self._traffic.look()
             now = self._clock.now()
+            if self._fate.known != fate:
+                before, fate = fate, self._fate.known
+                times = plan(
+                    self._settings, began, had_rows=times.had_rows, cut=fate.cut(self._settings.grace_period)
+                )
+                self._say_fate(before, fate, times.deadline - now)
             self.in_flight = seen.in_flight
             quiet = quiet.after(seen, now)
             if deleted_at is None and not self._keeper.entries:
@@ -158,6 +185,20 @@ class Drain:
             if here is not self.stage:
                 self._say(here, in_flight=shown(seen.in_flight), after=now - began)
             await self._clock.sleep(self._traffic.pause)
+
+    def _say_fate(self, before: Known, fate: Known, left: float) -> None:
+        """Say what has become known of the pod: the same hook is called when only a container restarts."""
+        if fate.deleting is not None and fate.deleting is not before.deleting:
+            self._log.event(Word.DRAINING, _FATES[fate.deleting], grace=fate.grace)
+        if fate.grace != before.grace and fate.cut(self._settings.grace_period) is not None:
+            self._problems.say(
+                DRAIN,
+                Reason.GRACE_SHORTENED,
+                kind=str(fate.grace),
+                grace=fate.grace,
+                instead_of=self._settings.grace_period,
+                at_most=left,
+            )
 
     def _end(self, end: Stage, seconds: float, seen: Reading) -> Outcome:
         cut = 0 if end is not Stage.OVERDUE else seen.in_flight

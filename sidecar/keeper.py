@@ -7,10 +7,12 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Final
 
+from sidecar.access import Failed
 from sidecar.clock import Clock
 from sidecar.entry import ALL, Entry
-from sidecar.litellm import Absent, Failed, LiteLLM, Outcome
+from sidecar.litellm import Absent, LiteLLM, Outcome
 from sidecar.log import Log, Word
+from sidecar.patience import pause, silence
 from sidecar.problems import Problems
 from sidecar.reasons import Reason
 from sidecar.registration import Row, Stored, drift
@@ -37,8 +39,6 @@ IN_VAIN: Final = 3
 RARELY: Final = 10
 # Every so many looks one is at all rows of the name; each one while some of them starve.
 LOOK_AROUND_EVERY: Final = 10
-BACKOFF_FIRST: Final = 0.25
-BACKOFF_MOST: Final = 30.0
 DELETE_AGAIN_AFTER: Final = 5.0
 
 LITELLM: Final = "litellm"
@@ -50,10 +50,24 @@ _OVER_BY_READING: Final = frozenset(
         Reason.LITELLM_NO_ANSWER,
         Reason.LITELLM_WRONG_KEY,
         Reason.LITELLM_DATABASE_DOWN,
+        Reason.BROKER_NO_TOKEN,
+        Reason.BROKER_UNREACHABLE,
+        Reason.BROKER_NO_ANSWER,
+        Reason.BROKER_BAD_TLS,
+        Reason.BROKER_REFUSED_TOKEN,
+        Reason.BROKER_REFUSED_POD,
+        Reason.BROKER_POD_UNSEEN,
+        Reason.BROKER_WITHOUT_KUBERNETES,
+        Reason.BROKER_WRONG_KEY,
     }
 )
 _OF_ONE_ROW: Final = frozenset(
-    {Reason.LITELLM_NOT_LIVE, Reason.LITELLM_REFUSED_ROW, Reason.LITELLM_NOT_LICENSED}
+    {
+        Reason.LITELLM_NOT_LIVE,
+        Reason.LITELLM_REFUSED_ROW,
+        Reason.LITELLM_NOT_LICENSED,
+        Reason.BROKER_REFUSED_ROW,
+    }
 )
 
 
@@ -139,9 +153,9 @@ class Keeper:
             if failed is None:
                 self._over_by_reading()
                 return
-            self._problems.say(LITELLM, failed.reason, failed.detail)
+            self._say(LITELLM, failed)
             failures += 1
-            await self._clock.sleep(self._backoff(failures))
+            await self._clock.sleep(pause(failed, failures, self._random()))
 
     async def table(self, keep: Callable[[Stored], bool]) -> tuple[Stored, ...]:
         """Find the rows to `keep` in LiteLLM's whole table, however long it takes to get it."""
@@ -150,9 +164,9 @@ class Keeper:
             rows = await self._api.table(keep)
             if not isinstance(rows, Failed):
                 return rows
-            self._problems.say(LITELLM, rows.reason, rows.detail)
+            self._say(LITELLM, rows)
             failures += 1
-            await self._clock.sleep(self._backoff(failures))
+            await self._clock.sleep(pause(rows, failures, self._random()))
 
     def _wish(self, key: str, wish: Wish) -> None:
         entry = self._entries.get(key)
@@ -182,15 +196,15 @@ class Keeper:
             try:
                 wait = await (self._rest(entry) if step is Step.NONE else self._take(entry))
             except Exception as error:  # noqa: BLE001 - a fault of ours in one row must not end the others
-                self._problems.say(entry.id, Reason.INTERNAL_ERROR, repr(error))
-                wait = self._failed(entry)
+                fault = Failed(Reason.INTERNAL_ERROR, repr(error))
+                self._say(entry.id, fault)
+                wait = self._wait(entry, fault)
             self._changed()
             if wait:
                 await self._clock.wait(entry.wake, wait)
         del self._entries[entry.id], self._tasks[entry.id]
-        self._problems.clear(entry.id, quiet=True)
-        self._problems.clear(_odds(entry), quiet=True)
-        self._problems.clear(_contest(entry), quiet=True)
+        for subject in (entry.id, _odds(entry), _contest(entry), _poorer(entry)):
+            self._problems.clear(subject, quiet=True)
         self._log.event(Word.REMOVED, "The model is no longer in LiteLLM", name=entry.name, id=entry.id)
         self._changed()
 
@@ -205,7 +219,7 @@ class Keeper:
         async with self._slots:
             seen = await self._look(entry)
         if isinstance(seen, Failed):
-            self._problems.say(LITELLM, seen.reason, seen.detail)
+            self._say(LITELLM, seen)
             return 0
         self._over_by_reading()
         stored = seen if isinstance(seen, Stored) else None
@@ -270,15 +284,15 @@ class Keeper:
             entry.failures = 1  # most likely ours from before a restart: PATCH tells, at once
             return 0
         subject = entry.id if failed.reason in _OF_ONE_ROW else LITELLM
-        self._problems.say(subject, failed.reason, failed.detail, name=row.name)
-        return self._failed(entry)
+        self._say(subject, failed, name=row.name)
+        return self._wait(entry, failed)
 
     async def _delete(self, entry: Entry) -> float:
         outcome = await self._api.delete(entry.id)
         if isinstance(outcome, Failed):
             entry.known = after_delete_failed(entry.known, outcome.reason)
-            self._problems.say(LITELLM, outcome.reason, outcome.detail, name=entry.name)
-            return self._failed(entry)
+            self._say(LITELLM, outcome, name=entry.name)
+            return self._wait(entry, outcome)
         self._problems.clear(LITELLM)
         self._removed_at = self._clock.now()
         entry.known, entry.shown = after_delete(entry.known), False
@@ -302,13 +316,17 @@ class Keeper:
             entry.known = replace(entry.known, presence=Presence.ABSENT)
         else:
             entry.known = after_write(row, outcome, entry.known)
+            if outcome.left_out:
+                self._problems.say(_poorer(entry), Reason.BROKER_LEFT_OUT, outcome.left_out, name=row.name)
+            else:
+                self._problems.clear(_poorer(entry), name=row.name)
             self._written(entry, row, step)
         return None
 
     def _not_written(self, entry: Entry, row: Row, step: Step, failed: Failed) -> Failed | None:
         if failed.reason is Reason.LITELLM_NOT_LIVE:
             entry.known = after_saved(step, row, entry.known, blocked=entry.wish.blocked)
-            self._problems.say(entry.id, failed.reason, failed.detail, name=row.name)
+            self._say(entry.id, failed, name=row.name)
             return None
         if step is Step.CREATE:
             entry.known = after_create_failed(entry.known, failed.reason)
@@ -358,14 +376,13 @@ class Keeper:
     def _over_by_reading(self) -> None:
         self._problems.clear(LITELLM, only=_OVER_BY_READING)
 
-    def _failed(self, entry: Entry) -> float:
-        entry.failures += 1
-        return self._backoff(entry.failures)
+    def _say(self, subject: str, failed: Failed, name: str | None = None) -> None:
+        quiet = silence(failed.reason)
+        self._problems.say(subject, failed.reason, failed.detail, kind=failed.rule, silence=quiet, name=name)
 
-    def _backoff(self, failures: int) -> float:
-        """Wait longer from failure to failure, never in step with other pods."""
-        most = min(BACKOFF_MOST, BACKOFF_FIRST * 2.0 ** min(failures - 1, 16))
-        return most * (0.5 + 0.5 * self._random())
+    def _wait(self, entry: Entry, failed: Failed) -> float:
+        entry.failures += 1
+        return pause(failed, entry.failures, self._random())
 
 
 def _odds(entry: Entry) -> str:
@@ -376,3 +393,8 @@ def _odds(entry: Entry) -> str:
 def _contest(entry: Entry) -> str:
     """Name that a row does not stay as it is to be, as a subject of problems."""
     return f"{entry.id} contest"
+
+
+def _poorer(entry: Entry) -> str:
+    """Name that a broker left out some of a row, as a subject of problems."""
+    return f"{entry.id} left out"

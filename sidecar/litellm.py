@@ -14,6 +14,8 @@ from typing import Any, Final
 
 import httpx
 
+from sidecar.access import Access, Failed
+from sidecar.broker_contract import LEFT_OUT_HEADER, POD_PATH, PodState
 from sidecar.reasons import Reason
 from sidecar.registration import Stored
 
@@ -22,26 +24,18 @@ _READ_SECONDS: Final = 15.0
 _WRITE_SECONDS: Final = 30.0
 # /model/delete took over 30 s under 60 requests a second.
 _DELETE_SECONDS: Final = 60.0
+# Of the pod it is asked in a drain, which has little time.
+_POD_SECONDS: Final = 5.0
 _PAGE: Final = 200
 # Rows of one name that are looked at: each is about 6 kB in the answer.
 _GROUP: Final = 50
 # A table of more rows than these pages hold is not LiteLLM's.
 _MAX_PAGES: Final = 1000
-# Errors before a request left: LiteLLM has seen nothing of it.
-_NOT_SENT: Final = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.UnsupportedProtocol)
 
 
 @dataclass(frozen=True, slots=True)
 class Absent:
     """There is no such row."""
-
-
-@dataclass(frozen=True, slots=True)
-class Failed:
-    """What was asked may or may not have happened, for this reason."""
-
-    reason: Reason
-    detail: str
 
 
 Outcome = Stored | Absent | Failed
@@ -69,19 +63,11 @@ _STATUSES: Final[Mapping[int, Reason]] = {
 
 
 class LiteLLM:
-    """Asks one LiteLLM; `misconfigured` (why it cannot be asked at all) is then the answer to everything."""
+    """Asks one LiteLLM, itself or through a broker."""
 
-    def __init__(
-        self,
-        client: httpx.AsyncClient,
-        url: str | None,
-        key: str | None,
-        misconfigured: Failed | None = None,
-    ) -> None:
+    def __init__(self, client: httpx.AsyncClient, access: Access) -> None:
         self._client = client
-        self._url = (url or "").rstrip("/")
-        self._misconfigured = misconfigured or _configuration(url, key)
-        self._headers = {} if self._misconfigured else {"Authorization": f"Bearer {key}"}
+        self._access = access
 
     async def ready(self) -> Failed | None:
         """Ask whether LiteLLM and its database are there (no key needed); None when they are."""
@@ -93,12 +79,22 @@ class LiteLLM:
             return Failed(Reason.LITELLM_NO_DATABASE, _brief(reply))
         if database == "disconnected":
             return Failed(Reason.LITELLM_DATABASE_DOWN, _brief(reply))
-        return None if reply.is_success else _failed(reply)
+        return None if reply.is_success else self._failed(reply)
+
+    async def pod(self) -> PodState | None:
+        """Ask the broker what the API server says of our pod; None: unknown (only a broker knows of pods)."""
+        reply = await self._ask("GET", POD_PATH, seconds=_POD_SECONDS)
+        if isinstance(reply, Failed) or not reply.is_success:
+            return None
+        try:
+            return PodState.from_json(reply.content)
+        except (ValueError, RecursionError):
+            return None
 
     async def create(self, body: Mapping[str, Any]) -> Outcome:
         """Make a row: `Stored`, or `Failed`, after which it may be there all the same (`settle` tells)."""
         reply = await self._ask("POST", "/model/new", body=body)
-        return reply if isinstance(reply, Failed) else _stored(reply, body)
+        return reply if isinstance(reply, Failed) else self._stored(reply, body)
 
     async def settle(self, row_id: str, body: Mapping[str, Any]) -> Outcome:
         """Change a row: it reads and writes the database, so its answer is the truth of a row.
@@ -112,7 +108,7 @@ class LiteLLM:
             return Absent()
         if reply.status_code == HTTPStatus.BAD_REQUEST and "Cannot edit config-based model" in reply.text:
             return Absent()
-        return _stored(reply, body)
+        return self._stored(reply, body)
 
     async def delete(self, row_id: str) -> Absent | Failed:
         """Remove a row. A 400 is success only when it says that the row is not in the database."""
@@ -122,7 +118,7 @@ class LiteLLM:
         gone = reply.status_code == HTTPStatus.BAD_REQUEST and "not found in db" in reply.text
         if reply.is_success or gone:
             return Absent()
-        failed = _failed(reply)
+        failed = self._failed(reply)
         # No row is sent here that could be refused.
         known = failed.reason is not Reason.LITELLM_REFUSED_ROW
         return failed if known else Failed(Reason.LITELLM_ERROR, failed.detail)
@@ -135,7 +131,7 @@ class LiteLLM:
         reply = await self._ask(
             "GET", "/v2/model/info", query={"modelId": row_id, "size": "1"}, seconds=_READ_SECONDS
         )
-        rows = _rows(reply)
+        rows = self._rows(reply)
         if isinstance(rows, Failed):
             return rows
         return next((row for row in rows if row.id == row_id), Absent())
@@ -143,7 +139,7 @@ class LiteLLM:
     async def named(self, name: str) -> tuple[Stored, ...] | Failed:
         """Look up the rows of a name in this replica's memory, which may be 30 s old; at most 50 of them."""
         query = {"model": name, "size": str(_GROUP)}
-        return _rows(await self._ask("GET", "/v2/model/info", query=query, seconds=_READ_SECONDS))
+        return self._rows(await self._ask("GET", "/v2/model/info", query=query, seconds=_READ_SECONDS))
 
     async def table(self, keep: Callable[[Stored], bool]) -> tuple[Stored, ...] | Failed:
         """Read all rows, page by page, and give those to `keep`: the whole table would not fit our memory."""
@@ -152,7 +148,7 @@ class LiteLLM:
             reply = await self._ask(
                 "GET", "/v2/model/info", query={"page": str(page), "size": str(_PAGE)}, seconds=_WRITE_SECONDS
             )
-            rows = _rows(reply)
+            rows = self._rows(reply)
             if isinstance(rows, Failed) or isinstance(reply, Failed):
                 return rows if isinstance(rows, Failed) else Failed(Reason.LITELLM_ERROR, "")
             found += filter(keep, rows)
@@ -170,65 +166,49 @@ class LiteLLM:
         query: Mapping[str, str] | None = None,
         seconds: float = _WRITE_SECONDS,
     ) -> httpx.Response | Failed:
-        if self._misconfigured is not None:
-            return self._misconfigured
+        headers = self._access.headers()
+        if isinstance(headers, Failed):
+            return headers
         timeout = httpx.Timeout(seconds, connect=_CONNECT_SECONDS)
         try:
-            return await self._client.request(
-                method, self._url + path, params=query, json=body, headers=self._headers, timeout=timeout
+            reply = await self._client.request(
+                method, self._access.url + path, params=query, json=body, headers=headers, timeout=timeout
             )
         except httpx.HTTPError as error:
-            sent = not isinstance(error, _NOT_SENT)
-            reason = Reason.LITELLM_NO_ANSWER if sent else Reason.LITELLM_UNREACHABLE
-            return Failed(reason, f"{method} {path}: {type(error).__name__}: {error}")
+            return Failed(self._access.lost(error), f"{method} {path}: {type(error).__name__}: {error}")
+        return self._access.refusal(reply) or reply
 
+    def _failed(self, reply: httpx.Response) -> Failed:
+        text = reply.text
+        reason = next((reason for part, reason in _TEXTS if part in text), None)
+        reason = reason or _STATUSES.get(reply.status_code, Reason.LITELLM_ERROR)
+        return Failed(self._access.name(reason), _brief(reply))
 
-def _configuration(url: str | None, key: str | None) -> Failed | None:
-    if not url or not key:
-        missing = " and ".join(name for name, value in (("url", url), ("key", key)) if not value)
-        return Failed(Reason.LITELLM_NO_SECRET, f"missing: {missing}")
-    if not (key.isascii() and key.isprintable()):
-        return Failed(Reason.LITELLM_WRONG_KEY, "the key holds characters no HTTP header can hold")
-    try:
-        parsed = httpx.URL(url)
-    except httpx.InvalidURL as error:
-        return Failed(Reason.LITELLM_BAD_URL, str(error))
-    if parsed.scheme not in ("http", "https") or not parsed.host:
-        return Failed(Reason.LITELLM_BAD_URL, f"scheme {parsed.scheme!r}, host {parsed.host!r}")
-    return None
+    def _stored(self, reply: httpx.Response, sent: Mapping[str, Any]) -> Outcome:
+        if not reply.is_success:
+            return self._failed(reply)
+        answer = _object(reply)
+        info = answer.get("model_info")
+        if not isinstance(info, dict):
+            return Failed(Reason.LITELLM_ERROR, f"a row was expected: {_brief(reply)}")
+        return Stored(
+            id=str(sent["model_info"]["id"]),
+            name=_name(answer, info),
+            params={},  # strings in it are encrypted
+            info=info,
+            blocked=_blocked(answer, info),
+            left_out=reply.headers.get(LEFT_OUT_HEADER, ""),
+        )
 
-
-def _failed(reply: httpx.Response) -> Failed:
-    text = reply.text
-    reason = next((reason for part, reason in _TEXTS if part in text), None)
-    return Failed(reason or _STATUSES.get(reply.status_code, Reason.LITELLM_ERROR), _brief(reply))
-
-
-def _stored(reply: httpx.Response, sent: Mapping[str, Any]) -> Outcome:
-    if not reply.is_success:
-        return _failed(reply)
-    answer = _object(reply)
-    info = answer.get("model_info")
-    if not isinstance(info, dict):
-        return Failed(Reason.LITELLM_ERROR, f"a row was expected: {_brief(reply)}")
-    return Stored(
-        id=str(sent["model_info"]["id"]),
-        name=_name(answer, info),
-        params={},  # strings in it are encrypted
-        info=info,
-        blocked=_blocked(answer, info),
-    )
-
-
-def _rows(reply: httpx.Response | Failed) -> tuple[Stored, ...] | Failed:
-    if isinstance(reply, Failed):
-        return reply
-    if not reply.is_success:
-        return _failed(reply)
-    data = _object(reply).get("data")
-    if not isinstance(data, list):
-        return Failed(Reason.LITELLM_ERROR, f"a list of rows was expected: {_brief(reply)}")
-    return tuple(row for item in data if (row := _row(item)) is not None)
+    def _rows(self, reply: httpx.Response | Failed) -> tuple[Stored, ...] | Failed:
+        if isinstance(reply, Failed):
+            return reply
+        if not reply.is_success:
+            return self._failed(reply)
+        data = _object(reply).get("data")
+        if not isinstance(data, list):
+            return Failed(Reason.LITELLM_ERROR, f"a list of rows was expected: {_brief(reply)}")
+        return tuple(row for item in data if (row := _row(item)) is not None)
 
 
 def _row(item: object) -> Stored | None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import logging
 import re
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from enum import StrEnum
@@ -24,6 +25,8 @@ HIDDEN: Final = "***"
 # A line is for people: of a longer value or list it shows the beginning.
 MOST_LETTERS: Final = 1000
 MOST_ITEMS: Final = 50
+# A token lives for an hour or so, and the next one comes before it ends.
+MOST_TOKENS: Final = 8
 # Values that need no quotes to be read back.
 _PLAIN: Final = re.compile(r"[\w.:/@%+,*\[\]{}()~-]+", re.ASCII)
 
@@ -65,6 +68,12 @@ class Log:
         self._form = form
         # The longest first: one secret may hold another.
         self._secrets = sorted((secret for secret in secrets if secret), key=len, reverse=True)
+        self._tokens: deque[str] = deque(maxlen=MOST_TOKENS)
+
+    def conceal(self, token: str) -> None:
+        """Hide this from now on too; of those that came this way, the last `MOST_TOKENS`."""
+        if token not in self._tokens:
+            self._tokens.append(token)
 
     def event(self, word: Word, sentence: str, **values: Value) -> None:
         """Write one line without the values that are None. A log that cannot be written stops nothing."""
@@ -77,7 +86,7 @@ class Log:
 
     def hide(self, text: str) -> str:
         """Take the secrets out of a text."""
-        for secret in self._secrets:
+        for secret in (*self._tokens, *self._secrets):
             text = text.replace(secret, HIDDEN)
         return text
 

@@ -1,10 +1,13 @@
-"""What is wrong now: each problem is said once, again only when it changes, and once when it is over."""
+"""What is wrong now: each problem is said once, again only when it changes, and once when it is over.
+
+What is over before it is worth a line was never said.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final
 
 from sidecar.clock import Clock
@@ -16,12 +19,13 @@ DETAIL_LENGTH: Final = 300
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """Something that is, or last was, wrong."""
+    """Something that is, or last was, wrong; `kind` tells two of one reason apart."""
 
     reason: Reason
     detail: str
     since: datetime
     began: float
+    kind: str = ""
 
 
 class Problems:
@@ -31,6 +35,8 @@ class Problems:
         self._log = log
         self._clock = clock
         self._now: dict[str, Problem] = {}
+        # Of each subject, since when it is wrong for reasons that are not worth a line yet.
+        self._unsaid: dict[str, dict[Reason, float]] = {}
         self.last: Problem | None = None
 
     def current(self) -> tuple[Problem, ...]:
@@ -38,15 +44,33 @@ class Problems:
         return tuple(self._now.values())
 
     def say(
-        self, subject: str, reason: Reason, detail: str = "", *, word: Word = Word.PROBLEM, **values: Value
+        self,
+        subject: str,
+        reason: Reason,
+        detail: str = "",
+        *,
+        word: Word = Word.PROBLEM,
+        kind: str = "",
+        silence: float = 0.0,
+        **values: Value,
     ) -> None:
-        """Note a problem; a line is written only if it is a new one for this subject."""
+        """Note a problem; a line is written only if it is a new one for this subject.
+
+        With `silence` only if it came up so many seconds ago for the first time, and was not over since.
+        """
         before = self._now.get(subject)
-        if before is not None and before.reason is reason:
+        if before is not None and (before.reason, before.kind) == (reason, kind):
+            self._unsaid.pop(subject, None)
             return
+        now = self._clock.now()
+        began = self._unsaid.setdefault(subject, {}).setdefault(reason, now)
+        if now - began < silence:
+            return
+        del self._unsaid[subject]
         # Hidden before it is cut short: half a secret would not be found.
         detail = self._log.hide(detail)[:DETAIL_LENGTH]
-        problem = Problem(reason, detail, self._clock.today(), self._clock.now())
+        since = self._clock.today() - timedelta(seconds=now - began)
+        problem = Problem(reason, detail, since, began, kind)
         self._now[subject] = self.last = problem
         self._log.event(word, reason.sentence, reason=reason, **values, detail=detail or None)
 
@@ -54,6 +78,9 @@ class Problems:
         self, subject: str, *, only: Collection[Reason] | None = None, quiet: bool = False, **values: Value
     ) -> None:
         """Note that a problem is over (if it is one of these); `quiet` when another line says so."""
+        unsaid = self._unsaid.pop(subject, {})
+        if only is not None and (left := {key: began for key, began in unsaid.items() if key not in only}):
+            self._unsaid[subject] = left
         problem = self._now.get(subject)
         if problem is None or (only is not None and problem.reason not in only):
             return

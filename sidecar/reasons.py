@@ -104,6 +104,54 @@ class Reason(StrEnum):
     LITELLM_REFUSED_ROW = "litellm_refused_row", "LiteLLM does not accept the row"
     LITELLM_ERROR = "litellm_error", "LiteLLM answers with an error"
 
+    # The broker, where the pod has its own token instead of LiteLLM's key.
+    BROKER_NO_TOKEN = (
+        "broker_no_token",
+        "There is no token to show to the broker: the pod's projected volume is missing, or its file empty",
+    )
+    BROKER_BAD_URL = "broker_bad_url", "The broker's address is not an https URL"
+    BROKER_BAD_CA = (
+        "broker_bad_ca",
+        "The broker's certificate authority, given to the pod at injection, is missing or cannot be read",
+    )
+    BROKER_UNREACHABLE = "broker_unreachable", "The broker cannot be reached"
+    BROKER_NO_ANSWER = (
+        "broker_no_answer",
+        "The broker takes requests and does not answer them, or not in time",
+    )
+    BROKER_BAD_TLS = (
+        "broker_bad_tls",
+        "The broker's certificate is not of the authority that was given to the pod: make the pod anew",
+    )
+    BROKER_REFUSED_TOKEN = "broker_refused_token", "The broker does not accept the pod's token"
+    BROKER_REFUSED_POD = (
+        "broker_refused_pod",
+        "The broker serves nothing to this pod, by the rule that is named",
+    )
+    BROKER_REFUSED_ROW = "broker_refused_row", "The broker does not accept the row, by the rule that is named"
+    BROKER_POD_UNSEEN = (
+        "broker_pod_unseen",
+        "The broker does not see this pod's address at the API server yet",
+    )
+    BROKER_BUSY = (
+        "broker_busy",
+        "The broker has asked for patience for a minute: more is written than it lets through",
+    )
+    BROKER_WITHOUT_KUBERNETES = (
+        "broker_without_kubernetes",
+        "The broker cannot ask the API server who this pod is",
+    )
+    BROKER_WRONG_KEY = "broker_wrong_key", "LiteLLM does not know the broker's key"
+    BROKER_KEY_MAY_NOT_WRITE = (
+        "broker_key_may_not_write",
+        "The broker's key may not write models in LiteLLM: see what the broker says of it at its start",
+    )
+    BROKER_ERROR = "broker_error", "The broker answers with an error of its own"
+    BROKER_LEFT_OUT = (
+        "broker_left_out",
+        "The broker is older than this registrar and does not pass these parameters on",
+    )
+
     # Rows.
     BLOCKED_BY_SOMEONE_ELSE = (
         "blocked_by_someone_else",
@@ -127,6 +175,10 @@ class Reason(StrEnum):
     PORT_IN_USE = "port_in_use", "The registrar's own port is taken by another program of this pod"
     WRONG_NONCE = "wrong_nonce", "Somebody asked for a drain without the pod's nonce"
     READY_TIMEOUT = "ready_timeout", "Not registered in time; the pod is let into its Service all the same"
+    GRACE_SHORTENED = (
+        "grace_shortened",
+        "The pod is deleted with less grace than it was made with; the drain keeps to it",
+    )
     GRACE_CUT = "grace_cut", "The grace period was cut: the pod ends before the drain is over"
     DRAIN_TIMEOUT = (
         "drain_timeout",

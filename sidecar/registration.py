@@ -47,13 +47,17 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """A row as LiteLLM answered it. `blocked` is None where LiteLLM does not say."""
+    """A row as LiteLLM answered it. `blocked` is None where LiteLLM does not say.
+
+    `left_out` names the parameters that an older broker did not pass on with the write answered.
+    """
 
     id: str
     name: str
     params: Mapping[str, Any] = field(repr=False)
     info: Mapping[str, Any] = field(repr=False)
     blocked: bool | None
+    left_out: str = ""
 
     @property
     def owner(self) -> Mapping[str, Any]:

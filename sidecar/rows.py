@@ -84,6 +84,24 @@ _NO_WAY_IN: Final = frozenset(
         Reason.LITELLM_NO_DATABASE,
         Reason.LITELLM_STORE_MODEL_OFF,
         Reason.LITELLM_NOT_LICENSED,
+        Reason.BROKER_NO_TOKEN,
+        Reason.BROKER_BAD_URL,
+        Reason.BROKER_BAD_CA,
+        Reason.BROKER_BAD_TLS,
+        Reason.BROKER_UNREACHABLE,
+        Reason.BROKER_REFUSED_TOKEN,
+        Reason.BROKER_REFUSED_POD,
+        Reason.BROKER_WRONG_KEY,
+        Reason.BROKER_KEY_MAY_NOT_WRITE,
+    }
+)
+# With these a creation has not happened either; a deletion will, a little later.
+_NOT_NOW: Final = frozenset(
+    {
+        Reason.BROKER_REFUSED_ROW,
+        Reason.BROKER_POD_UNSEEN,
+        Reason.BROKER_BUSY,
+        Reason.BROKER_WITHOUT_KUBERNETES,
     }
 )
 
@@ -142,7 +160,7 @@ def after_saved(step: Step, row: Row, known: Known, *, blocked: bool) -> Known:
 
 def after_create_failed(known: Known, reason: Reason) -> Known:
     """Give what is known after a creation that was not answered with the row; mostly PATCH must tell."""
-    if reason in _NO_WAY_IN:
+    if reason in _NO_WAY_IN | _NOT_NOW:
         return known
     answered = reason in (Reason.LITELLM_REFUSED_ROW, Reason.LITELLM_NOT_ADDED)
     lost = known.lost or not answered

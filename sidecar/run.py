@@ -9,12 +9,15 @@ import signal
 import ssl
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AsyncExitStack
 from dataclasses import fields
 from typing import Any, Final
 
 import httpx
 
+from sidecar.access import Access, ByKey, Failed
 from sidecar.agent import Agent
+from sidecar.broker_access import ByToken
 from sidecar.clock import SystemClock
 from sidecar.contract import (
     CONTRACT_VERSION,
@@ -29,13 +32,15 @@ from sidecar.contract import (
 )
 from sidecar.ending import Ending
 from sidecar.endpoint import Endpoint
+from sidecar.fate import Fate
 from sidecar.keeper import Keeper
-from sidecar.litellm import Failed, LiteLLM
+from sidecar.litellm import LiteLLM
 from sidecar.log import Bridge, Log, Word, stamp
 from sidecar.problems import Problems
 from sidecar.reasons import Reason
 from sidecar.servers.server import ModelServer
 from sidecar.sockets import ServerSockets
+from sidecar.token_file import TokenFile
 from sidecar.traffic import Traffic
 
 _ENV: Final[Mapping[str, str]] = {field.name: field.metadata["env"] for field in fields(Settings)}
@@ -69,15 +74,16 @@ async def _serve(settings: Settings, identity: PodIdentity, credentials: Credent
         "The registrar watches the model server of this pod",
         pod=f"{identity.namespace}/{identity.pod}",
         server=settings.engine,
-        litellm=credentials.litellm_url,
+        **{"litellm" if credentials.token_file is None else "broker": credentials.litellm_url},
     )
     if settings.contract > CONTRACT_VERSION:
         problems.say(_CONTRACT, Reason.CONTRACT_NEWER, theirs=settings.contract, ours=CONTRACT_VERSION)
-    tls, bad_tls = _tls(settings, credentials)
-    async with httpx.AsyncClient(verify=tls, limits=_LIMITS, trust_env=False) as client:
-        api = LiteLLM(client, credentials.litellm_url, credentials.litellm_key, bad_tls)
+    async with AsyncExitStack() as clients:
+        client, servers, access = await _ways(settings, credentials, log, clients)
+        api = LiteLLM(client, access)
         keeper = Keeper(api, problems=problems, log=log, clock=clock, random=random.random)
-        server = ModelServer(settings, identity, credentials, client)
+        fate = Fate(None if credentials.token_file is None else api.pod, clock)
+        server = ModelServer(settings, identity, credentials, servers)
         traffic = Traffic(server, ServerSockets(settings.port), lambda: endpoint.probers)
         agent = Agent(
             settings,
@@ -85,6 +91,7 @@ async def _serve(settings: Settings, identity: PodIdentity, credentials: Credent
             server,
             keeper,
             traffic,
+            fate=fate,
             api_key=credentials.server_api_key,
             problems=problems,
             log=log,
@@ -172,6 +179,30 @@ def _log(form: LogFormat, secrets: Sequence[str]) -> Log:
     return log
 
 
+async def _ways(
+    settings: Settings, credentials: Credentials, log: Log, clients: AsyncExitStack
+) -> tuple[httpx.AsyncClient, httpx.AsyncClient, Access]:
+    """Open the way to LiteLLM and the one to the model server: one client unless they trust differently.
+
+    A broker's certificates are of an authority of its own, and nothing else is trusted to be the broker.
+    """
+
+    async def client(tls: ssl.SSLContext) -> httpx.AsyncClient:
+        opened = httpx.AsyncClient(verify=tls, limits=_LIMITS, trust_env=False)
+        return await clients.enter_async_context(opened)
+
+    url, ca = credentials.litellm_url, credentials.litellm_ca
+    if credentials.token_file is None:
+        tls, bad_tls = _tls(settings, credentials)
+        only = await client(tls)
+        return only, only, ByKey(url, credentials.litellm_key, bad_tls)
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    bad_tls = _trust(tls, ca, Reason.BROKER_BAD_CA)
+    broker = await client(tls)
+    server = await client(ssl.create_default_context()) if settings.scheme == "https" else broker
+    return broker, server, ByToken(url, TokenFile(credentials.token_file, log.conceal), bad_tls)
+
+
 def _tls(settings: Settings, credentials: Credentials) -> tuple[ssl.SSLContext, Failed | None]:
     """Make the one TLS context: the system's authorities and LiteLLM's, read only if TLS is spoken at all."""
     litellm = (credentials.litellm_url or "").startswith("https:")
@@ -179,11 +210,16 @@ def _tls(settings: Settings, credentials: Credentials) -> tuple[ssl.SSLContext, 
         return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT), None
     context = ssl.create_default_context()
     if litellm and credentials.litellm_ca is not None:
-        try:
-            context.load_verify_locations(cadata=credentials.litellm_ca)
-        except (ssl.SSLError, ValueError, TypeError) as error:  # the last two: not ASCII
-            return context, Failed(Reason.LITELLM_BAD_CA, str(error))
+        return context, _trust(context, credentials.litellm_ca, Reason.LITELLM_BAD_CA)
     return context, None
+
+
+def _trust(context: ssl.SSLContext, authorities: str | None, reason: Reason) -> Failed | None:
+    try:
+        context.load_verify_locations(cadata=authorities or "")
+    except (ssl.SSLError, ValueError, TypeError) as error:  # the last two: empty, not ASCII
+        return Failed(reason, str(error))
+    return None
 
 
 def _secrets(credentials: Credentials) -> tuple[str, ...]:

@@ -154,11 +154,11 @@ def fault(path: str, reply: Reply) -> Ambiguous:
 
 def failure(path: str, error: Exception) -> Refused | Ambiguous:
     """Name why no answer came."""
-    causes = tuple(_causes(error))
-    detail = f"{path}: {type(error).__name__}: {causes[-1] or error}"
-    if any(isinstance(cause, ConnectionRefusedError) for cause in causes):
+    found = tuple(causes(error))
+    detail = f"{path}: {type(error).__name__}: {found[-1] or error}"
+    if any(isinstance(cause, ConnectionRefusedError) for cause in found):
         return Refused(f"{path}: connection refused")
-    if any(isinstance(cause, ssl.SSLCertVerificationError) for cause in causes):
+    if any(isinstance(cause, ssl.SSLCertVerificationError) for cause in found):
         return Ambiguous(Reason.SERVER_BAD_TLS, detail)
     if isinstance(error, httpx.TimeoutException):
         return Ambiguous(Reason.SERVER_TIMEOUT, detail)
@@ -168,7 +168,7 @@ def failure(path: str, error: Exception) -> Refused | Ambiguous:
     return Ambiguous(Reason.SERVER_BAD_ANSWER, detail)
 
 
-def _causes(error: BaseException) -> Iterator[BaseException]:
+def causes(error: BaseException) -> Iterator[BaseException]:
     """Give the error and all under it: httpx wraps httpcore's, that one anyio's, that one the system's."""
     yield error
     below: tuple[BaseException | None, ...] = (error.__cause__ or error.__context__,)
@@ -176,4 +176,4 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
         below = error.exceptions
     for cause in below:
         if cause is not None:
-            yield from _causes(cause)
+            yield from causes(cause)

@@ -18,8 +18,8 @@ CORE = (
     "ports quantity readiness reasons review row_objects values wishes workload"
 )
 REGISTRARS_CORE = (
-    "broker_contract contract description health naming patterns reasons registration row_contract rows "
-    "siblings steadiness telling"
+    "broker_contract contract description health naming patience patterns reasons registration "
+    "row_contract rows siblings steadiness telling"
 )
 # The parts of webhook/broker and webhook/tls that are of the core.
 BROKERS_CORE = "shapes"

@@ -9,10 +9,12 @@ from typing import Any
 import httpx
 import pytest
 
+from sidecar.access import ByKey
 from sidecar.agent import Agent, State
 from sidecar.contract import Alias, Engine, PodIdentity, Probing, Settings
 from sidecar.drain import Outcome, Stage
 from sidecar.ending import LAST_TRY_SECONDS, Ending
+from sidecar.fate import Fate
 from sidecar.keeper import CHECK_EVERY, CHECK_JITTER, Keeper
 from sidecar.litellm import LiteLLM
 from sidecar.log import Log
@@ -96,7 +98,7 @@ class Cluster:
         server, sockets = server or ScriptedServer(), ScriptedSockets(SocketSample(0, 0))
         log = Log(lines.append, self.clock.today)
         problems = Problems(log, self.clock)
-        api = LiteLLM(self.client, URL, KEY)
+        api = LiteLLM(self.client, ByKey(URL, KEY))
         keeper = Keeper(api, problems=problems, log=log, clock=self.clock, random=lambda: 0.5)
         traffic = Traffic(server, sockets, frozenset)
         agent = Agent(
@@ -105,6 +107,7 @@ class Cluster:
             server,
             keeper,
             traffic,
+            fate=Fate(None, self.clock),
             api_key=None,
             problems=problems,
             log=log,

@@ -7,8 +7,10 @@ from dataclasses import dataclass, replace
 import httpx
 import pytest
 
+from sidecar.access import ByKey
 from sidecar.contract import Engine, Settings
 from sidecar.drain import Drain, Plan, Situation, Stage, plan, stage
+from sidecar.fate import Fate
 from sidecar.keeper import Keeper
 from sidecar.litellm import LiteLLM
 from sidecar.log import Log
@@ -126,13 +128,14 @@ async def bench() -> AsyncIterator[Bench]:
     problems = Problems(log, clock)
     server, sockets = ScriptedServer(), ScriptedSockets(IDLE)
     async with table.client() as client:
-        api = LiteLLM(client, URL, KEY)
+        api = LiteLLM(client, ByKey(URL, KEY))
         keeper = Keeper(api, problems=problems, log=log, clock=clock, random=lambda: 1.0)
         traffic = Traffic(server, sockets, frozenset)
         drain = Drain(
             SETTINGS,
             keeper,
             traffic,
+            fate=Fate(None, clock),
             server_gone=lambda: here.gone,
             problems=problems,
             log=log,

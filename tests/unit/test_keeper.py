@@ -8,9 +8,11 @@ from typing import Any
 import httpx
 import pytest
 
-from sidecar.keeper import AT_ONCE, BACKOFF_MOST, CHECK_EVERY, CHECK_JITTER, Keeper
+from sidecar.access import ByKey
+from sidecar.keeper import AT_ONCE, CHECK_EVERY, CHECK_JITTER, Keeper
 from sidecar.litellm import LiteLLM
 from sidecar.log import Log
+from sidecar.patience import BACKOFF_MOST
 from sidecar.problems import Problems
 from sidecar.registration import Row, adopted
 from sidecar.registration import Stored as StoredRow
@@ -64,7 +66,7 @@ async def bench() -> AsyncIterator[Bench]:
     log = Log(lines.append, clock.today)
     problems = Problems(log, clock)
     async with table.client() as client:
-        api = LiteLLM(client, URL, KEY)
+        api = LiteLLM(client, ByKey(URL, KEY))
         keeper = Keeper(api, problems=problems, log=log, clock=clock, random=lambda: 1.0)
         yield Bench(table, clock, keeper, problems, lines)
         await keeper.stop()
@@ -254,7 +256,7 @@ async def test_few_calls_at_a_time(bench: Bench) -> None:
 
     async with httpx.AsyncClient(transport=httpx.MockTransport(slow)) as client:
         log = Log(bench.lines.append, bench.clock.today)
-        api = LiteLLM(client, URL, KEY)
+        api = LiteLLM(client, ByKey(URL, KEY))
         keeper = Keeper(api, problems=bench.problems, log=log, clock=bench.clock, random=lambda: 0.5)
         keeper.want([row(str(n)) for n in range(20)])
         await bench.clock.advance(2 * 20 / AT_ONCE)
@@ -660,7 +662,7 @@ async def test_a_wish_that_changes_during_a_call_is_followed(bench: Bench) -> No
 
     async with httpx.AsyncClient(transport=httpx.MockTransport(slow)) as client:
         log = Log(bench.lines.append, bench.clock.today)
-        api = LiteLLM(client, URL, KEY)
+        api = LiteLLM(client, ByKey(URL, KEY))
         keeper = Keeper(api, problems=bench.problems, log=log, clock=bench.clock, random=lambda: 0.5)
         keeper.want([row()])
         await settle()
@@ -739,7 +741,7 @@ async def test_fifty_parallel_replays_make_one_row(bench: Bench) -> None:
         log = Log(bench.lines.append, bench.clock.today)
         keepers = [
             Keeper(
-                LiteLLM(client, URL, KEY),
+                LiteLLM(client, ByKey(URL, KEY)),
                 problems=bench.problems,
                 log=log,
                 clock=bench.clock,

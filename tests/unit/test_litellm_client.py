@@ -7,7 +7,8 @@ from typing import Any
 import httpx
 import pytest
 
-from sidecar.litellm import Absent, Failed, LiteLLM
+from sidecar.access import ByKey, Failed
+from sidecar.litellm import Absent, LiteLLM
 from sidecar.reasons import Reason
 from sidecar.registration import Stored
 from tests.standins import litellm_answers as answers
@@ -35,7 +36,7 @@ def client(answer: httpx.Response | Exception | answers.RefusedError) -> LiteLLM
             raise answer
         return answer
 
-    return LiteLLM(httpx.AsyncClient(transport=httpx.MockTransport(handle)), URL, KEY)
+    return LiteLLM(httpx.AsyncClient(transport=httpx.MockTransport(handle)), ByKey(URL, KEY))
 
 
 def reason(outcome: object) -> Reason:
@@ -166,7 +167,7 @@ async def test_readiness_while_the_database_is_away() -> None:
 async def test_a_row_is_made_changed_read_and_removed() -> None:
     """The good way through all calls, against the table of answers."""
     table = Table()
-    api = LiteLLM(table.client(), URL + "/", KEY)
+    api = LiteLLM(table.client(), ByKey(URL + "/", KEY))
     made = await api.create(BODY)
     assert isinstance(made, Stored)
     assert (made.id, made.name, made.owner, made.blocked) == ("registrar-1", "m", {"cluster": "c1"}, False)
@@ -193,7 +194,7 @@ async def test_the_rows_of_a_name_are_read_in_one_small_call() -> None:
             "model_info": info,
             "blocked": key == "b",
         }
-    rows = await LiteLLM(table.client(), URL, KEY).named("m")
+    rows = await LiteLLM(table.client(), ByKey(URL, KEY)).named("m")
     assert not isinstance(rows, Failed)
     assert [(row.id, row.params["weight"], row.blocked) for row in rows] == [("a", 2, None), ("b", 2, True)]
     assert table.calls == {"named": 1}
@@ -218,7 +219,7 @@ async def test_the_row_of_a_team_has_the_name_that_clients_use(info: dict[str, s
 async def test_an_older_litellm_does_not_say_blocked() -> None:
     """Where the answer has no `blocked`, it is unknown and not false."""
     table = Table(has_blocked=False)
-    made = await LiteLLM(table.client(), URL, KEY).create(BODY)
+    made = await LiteLLM(table.client(), ByKey(URL, KEY)).create(BODY)
     assert isinstance(made, Stored)
     assert made.blocked is None
 
@@ -236,7 +237,7 @@ async def test_the_table_is_read_page_by_page() -> None:
     def handle(request: httpx.Request) -> httpx.Response:
         return httpx.Response(200, json=pages[request.url.params["page"]])
 
-    api = LiteLLM(httpx.AsyncClient(transport=httpx.MockTransport(handle)), URL, KEY)
+    api = LiteLLM(httpx.AsyncClient(transport=httpx.MockTransport(handle)), ByKey(URL, KEY))
     rows = await api.table(lambda row: row.id != "c")
     assert not isinstance(rows, Failed)
     assert [row.id for row in rows] == ["a", "b"]
@@ -257,7 +258,7 @@ async def test_the_table_is_read_page_by_page() -> None:
 async def test_a_litellm_that_cannot_be_asked(url: str | None, key: str | None, expected: Reason) -> None:
     """A missing Secret and a bad address are named, and nothing is sent anywhere."""
     table = Table()
-    api = LiteLLM(table.client(), url, key)
+    api = LiteLLM(table.client(), ByKey(url, key))
     assert reason(await api.create(BODY)) is expected
     assert reason(await api.ready()) is expected
     assert not table.calls
@@ -266,7 +267,10 @@ async def test_a_litellm_that_cannot_be_asked(url: str | None, key: str | None, 
 async def test_a_key_outside_ascii_is_a_named_failure() -> None:
     """A Secret that holds no possible HTTP header is told by name, not by a traceback."""
     table = Table()
-    assert reason(await LiteLLM(table.client(), URL, "sk-schlüssel\n").ready()) is Reason.LITELLM_WRONG_KEY
+    assert (
+        reason(await LiteLLM(table.client(), ByKey(URL, "sk-schlüssel\n")).ready())
+        is Reason.LITELLM_WRONG_KEY
+    )
 
 
 async def test_the_text_of_a_401_is_not_repeated() -> None:
@@ -284,7 +288,7 @@ async def test_every_call_carries_the_key_and_the_path_prefix() -> None:
         seen.append(request)
         return httpx.Response(200, json={"data": []})
 
-    api = LiteLLM(httpx.AsyncClient(transport=httpx.MockTransport(handle)), "https://gw/llm/", KEY)
+    api = LiteLLM(httpx.AsyncClient(transport=httpx.MockTransport(handle)), ByKey("https://gw/llm/", KEY))
     await api.read("registrar-1")
     await api.delete("registrar-1")
     assert [str(request.url) for request in seen] == [

@@ -1,0 +1,46 @@
+"""After something failed: how long until it is tried again, and how long nobody is told. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from sidecar.access import Failed
+from sidecar.reasons import Reason
+
+BACKOFF_FIRST: Final = 0.25
+BACKOFF_MOST: Final = 30.0
+# A broker's rule stays as it is until somebody changes what it is about: seconds.
+REFUSED_FIRST: Final = 5.0
+REFUSED_MOST: Final = 300.0
+# A queue with places is looked at by many at once; its answer says how long to stay away at least.
+BUSY_MOST: Final = 10.0
+
+_REFUSED: Final = frozenset({Reason.BROKER_REFUSED_ROW, Reason.BROKER_REFUSED_POD})
+# A Service refuses for a moment while the broker's pods change; a new pod's address is at the API server
+# within a second or two; a full queue is what a queue is for.
+_SILENCE: Final[Mapping[Reason, float]] = {
+    Reason.BROKER_UNREACHABLE: 5.0,
+    Reason.BROKER_NO_ANSWER: 5.0,
+    Reason.BROKER_WITHOUT_KUBERNETES: 5.0,
+    Reason.BROKER_POD_UNSEEN: 15.0,
+    Reason.BROKER_BUSY: 60.0,
+}
+
+
+def pause(failed: Failed, failures: int, random: float) -> float:
+    """Give the seconds until the next try: longer from failure to failure, never in step with other pods.
+
+    `failures` counts them in a row, this one too; `random` is from 0 to 1.
+    """
+    first, most = BACKOFF_FIRST, BACKOFF_MOST
+    if failed.reason in _REFUSED:
+        first, most = REFUSED_FIRST, REFUSED_MOST
+    elif failed.reason is Reason.BROKER_BUSY:
+        most = BUSY_MOST
+    return failed.retry_after + min(most, first * 2.0 ** min(failures - 1, 16)) * (0.5 + 0.5 * random)
+
+
+def silence(reason: Reason) -> float:
+    """Give the seconds for which this must last before it is worth a line."""
+    return _SILENCE.get(reason, 0.0)
