@@ -13,7 +13,7 @@ STANDARD = sys.stdlib_module_names
 
 # The core: no I/O, no clock, no environment, no logging.
 CORE = (
-    "access annotations candidates config container defaults detect documents extract handlers inject "
+    "access annotations candidates certificate_settings config container defaults detect documents extract handlers inject "
     "judging key keys_pod keys_rows kinds kserve_pods layer litellm_keys made near patch pod_containers pods "
     "ports quantity readiness reasons review row_objects values wishes workload"
 )
@@ -22,7 +22,7 @@ REGISTRARS_CORE = (
     "row_contract rows siblings steadiness telling"
 )
 # The parts of webhook/broker and webhook/tls that are of the core.
-BROKERS_CORE = "shapes"
+BROKERS_CORE = "answers asking callers limits name_rules names pod_facts row_rules rules shapes"
 TLS_CORE = ""
 # What both packages share.
 LEAVES = ("sidecar.contract", "sidecar.patterns", "sidecar.row_contract", "sidecar.broker_contract")

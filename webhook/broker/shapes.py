@@ -75,8 +75,11 @@ class PodFacts:
     """What the API server knows of the caller's pod.
 
     `addresses` are its IPs; `base_urls` every address its server may be registered at, made of each of them
-    with the scheme, port and path that its registrar was injected with. `grace` is its
-    deletionGracePeriodSeconds while it is being deleted.
+    with the scheme, port and path that its registrar was injected with. `host` is what the annotation `host`
+    puts in their place (None: nothing), `host_url` the address with it. `grace` is its
+    deletionGracePeriodSeconds while it is being deleted. `labelled`: it has a label of ours. `gone`: it is
+    not there any more, another pod has its name, or its containers have ended and its IPs may be another
+    pod's by now.
     """
 
     uid: str
@@ -86,14 +89,19 @@ class PodFacts:
     host_network: bool
     deleting: bool
     grace: int | None
+    host: str | None = None
+    host_url: str | None = None
+    labelled: bool = True
+    gone: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class RowSent:
     """The body of a creation or change, parsed and bounded, not yet checked.
 
-    `owner` is the ownership block that was sent (None: none was), of which only what describes the model
-    is ever taken. `blocked` is None where it was not sent.
+    `id` is the one in `model_info`, which `info` is without, and without the ownership block. `owner` is that
+    block as it was sent (None: none was), of which only what describes the model is ever taken. `blocked` is
+    None where it was not sent. `left_out` names what a registrar newer than the broker sent beside these.
     """
 
     id: str
@@ -102,6 +110,7 @@ class RowSent:
     info: Mapping[str, Any] = field(repr=False)
     owner: Mapping[str, Any] | None = field(repr=False)
     blocked: bool | None
+    left_out: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,12 +177,16 @@ class Holder:
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One call to LiteLLM, ready to be sent; `body` is None for a GET."""
+    """One call to LiteLLM, ready to be sent; `body` is None for a GET.
+
+    `left_out` names what a registrar newer than the broker sent and LiteLLM does not get.
+    """
 
     method: str
     path: str
     query: Mapping[str, str] = field(default_factory=dict)
     body: Mapping[str, Any] | None = field(default=None, repr=False)
+    left_out: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,3 +195,12 @@ class Reply:
 
     status: int
     body: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What the registrar is answered: JSON."""
+
+    status: int
+    body: bytes = field(repr=False)
+    headers: Mapping[str, str] = field(default_factory=dict)

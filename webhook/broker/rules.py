@@ -1,0 +1,193 @@
+"""All rules in their order: from what is asked to the one call that LiteLLM gets. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final, assert_never
+
+from sidecar.row_contract import OWNER_KEY
+from webhook.broker import limits, name_rules, row_rules
+from webhook.broker.names import Grant
+from webhook.broker.shapes import (
+    Asked,
+    AskPod,
+    Call,
+    Caller,
+    Change,
+    Create,
+    Delete,
+    Holder,
+    Look,
+    OwnRows,
+    PodFacts,
+    Ready,
+    RefusedError,
+    RowSent,
+    Rule,
+    Siblings,
+)
+
+_INFO: Final = "/v2/model/info"
+# Rows of one name that are looked at, as by the registrar (sidecar/litellm.py).
+_GROUP: Final = 50
+
+Reading = Ready | AskPod | OwnRows | Look | Siblings
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What rules ask beside the request and its pod.
+
+    `contract` is the registrar's, `grant` what the names file says of the caller's namespace. `holders` are
+    the rows that have the name which is asked for (`name_of`), or would catch it: wildcards, aliases of the
+    router. `own` are the pod's rows as far as known, id to name; `in_namespace` is how many rows its
+    namespace has.
+    """
+
+    cluster: str
+    contract: int
+    grant: Grant = field(default_factory=Grant)
+    holders: Collection[Holder] = ()
+    own: Mapping[str, str] = field(default_factory=dict)
+    in_namespace: int = 0
+    rows_per_pod: int = limits.ROWS_PER_POD
+    rows_per_namespace: int = limits.ROWS_PER_NAMESPACE
+
+
+def name_of(asked: Asked) -> str | None:
+    """Give the name whose holders the rules ask for; None where they ask for none."""
+    match asked:
+        case Create(row) | Change(_, row):
+            return row.name
+        case Siblings(name):
+            return name
+        case _:
+            return None
+
+
+def writes(asked: Asked) -> bool:
+    """Tell whether a row would be made or changed, for which the pod must be there and as it should be.
+
+    A deletion asks nothing of the pod: its ids tell whose they are, also when the pod is gone already.
+    """
+    return isinstance(asked, Create | Change)
+
+
+def call(asked: Asked, caller: Caller, pod: PodFacts | None, context: Context) -> Call | None:
+    """Give the call that LiteLLM gets; None for what the broker answers by itself (AskPod, OwnRows).
+
+    `pod` may be None unless something is written. Raises RefusedError with the first rule that is broken.
+    """
+    match asked:
+        case Create(row):
+            return _create(row, caller, _there(pod, context), context)
+        case Change(key, row):
+            return _change(key, row, caller, _there(pod, context), context)
+        case Delete(key):
+            row_rules.own_id(key, context.cluster, caller)
+            return Call("POST", "/model/delete", body={"id": key})
+        case _:
+            return _reading(asked, caller, context)
+
+
+def _reading(asked: Reading, caller: Caller, context: Context) -> Call | None:
+    match asked:
+        case Ready():
+            return Call("GET", "/health/readiness")
+        case AskPod() | OwnRows():
+            return None
+        case Look(key):
+            row_rules.own_id(key, context.cluster, caller)
+            return Call("GET", _INFO, {"modelId": key, "size": "1"})
+        case Siblings(name):
+            if name not in context.own.values():
+                _may_use(name, caller, context)
+            return Call("GET", _INFO, {"model": name, "size": str(_GROUP)})
+        case _:
+            assert_never(asked)
+
+
+def _create(row: RowSent, caller: Caller, pod: PodFacts, context: Context) -> Call:
+    row_rules.own_id(row.id, context.cluster, caller)
+    if pod.deleting:
+        raise RefusedError(Rule.POD_GONE, "the pod is being deleted: it gets no more rows")
+    if row.owner is None:
+        raise RefusedError(Rule.MODEL_INFO, f"model_info.{OWNER_KEY}: missing, a new row needs it")
+    body, left_out = _body(row, caller, pod, context)
+    _may_use(row.name, caller, context)
+    _room(row, context)
+    return Call("POST", "/model/new", body=body, left_out=left_out)
+
+
+def _change(key: str, row: RowSent, caller: Caller, pod: PodFacts, context: Context) -> Call:
+    row_rules.own_id(key, context.cluster, caller)
+    row_rules.same_id(key, row)
+    body, left_out = _body(row, caller, pod, context)
+    # a row that keeps its name takes nothing from anyone
+    if context.own.get(key) != row.name:
+        _may_use(row.name, caller, context)
+    return Call("PATCH", f"/model/{key}/update", body=body, left_out=left_out)
+
+
+def _body(
+    row: RowSent, caller: Caller, pod: PodFacts, context: Context
+) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """Write what is sent on: only what a rule has looked at.
+
+    A change without parameters is one of a row that an earlier life of the registrar made, of which this one
+    knows no more than its id and block.
+    """
+    row_rules.derived_id(row, context.cluster, caller)
+    left_out = row.left_out
+    params: dict[str, Any] = {}
+    if row.params:
+        provider = row_rules.provider(row)
+        row_rules.at_the_pod(row, provider, pod, context.grant)
+        row_rules.key_of_the_server(row)
+        row_rules.headers(row)
+        row_rules.checked_like_the_row(row, provider)
+        params, more = row_rules.params(row, context.contract)
+        left_out += more
+    info = row_rules.info(row)
+    row_rules.team(row, context.grant)
+    info["id"] = row.id
+    if row.owner is not None:
+        block, more = row_rules.owner_block(row, context.cluster, caller, pod.node, context.contract)
+        info[OWNER_KEY] = block
+        left_out += more
+    body = {"model_name": row.name, "litellm_params": params, "model_info": info}
+    return body if row.blocked is None else {**body, "blocked": row.blocked}, left_out
+
+
+def _there(pod: PodFacts | None, context: Context) -> PodFacts:
+    """Give the pod if a row may be written for it."""
+    if pod is None or pod.gone:
+        raise RefusedError(Rule.POD_GONE, "there is no such pod any more, or its containers have ended")
+    if not pod.labelled:
+        raise RefusedError(Rule.POD_NOT_INJECTED, "the pod has no label of litellm-registrar.io any more")
+    if pod.host_network and not context.grant.host_network:
+        message = (
+            "the pod is on its node's network, whose address is not its own; the names file may allow it"
+        )
+        raise RefusedError(Rule.HOST_NETWORK, message)
+    if not pod.addresses:
+        raise RefusedError(Rule.POD_WITHOUT_IP, "the API server knows no IP of the pod yet")
+    return pod
+
+
+def _may_use(name: str, caller: Caller, context: Context) -> None:
+    name_rules.plain(name)
+    name_rules.granted(name, caller.namespace, context.grant)
+    name_rules.free(name, caller.namespace, context.cluster, context.holders, context.grant)
+
+
+def _room(row: RowSent, context: Context) -> None:
+    if row.id in context.own:
+        return
+    for count, most, where in (
+        (len(context.own), context.rows_per_pod, "pod"),
+        (context.in_namespace, context.rows_per_namespace, "namespace"),
+    ):
+        if count >= most:
+            raise RefusedError(Rule.TOO_MANY_ROWS, f"the {where} has {count} rows, allowed are up to {most}")
