@@ -8,9 +8,11 @@ from __future__ import annotations
 import json
 import logging
 import re
+import traceback
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime
+from pathlib import PurePath
 from typing import Any, Final, TextIO
 
 from sidecar.contract import LogFormat
@@ -19,6 +21,7 @@ from webhook.review import clean
 # No value of an object may fill the log; Kubernetes' own names have at most 253 characters.
 _VALUE_LENGTH: Final = 256
 _SENTENCE_LENGTH: Final = 1024
+_FRAMES_SHOWN: Final = 4
 _ENDS: Final = frozenset(".?!…")
 # What needs no quotes: ASCII without white space, quotes and equals signs.
 _PLAIN: Final = re.compile(rf"[!#-<>-~]{{1,{_VALUE_LENGTH}}}").fullmatch
@@ -68,6 +71,12 @@ class LibraryHandler(logging.Handler):
         self._log.say(
             record.levelname, record.getMessage(), logger=record.name, error=kind.__name__ if kind else None
         )
+
+
+def traced(error: Exception) -> str:
+    """Tell where an error of our own comes from; its text may quote what somebody sent."""
+    frames = traceback.extract_tb(error.__traceback__)[-_FRAMES_SHOWN:]
+    return " > ".join(f"{PurePath(frame.filename).name}:{frame.lineno} {frame.name}" for frame in frames)
 
 
 def _text_line(time: str, word: str, sentence: str, values: dict[str, Any]) -> str:
