@@ -155,6 +155,7 @@ def _add_check(commands: Any) -> None:
 
 def _help(item: Field[Any]) -> str:
     allowed = item.metadata["allowed"]
-    default = "required" if item.default is MISSING else f"default: {item.default or '(empty)'}"
+    value = ",".join(item.default) if isinstance(item.default, tuple) else item.default
+    default = "required" if value is MISSING else f"default: {value or '(empty)'}"
     text = f"{item.metadata['meaning']}{f' ({allowed})' if allowed else ''}; {default} [{variable(item)}]"
     return text.replace("%", "%%")

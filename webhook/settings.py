@@ -13,6 +13,7 @@ from sidecar.contract import DEFAULT_LITELLM_SECRET, LogFormat
 from sidecar.row_contract import bracketed
 from webhook import quantity, values
 from webhook.access import MAX_EXPIRATION, MIN_EXPIRATION, Broker
+from webhook.certificate_settings import NAMES, CertificateSettings
 from webhook.flags import CLUSTER_ID, PORT, SECONDS, SettingsError, one_of, read, setting
 from webhook.inject import Injection
 from webhook.layer import TABLE
@@ -68,11 +69,27 @@ _QUANTITY: Final = (_quantity, "a quantity above 0, such as 250m or 64Mi")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Settings:
+class Settings(CertificateSettings):
     """The webhook's settings; times in seconds."""
 
-    tls_cert: str = field(metadata=setting("PEM file with the certificate, then its chain"))
-    tls_key: str = field(metadata=setting("PEM file with the certificate's key, without a passphrase"))
+    tls_cert: str = field(
+        default="",
+        metadata=setting(
+            "PEM file with the certificate, then its chain, instead of --tls-secret; read again when it "
+            "changes"
+        ),
+    )
+    tls_key: str = field(
+        default="",
+        metadata=setting("PEM file with that certificate's key, without a passphrase; followed like it"),
+    )
+    webhook_configurations: tuple[str, ...] = field(
+        default=("litellm-registrar",),
+        metadata=setting(
+            "with --tls-secret, the mutating and validating webhook configurations whose caBundle is written",
+            *NAMES,
+        ),
+    )
     cluster_id: str = field(
         metadata=setting(
             "this cluster's name in LiteLLM: unique among the clusters that share a LiteLLM, never changed",
@@ -195,7 +212,12 @@ class Settings:
     def read(cls, flags: Mapping[str, str | None], environ: Mapping[str, str]) -> Self:
         """Take each setting from its flag, else its variable, else its default. Raises SettingsError."""
         settings = read(cls, flags, environ)
-        if problems := _contradictions(settings):
+        problems = [
+            *settings.certificate_problems(),
+            *_certificate_source(settings),
+            *_contradictions(settings),
+        ]
+        if problems:
             raise SettingsError(problems)
         try:
             settings.injection  # noqa: B018 - made once here, so that it can be made later
@@ -225,6 +247,19 @@ class Settings:
             cpu_limit=self.registrar_cpu_limit,
             memory_limit=self.registrar_memory_limit,
         )
+
+
+def _certificate_source(settings: Settings) -> list[str]:
+    """Say that there is none, or more than one."""
+    files = {"--tls-cert": settings.tls_cert, "--tls-key": settings.tls_key}
+    given = [flag for flag, value in files.items() if value]
+    if settings.tls_secret:
+        return [f"{flag}: allowed only without --tls-secret" for flag in given]
+    if len(given) == 1:
+        return [f"{given[0]}: found alone, allowed: --tls-cert and --tls-key together"]
+    if not given:
+        return ["--tls-secret is missing, or --tls-cert and --tls-key: what reviews are served with"]
+    return []
 
 
 def _contradictions(settings: Settings) -> list[str]:

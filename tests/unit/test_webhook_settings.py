@@ -20,15 +20,50 @@ REQUIRED: dict[str, str | None] = {
 }
 
 
-def test_four_settings_are_required_and_all_are_named_at_once() -> None:
+def test_two_settings_are_required_and_both_are_named_at_once() -> None:
     """Without anything, each required flag is named with its variable and its meaning."""
     with pytest.raises(SettingsError) as caught:
         Settings.read({}, {})
     problems = caught.value.problems
-    assert len(problems) == 4
-    assert problems[2].startswith(
+    assert len(problems) == 2
+    assert problems[0].startswith(
         "--cluster-id (or WEBHOOK_CLUSTER_ID) is missing: this cluster's name in LiteLLM"
     )
+
+
+OWN = {name: text for name, text in REQUIRED.items() if not name.startswith("tls")}
+
+
+@pytest.mark.parametrize(
+    ("given", "problem"),
+    [
+        ({}, "--tls-secret is missing, or --tls-cert and --tls-key: what reviews are served with"),
+        ({"tls_cert": "x"}, "--tls-cert: found alone, allowed: --tls-cert and --tls-key together"),
+        ({"tls_key": "x"}, "--tls-key: found alone, allowed: --tls-cert and --tls-key together"),
+        (
+            {"tls_secret": "x", "namespace": "n", "service": "s", "tls_key": "x"},
+            "--tls-key: allowed only without --tls-secret",
+        ),
+        ({"tls_secret": "x", "service": "s"}, "--tls-secret: found no --namespace, which is needed with it"),
+        (
+            {"tls_secret": "x", "namespace": "n"},
+            "--tls-secret: found neither --service nor --tls-names, one is needed",
+        ),
+    ],
+)
+def test_certificates_come_from_one_place(given: dict[str, str | None], problem: str) -> None:
+    """From files or from a Secret of one's own, with all that each needs."""
+    with pytest.raises(SettingsError) as caught:
+        Settings.read(OWN | given, {})
+    assert caught.value.problems == [problem]
+
+
+def test_an_own_certificate_is_for_the_service_and_for_more() -> None:
+    """As the API server and pods call the Service, and what `--tls-names` adds."""
+    given = {"tls_secret": "x", "namespace": "n", "service": "s", "tls_names": "10.0.0.1, hook.example"}
+    settings = Settings.read(OWN | given | {"webhook_configurations": "a,b"}, {})
+    assert settings.tls_hosts == ("s.n.svc", "s.n.svc.cluster.local", "10.0.0.1", "hook.example")
+    assert settings.webhook_configurations == ("a", "b")
 
 
 def test_the_defaults() -> None:
@@ -63,6 +98,13 @@ def test_every_setting_has_a_variable_and_the_flag_wins() -> None:
         ("on_error", "ignore"),
         ("log_format", "yaml"),
         ("inject_mode", "sidecar"),
+        ("tls_secret", "Upper"),
+        ("tls_names", "a,,b"),
+        ("tls_names", "a_b"),
+        ("webhook_configurations", ""),
+        ("tls_ca_lifetime", "9"),
+        ("tls_leaf_lifetime", "90d"),
+        ("tls_overlap", "-1"),
         ("cluster_id", "two words"),
         ("cluster_id", "-"),
         ("cluster_id", ""),
@@ -155,9 +197,8 @@ def test_help_tells_meaning_default_and_variable_of_every_setting(capsys: pytest
     for item in fields(Settings):
         told = text.split(f" {flag(item)} X ")[1].split(f"[{variable(item)}]")[0]
         assert told.startswith(item.metadata["meaning"])
-        assert (
-            "required" in told if item.default is MISSING else f"default: {item.default or '(empty)'}" in told
-        )
+        value = ",".join(item.default) if isinstance(item.default, tuple) else item.default
+        assert "required" in told if value is MISSING else f"default: {value or '(empty)'}" in told
 
 
 def test_bad_settings_end_with_2_and_every_problem(capsys: pytest.CaptureFixture[str]) -> None:
