@@ -68,6 +68,17 @@ class Admission:
         """Take other defaults for the reviews to come."""
         self._config = replace(self._config, defaults=defaults)
 
+    def trust(self, bundle: str) -> None:
+        """Write these certificates of the broker into pods from now on."""
+        if self._config.broker is not None:
+            self._config = replace(self._config, broker=replace(self._config.broker, ca=bundle))
+
+    @property
+    def unready(self) -> str:
+        """Why no registrar can be injected now, by its reason's name; empty if one can."""
+        broker = self._config.broker
+        return Reason.BROKER_CA_UNKNOWN if broker is not None and broker.ca is None else ""
+
     def answer(self, path: str, body: bytes) -> bytes:
         """Answer a review that came to this path. Raises BodyError, and nothing else."""
         start = self._clock()
@@ -164,8 +175,8 @@ class App:
         return app
 
     def health(self) -> web.Application:
-        """GET /healthz, /readyz (200 while reviews are taken) and /metrics."""
-        return health(self._metrics.text, lambda: "stopping" if self.stopping else "")
+        """GET /healthz, /readyz (200 while reviews are taken and registrars can be injected), /metrics."""
+        return health(self._metrics.text, lambda: "stopping" if self.stopping else self._admission.unready)
 
     async def _review(self, request: web.Request) -> web.Response:
         with self.in_hand.one():

@@ -7,6 +7,7 @@ from functools import partial
 from typing import Any
 
 from webhook.app import Admission, App
+from webhook.broker_ca import broker_ca_file
 from webhook.config import ConfigError
 from webhook.defaults_file import defaults_file
 from webhook.flags import SettingsError
@@ -33,9 +34,15 @@ class Server:
         self._files: dict[str, FollowedFile[Any]] = {
             "defaults": defaults_file(settings.defaults, log, admission.use),
             "policy": policy_file(settings.policy, log, admission.hold),
+            "broker-ca": broker_ca_file(settings.broker_ca, log, admission.trust),
+        }
+        self._paths = {
+            "defaults": settings.defaults,
+            "policy": settings.policy,
+            "broker-ca": settings.broker_ca,
         }
         for name, file in self._files.items():
-            if getattr(settings, name):
+            if self._paths[name]:
                 metrics.follow(name, partial(getattr, file, "good"))
         self._live = Live()
         self._pair = PairFiles(
@@ -93,7 +100,7 @@ class Server:
             try:
                 file.load()
             except ConfigError as error:
-                problems += [f"--{name} {getattr(self._settings, name)!r}: {text}" for text in error.problems]
+                problems += [f"--{name} {self._paths[name]!r}: {text}" for text in error.problems]
         if problems:
             raise SettingsError(problems)
 
