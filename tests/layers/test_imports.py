@@ -23,7 +23,9 @@ REGISTRARS_CORE = (
     "row_contract rows siblings steadiness telling"
 )
 # The parts of webhook/broker and webhook/tls that are of the core.
-BROKERS_CORE = "answers asking callers limits name_rules names pod_facts row_rules rules shapes"
+BROKERS_CORE = (
+    "answers asking callers limits name_rules names names_document pod_facts row_rules rules shapes"
+)
 TLS_CORE = ""
 # What both packages share.
 LEAVES = ("sidecar.contract", "sidecar.patterns", "sidecar.row_contract", "sidecar.broker_contract")

@@ -36,9 +36,9 @@ class Grant:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """What the namespaces of these patterns may; in names, `{namespace}` stands for the namespace."""
+    """What the namespaces of a pattern may; in names, `{namespace}` stands for the namespace."""
 
-    match: tuple[str, ...]
+    match: str
     grant: Grant
 
 
@@ -50,9 +50,7 @@ class Names:
 
     def of(self, namespace: str) -> Grant:
         """Put together what every entry that matches grants a namespace."""
-        grants = [
-            entry.grant for entry in self.entries if any(matches(each, namespace) for each in entry.match)
-        ]
+        grants = [entry.grant for entry in self.entries if matches(entry.match, namespace)]
         allows = [grant.allow for grant in grants if grant.allow is not None]
         return Grant(
             allow=_for(namespace, sum(allows, ())) if allows else None,

@@ -100,12 +100,13 @@ def at_the_pod(row: RowSent, provider: str, pod: PodFacts, grant: Grant) -> None
     """Refuse an `api_base` that is not the pod's own address, as it was recorded at injection."""
     found = row.params.get("api_base")
     allowed = {api_base(provider, base) for base in pod.base_urls}
-    if pod.host_url is not None and pod.host in grant.hosts:
+    granted = pod.host is not None and pod.host.lower() in grant.hosts
+    if pod.host_url is not None and granted:
         allowed.add(api_base(provider, pod.host_url))
     if isinstance(found, str) and found in allowed:
         return
     message = f"litellm_params.api_base: found {shown(found)}, allowed is {_listed(sorted(allowed))}"
-    if pod.host is not None and pod.host not in grant.hosts:
+    if pod.host is not None and not granted:
         message += (
             f"; the host {shown(pod.host)} is not one of those that the names file gives this namespace"
         )
