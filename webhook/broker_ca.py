@@ -18,6 +18,8 @@ from webhook.tls import certificates
 from webhook.tls.certificates import CertificateError
 
 FLAG: Final = "broker-ca"
+# The key under which a bundle of certificates stands in a Secret or ConfigMap of ours.
+BUNDLE: Final = "ca-bundle.crt"
 # A certificate of ours is 600 bytes, and a bundle has a few. Every pod carries it in a variable, of which
 # Linux takes up to 128 KiB (MAX_ARG_STRLEN in include/uapi/linux/binfmts.h).
 MAX_BUNDLE: Final = 32 * 1024
@@ -62,15 +64,14 @@ def _told(bundle: str) -> dict[str, int]:
 
 
 class PublishedCa:
-    """The broker's certificates as they stand in its ConfigMap, under `key`.
+    """The broker's certificates as they stand in its ConfigMap.
 
     `take` gets the object whenever it changes, None while there is none. What is absent or bad is said once,
     and the last good bundle counts; `good` tells whether what counts is what is published.
     """
 
-    def __init__(self, name: str, key: str, log: Log, use: Callable[[str], None]) -> None:
+    def __init__(self, name: str, log: Log, use: Callable[[str], None]) -> None:
         self._name = name
-        self._key = key
         self._log = log
         self._use = use
         self._bundle = ""
@@ -100,9 +101,9 @@ class PublishedCa:
     def _read(self, found: dict[str, Any] | None) -> str:
         if found is None:
             raise ConfigError(["there is none of this name"])
-        text = (found.get("data") or {}).get(self._key)
+        text = (found.get("data") or {}).get(BUNDLE)
         if not isinstance(text, str):
-            raise ConfigError([f"it has no {self._key}"])
+            raise ConfigError([f"it has no {BUNDLE}"])
         return parse(text)
 
     def _say(self, problem: str) -> None:

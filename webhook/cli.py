@@ -19,7 +19,6 @@ from webhook.check.command import UnusableError
 from webhook.check.report import Format
 from webhook.flags import SettingsError, flag, variable
 from webhook.log import LibraryHandler, Log
-from webhook.server import serve
 from webhook.settings import Settings
 
 
@@ -43,6 +42,8 @@ def main(argv: Sequence[str] | None = None, environ: Mapping[str, str] = os.envi
 
 
 def _serve(given: argparse.Namespace, environ: Mapping[str, str]) -> int:
+    from webhook.server import serve  # noqa: PLC0415 - what `check` has no use for takes a while to import
+
     settings = Settings.read(vars(given), environ)
     log = Log(sys.stdout, settings.log_format)
     logging.basicConfig(handlers=[LibraryHandler(log)], level=logging.WARNING)

@@ -7,11 +7,13 @@ from functools import partial
 from typing import Any
 
 from webhook.app import Admission, App
-from webhook.broker_ca import broker_ca_file
+from webhook.broker_ca import PublishedCa, broker_ca_file
 from webhook.config import ConfigError
 from webhook.defaults_file import defaults_file
 from webhook.flags import SettingsError
 from webhook.followed_file import FollowedFile
+from webhook.kube.api import Api, ApiError
+from webhook.kube.follow import Followed
 from webhook.log import Log
 from webhook.metrics import PREFIX, Metrics
 from webhook.policy_file import policy_file
@@ -48,6 +50,10 @@ class Server:
         self._pair = PairFiles(
             settings.tls_cert, settings.tls_key, self._live, log, TlsMetrics(metrics.registry, PREFIX)
         )
+        self._published = PublishedCa(settings.broker_ca_configmap, log, admission.trust)
+        if settings.broker_ca_configmap:
+            metrics.follow("broker-ca", lambda: self._published.good)
+        self._api: Api | None = None
         self._follows: list[asyncio.Task[None]] = []
         self._reviews = Port(self._app.reviews(), "--port")
         self._health = Port(self._app.health(), "--health-port")
@@ -70,9 +76,12 @@ class Server:
     async def start(self) -> None:
         """Listen on both ports.
 
-        Raises SettingsError (bad certificate, defaults or policy), OSError (port not to be had).
+        Raises SettingsError (bad certificate, defaults or policy, no way to the Kubernetes API that is
+        needed), OSError (port not to be had).
         """
         settings = self._settings
+        if settings.broker_ca_configmap:
+            self._api = await _connected(settings.kubeconfig)
         self._pair.load()
         self._load()
         try:
@@ -83,6 +92,10 @@ class Server:
             raise
         self._follows = [asyncio.create_task(file.follow(), name=name) for name, file in self._files.items()]
         self._follows.append(asyncio.create_task(self._pair.follow(), name="certificate"))
+        if self._api is not None and settings.broker_ca_configmap:
+            path = f"/api/v1/namespaces/{settings.namespace}/configmaps/{settings.broker_ca_configmap}"
+            published = Followed(self._api, path, self._published.take, self._log)
+            self._follows.append(asyncio.create_task(published.run(), name="broker-ca"))
         self._log.say(
             "STARTED",
             "Admission reviews are answered",
@@ -92,6 +105,7 @@ class Server:
             image=settings.registrar_image,
             mode=settings.inject_mode,
             policy=settings.policy or None,
+            broker=settings.broker_url or None,
         )
 
     def _load(self) -> None:
@@ -112,6 +126,8 @@ class Server:
             await asyncio.wait(self._follows)
         await self._reviews.close()
         await self._health.close()
+        if self._api is not None:
+            await self._api.close()
 
     async def stop(self, hurry: asyncio.Event) -> None:
         """Be unready, let endpoints notice (until `hurry` is set), then end what is in hand and stop."""
@@ -129,6 +145,13 @@ class Server:
             self._log.say("STOPPED", "Reviews in hand were cut", cut=cut)
         else:
             self._log.say("STOPPED", "Every review in hand was answered")
+
+
+async def _connected(kubeconfig: str) -> Api:
+    try:
+        return await Api.connect(kubeconfig)
+    except ApiError as error:
+        raise SettingsError([f"--kubeconfig {kubeconfig!r}: the Kubernetes API is needed: {error}"]) from None
 
 
 async def serve(settings: Settings, log: Log) -> None:

@@ -126,7 +126,7 @@ class Settings(CertificateSettings):
     broker_ca_configmap: str = field(
         default="",
         metadata=setting(
-            "instead, the ConfigMap in the webhook's own namespace where the broker publishes them; followed",
+            "instead, the ConfigMap in --namespace in which the broker publishes them; followed",
             *_NAME,
         ),
     )
@@ -275,6 +275,8 @@ def _contradictions(settings: Settings) -> list[str]:
     if len(told) != 1:
         found = "both" if told else "neither"
         problems.append(f"--broker-url: found {found} of {' and '.join(given)}, one is needed")
+    if settings.broker_ca_configmap and not settings.namespace:
+        problems.append("--broker-ca-configmap: found no --namespace, which is needed with it")
     if settings.litellm_secret != DEFAULT_LITELLM_SECRET:
         problems.append("--litellm-secret: allowed only without --broker-url, by which no pod gets a Secret")
     return problems

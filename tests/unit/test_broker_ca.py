@@ -58,7 +58,7 @@ class Taken:
         self.stream = io.StringIO()
         self.used: list[str] = []
         log = Log(self.stream, LogFormat.JSON)
-        self.published = PublishedCa("broker-ca", "ca-bundle.crt", log, self.used.append)
+        self.published = PublishedCa("broker-ca", log, self.used.append)
 
     def take(self, text: Any) -> None:
         """Take a ConfigMap with this text."""

@@ -172,8 +172,12 @@ def test_a_broker_goes_into_the_injection_without_its_certificates() -> None:
             "--broker-url: found neither of --broker-ca and --broker-ca-configmap, one is needed",
         ),
         (
-            BROKER | {"broker_ca_configmap": "x"},
+            BROKER | {"broker_ca_configmap": "x", "namespace": "ns"},
             "--broker-url: found both of --broker-ca and --broker-ca-configmap, one is needed",
+        ),
+        (
+            BROKER | {"broker_ca": None, "broker_ca_configmap": "x"},
+            "--broker-ca-configmap: found no --namespace, which is needed with it",
         ),
         (
             BROKER | {"litellm_secret": "mine"},
