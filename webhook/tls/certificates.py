@@ -66,17 +66,23 @@ def read(pem: bytes) -> Certificate:
     )
 
 
+def plain(pem: bytes) -> bytes:
+    """Give the first certificate of a PEM text and nothing else of it. Raises CertificateError."""
+    return load(pem).public_bytes(Encoding.PEM)
+
+
 def bundle(pem: bytes) -> dict[str, bytes]:
-    """Give the certificates of a bundle by fingerprint, each once, in order; unreadable ones are left out.
+    """Give the certificates of a bundle by fingerprint, each once and as plain PEM; unreadable ones left out.
 
     A published bundle may have been written by anyone: what is not a certificate verifies nothing.
     """
     found = {}
     for block in split(pem):
         try:
-            found[read(block).fingerprint] = block
+            certificate = load(block)
         except CertificateError:
             continue
+        found[fingerprint(certificate)] = certificate.public_bytes(Encoding.PEM)
     return found
 
 
@@ -90,7 +96,7 @@ def check_authority(certificate: bytes, key: bytes) -> None:
     """Check that certificates can be signed with this pair and be verified by the certificate alone.
 
     It must be self-signed (OpenSSL takes no other for a root by default: X509_V_FLAG_PARTIAL_CHAIN is off),
-    be a CA that may sign certificates, and bound neither the length of chains nor names.
+    be a CA that may sign certificates, and bound neither the length of chains nor anything else.
     Raises CertificateError.
     """
     check_pair(certificate, key)
@@ -109,8 +115,10 @@ def check_authority(certificate: bytes, key: bytes) -> None:
         raise CertificateError("the certificate is not one of a CA")
     if isinstance(usage, x509.KeyUsage) and not usage.key_cert_sign:
         raise CertificateError("the CA may not sign certificates")
-    if basic.path_length is not None or x509.NameConstraints.oid in extensions:
-        raise CertificateError("the CA bounds the length of chains or their names")
+    if basic.path_length is not None:
+        raise CertificateError("the CA bounds the length of chains")
+    if bounds := [extension.oid.dotted_string for extension in found.extensions if _bounds(extension)]:
+        raise CertificateError(f"the CA bounds what it may sign, by the extensions {', '.join(bounds)}")
 
 
 def verify(chain: bytes, roots: bytes, now: float, names: Iterable[str]) -> str:
@@ -180,6 +188,13 @@ def key_id(key: object) -> str:
 def plain_names(names: Iterable[str]) -> tuple[str, ...]:
     """Write names as certificates do: DNS names in small letters, addresses in their short form; sorted."""
     return tuple(sorted({_plain(name) for name in names}))
+
+
+def _bounds(extension: x509.Extension[x509.ExtensionType]) -> bool:
+    """Tell whether an extension of a CA may keep a server's certificate from verifying."""
+    if extension.oid in {x509.BasicConstraints.oid, x509.KeyUsage.oid}:
+        return False
+    return extension.critical or extension.oid in {x509.NameConstraints.oid, x509.ExtendedKeyUsage.oid}
 
 
 def _plain(name: str) -> str:
