@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import socket
+import ssl
 from typing import Final
 
 from aiohttp import web
@@ -17,24 +18,30 @@ class Listener:
 
     The port is bound at once and kept to the end, without listening: until `listen` a client is refused, as
     by a vLLM that loads its model (`setup_server` in vLLM's launcher.py binds early and listens late).
-    `port` 0 takes a free one. `keepalive` is how long an idle connection is kept, in seconds.
+    `port` 0 takes a free one. `keepalive` is how long an idle connection is kept, in seconds. `tls`: HTTPS.
     """
 
     def __init__(
-        self, app: web.Application, host: str = "127.0.0.1", port: int = 0, keepalive: float = 75.0
+        self,
+        app: web.Application,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        keepalive: float = 75.0,
+        tls: ssl.SSLContext | None = None,
     ) -> None:
         self.host = host
         self._app = app
         self._keepalive = keepalive
+        self._tls = tls
         self._runner: web.AppRunner | None = None
         self._reserved = _bound(host, port)
         self.port: int = self._reserved.getsockname()[1]
 
     @property
     def url(self) -> str:
-        """`http://HOST:PORT`, with brackets around an IPv6 address."""
+        """`http://HOST:PORT` (or https), with brackets around an IPv6 address."""
         host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"http://{host}:{self.port}"
+        return f"{'https' if self._tls else 'http'}://{host}:{self.port}"
 
     @property
     def listening(self) -> bool:
@@ -54,7 +61,7 @@ class Listener:
             handler_cancellation=True,
         )
         await runner.setup()
-        await web.SockSite(runner, self._reserved, backlog=BACKLOG).start()
+        await web.SockSite(runner, self._reserved, backlog=BACKLOG, ssl_context=self._tls).start()
         self._runner = runner
 
     async def refuse(self) -> None:

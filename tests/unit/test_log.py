@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 import pytest
 
 from sidecar.contract import LogFormat
-from sidecar.log import Bridge, Log, Word
+from sidecar.log import MOST_TOKENS, Bridge, Log, Word
 from sidecar.problems import Problems
 from sidecar.reasons import Reason
 from tests.standins.clock import FakeClock
@@ -177,6 +177,75 @@ def test_a_secret_is_hidden_before_it_is_cut_short(problems: Ledger) -> None:
     ledger.say("litellm", Reason.LITELLM_ERROR, "x" * 297 + "sk-1234")
     assert ledger.last is not None
     assert ledger.last.detail == "x" * 297 + "***"
+
+
+async def test_what_is_over_in_time_is_never_said(problems: Ledger) -> None:
+    """A moment without the broker: no line, also not that it is over."""
+    ledger, clock, said = problems
+    ledger.say("litellm", Reason.BROKER_UNREACHABLE, silence=5)
+    await clock.advance(4.9)
+    ledger.say("litellm", Reason.BROKER_UNREACHABLE, silence=5)
+    ledger.clear("litellm")
+    await clock.advance(4.9)
+    ledger.say("litellm", Reason.BROKER_UNREACHABLE, silence=5)
+    assert not said()
+    assert not ledger.current()
+
+
+async def test_what_lasts_is_said_once_and_counted_from_its_beginning(problems: Ledger) -> None:
+    """The line comes late; what `/status` and the end say goes by when it began."""
+    ledger, clock, said = problems
+    began = clock.today()
+    for _ in range(8):
+        ledger.say("litellm", Reason.BROKER_UNREACHABLE, silence=5)
+        await clock.advance(1)
+    assert len(said()) == 1
+    assert ledger.current()[0].since == began
+    ledger.clear("litellm")
+    assert said()[1].endswith("lasted=8.0")
+
+
+async def test_a_read_that_succeeds_does_not_end_the_wait_of_writes(problems: Ledger) -> None:
+    """Patience for a full queue runs on: only what disproves it begins it anew."""
+    ledger, clock, said = problems
+    ledger.say("litellm", Reason.BROKER_BUSY, silence=60)
+    ledger.say("litellm", Reason.BROKER_UNREACHABLE, silence=5)
+    await clock.advance(60)
+    ledger.clear("litellm", only={Reason.BROKER_UNREACHABLE})
+    ledger.say("litellm", Reason.BROKER_UNREACHABLE, silence=5)
+    assert not said()
+    ledger.say("litellm", Reason.BROKER_BUSY, silence=60)
+    assert len(said()) == 1
+
+
+async def test_a_moment_does_not_hide_what_was_said(problems: Ledger) -> None:
+    """A problem that was said stays the one that is said, until another lasts long enough."""
+    ledger, clock, said = problems
+    ledger.say("litellm", Reason.LITELLM_DATABASE_DOWN)
+    ledger.say("litellm", Reason.BROKER_UNREACHABLE, silence=5)
+    ledger.say("litellm", Reason.LITELLM_DATABASE_DOWN)
+    await clock.advance(10)
+    ledger.say("litellm", Reason.BROKER_UNREACHABLE, silence=5)
+    assert len(said()) == 1
+
+
+def test_another_kind_of_the_same_reason_is_said_too(problems: Ledger) -> None:
+    """A row that was refused by one rule is refused by another one now."""
+    ledger, _, said = problems
+    for rule in ("name_taken", "name_taken", "name_not_allowed"):
+        ledger.say("row", Reason.BROKER_REFUSED_ROW, rule, kind=rule)
+    assert [line.split("detail=")[1] for line in said()] == ["name_taken", "name_not_allowed"]
+
+
+def test_tokens_are_hidden_as_they_come_and_after_they_have_gone() -> None:
+    """The one of now and those before it; of very old ones, which nobody takes any more, none is kept."""
+    log, _ = lines(secrets=("sk-1",))
+    tokens = [f"header.payload.signature-{number:02}" for number in range(MOST_TOKENS + 2)]
+    for token in tokens:
+        log.conceal(token)
+        log.conceal(token)
+    assert [log.hide(token) for token in tokens] == tokens[:2] + ["***"] * MOST_TOKENS
+    assert log.hide("sk-1") == "***"
 
 
 def test_every_reason_has_one_sentence_of_its_own() -> None:
