@@ -139,6 +139,15 @@ class Cluster:
         self.kubectl("delete", "node", "fake", "--ignore-not-found")
         self.create({"apiVersion": "v1", "kind": "Node", "metadata": {"name": "fake", "labels": labels}})
 
+    def kubeconfig_of(self, namespace: str, account: str) -> Path:
+        """Give a kubeconfig with a token of that ServiceAccount, which lives for an hour."""
+        token = self.kubectl("create", "token", account, "-n", namespace).out.strip()
+        config = json.loads(self.kubectl("config", "view", "--raw", "-o", "json").out)
+        config["users"] = [{"name": user["name"], "user": {"token": token}} for user in config["users"]]
+        path = self.work / f"kubeconfig-{namespace}-{account}"
+        path.write_text(json.dumps(config))
+        return path
+
     def certificate(self, name: str, names: str) -> tuple[Path, Path, Path]:
         """Issue a certificate from the cluster's CA; give paths of certificate, key and CA."""
         cert, key, ca = self.script("cert.sh", name, names).split()

@@ -45,20 +45,26 @@ class WebhookProcess:
         """Where it answers reviews."""
         return f"https://{self.address}:{self.port}"
 
-    def start(self) -> None:
-        """Start it, and wait until it is ready."""
+    def start(self, until: str = "ok") -> None:
+        """Start it, and wait until /readyz says so: `ok`, or why it is not ready."""
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(self._command, cwd=ROOT, stdout=log, stderr=log)
-        wait_until("ready webhook", 20, self._ready)
+        self.wait(until)
 
-    def _ready(self) -> bool:
+    def wait(self, until: str = "ok") -> None:
+        """Wait until /readyz says so."""
+        wait_until(f"webhook whose /readyz says {until}", 20, lambda: self._readiness() == until)
+
+    def _readiness(self) -> str:
         assert self._process is not None
         if self._process.poll() is not None:
             raise AssertionError(f"the webhook has ended:\n{self.log.read_text()}")
         try:
-            return httpx.get(f"http://{self._health}/readyz", trust_env=False).status_code == 200
+            answer = httpx.get(f"http://{self._health}/readyz", trust_env=False)
         except httpx.HTTPError:
-            return False
+            return ""
+        assert (answer.status_code == 200) == (answer.text == "ok\n")
+        return answer.text.strip()
 
     def stop(self) -> None:
         """End it as the kubelet would, and check that it ended well."""

@@ -125,16 +125,12 @@ def test_as_of_a_date(
 
 
 def test_the_rights_of_the_example_suffice(
-    cluster: Cluster, namespace: str, policy: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    cluster: Cluster, namespace: str, policy: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """A ServiceAccount with the rights of the example can check; without them the missing one is named."""
     cluster.create(bad(pod(namespace)))
     cluster.kubectl("create", "serviceaccount", "checker", "-n", namespace)
-    token = cluster.kubectl("create", "token", "checker", "-n", namespace).out.strip()
-    config = json.loads(cluster.kubectl("config", "view", "--raw", "-o", "json").out)
-    config["users"] = [{"name": user["name"], "user": {"token": token}} for user in config["users"]]
-    kubeconfig = tmp_path / "kubeconfig"
-    kubeconfig.write_text(json.dumps(config))
+    kubeconfig = cluster.kubeconfig_of(namespace, "checker")
 
     code, _, err = check(capsys, kubeconfig, policy)
     assert code == 2

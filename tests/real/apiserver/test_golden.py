@@ -14,6 +14,7 @@ from webhook.patch import apply
 
 pytestmark = pytest.mark.kube
 
+DIRECT = [case for case in cases() if not case.asks_broker]
 WEBHOOKS = ("server.pods.litellm-registrar.io", "carried.pods.litellm-registrar.io")
 CONFIG = Injection(cluster=CLUSTER_ID, image=IMAGE)
 
@@ -48,18 +49,24 @@ def absent(expected: Any, stored: Any, path: str = "") -> list[str]:
 
 
 def ours(pod: JSON) -> JSON:
-    """Give what the webhook writes: the registrar, every hook, the grace period."""
+    """Give what the webhook writes: the registrar, every hook, the grace period, its volume."""
     spec = pod["spec"]
     return {
         "registrar": registrars(pod)[0],
         "hooks": {c["name"]: c.get("lifecycle", {}) for c in spec["containers"]},
         "grace": spec["terminationGracePeriodSeconds"],
+        "volumes": {volume["name"]: volume for volume in spec.get("volumes", ())},
     }
 
 
-@pytest.mark.parametrize("case", cases(), ids=lambda case: case.folder.name)
+@pytest.mark.parametrize("case", DIRECT, ids=lambda case: case.folder.name)
 def test_golden_case(case: Case, cluster: Cluster, namespace: str, webhook: Webhook) -> None:
     """The case's pod is admitted with one registrar, exactly as written, in two calls where it needs two."""
+    admit(case, CONFIG, cluster, namespace, webhook)
+
+
+def admit(case: Case, config: Injection, cluster: Cluster, namespace: str, webhook: Webhook) -> None:
+    """Create the case's pod, and hold what is stored against what this configuration writes."""
     manifest = prepare(cluster, namespace, case.manifest)
     before = sum(webhook.calls(name) for name in WEBHOOKS)
     cluster.create(manifest)
@@ -73,7 +80,7 @@ def test_golden_case(case: Case, cluster: Cluster, namespace: str, webhook: Webh
         return
     (registrar,) = registrars(pod)
     nonce = next(entry["value"] for entry in registrar["env"] if entry["name"] == "REGISTRAR_NONCE")
-    expected = apply(pod_step.obj, inject(pod_step.obj, CONFIG, nonce).ops)
+    expected = apply(pod_step.obj, inject(pod_step.obj, config, nonce).ops)
     assert absent(ours(expected), ours(pod)) == []
     token = any(mount["name"].startswith("kube-api-access") for mount in registrar.get("volumeMounts", ()))
     assert token == pod["spec"].get("automountServiceAccountToken", True)

@@ -1,0 +1,115 @@
+"""The webhook where registrars ask a broker, with a real API server: ready once the bundle is published."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pytest
+
+from sidecar import contract
+from sidecar.broker_contract import TOKEN_VOLUME
+from tests.certificates import make_ca
+from tests.golden.cases import Case, cases
+from tests.peers.cluster import JSON, Cluster
+from tests.peers.webhook import Webhook
+from tests.real.apiserver.manifests import pod, registrars
+from tests.real.apiserver.test_golden import CONFIG, admit
+from webhook.access import Broker
+from webhook.inject import Injection
+
+pytestmark = pytest.mark.kube
+
+URL = "https://broker.example.com:8444"
+NAMESPACE = "broker-mode"
+CONFIGMAP = "broker-ca"
+BUNDLE = make_ca("broker").certificate.decode()
+BROKERED = [case for case in cases() if case.asks_broker]
+# All that the webhook needs for its bundle: to read and watch one ConfigMap.
+RIGHTS: JSON = {
+    "apiVersion": "rbac.authorization.k8s.io/v1",
+    "kind": "Role",
+    "metadata": {"name": "webhook", "namespace": NAMESPACE},
+    "rules": [
+        {
+            "apiGroups": [""],
+            "resources": ["configmaps"],
+            "resourceNames": [CONFIGMAP],
+            "verbs": ["get", "watch"],
+        }
+    ],
+}
+
+
+@pytest.fixture(scope="module")
+def unready(cluster: Cluster, webhook: Webhook) -> Iterator[Webhook]:
+    """Serve with a ServiceAccount's rights, before the broker has published anything."""
+    cluster.namespace(NAMESPACE)
+    cluster.create(RIGHTS)
+    cluster.kubectl("create", "serviceaccount", "webhook", "-n", NAMESPACE)
+    bound = ("--role=webhook", f"--serviceaccount={NAMESPACE}:webhook")
+    cluster.kubectl("create", "rolebinding", "webhook", *bound, "-n", NAMESPACE)
+    flags = ("--broker-url", URL, "--broker-ca-configmap", CONFIGMAP, "--namespace", NAMESPACE)
+    kubeconfig = cluster.kubeconfig_of(NAMESPACE, "webhook")
+    process = Webhook(cluster, "127.0.0.1", *flags, "--kubeconfig", str(kubeconfig))
+    process.start(until="broker_ca_unknown")
+    process.configure()
+    yield process
+    process.stop()
+    webhook.configure()
+
+
+@pytest.fixture(scope="module")
+def refused(cluster: Cluster, unready: Webhook) -> tuple[JSON, list[str]]:
+    """Create a pod before the bundle is known: give it as it is stored, and the warnings."""
+    assert unready.url
+    answer = cluster.create(pod(NAMESPACE), "-o", "json")
+    return json.loads(answer.out), answer.warnings
+
+
+@pytest.fixture(scope="module")
+def config(cluster: Cluster, unready: Webhook, refused: tuple[JSON, list[str]]) -> Injection:
+    """Publish the bundle, wait until the webhook is ready, and give what it then injects."""
+    assert refused
+    metadata = {"name": CONFIGMAP, "namespace": NAMESPACE}
+    cluster.create(
+        {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": {"ca-bundle.crt": BUNDLE}}
+    )
+    unready.wait()
+    return replace(CONFIG, broker=Broker(URL, BUNDLE))
+
+
+def test_before_the_bundle_is_known_a_pod_stays_as_it_is(refused: tuple[JSON, list[str]]) -> None:
+    """A review that comes all the same is answered with a warning that names the reason."""
+    stored, warnings = refused
+    assert registrars(stored) == []
+    assert [warning.partition(":")[0] for warning in warnings] == ["broker_ca_unknown"]
+
+
+@pytest.mark.parametrize("case", BROKERED, ids=lambda case: case.folder.name)
+def test_golden_case(
+    case: Case, config: Injection, cluster: Cluster, namespace: str, unready: Webhook
+) -> None:
+    """The case's pod is admitted with token and bundle, exactly as written."""
+    admit(case, config, cluster, namespace, unready)
+
+
+@pytest.mark.usefixtures("config")
+def test_a_restricted_namespace_admits_the_token(cluster: Cluster) -> None:
+    """A projected volume is one of those that the restricted Pod Security Standard allows."""
+    level = {f"pod-security.kubernetes.io/{mode}": "restricted" for mode in ("enforce", "warn")}
+    namespace = cluster.namespace("restricted-broker-mode", **level)
+    answer = cluster.create(pod(namespace), "-o", "json")
+    stored = json.loads(answer.out)
+    assert [volume["name"] for volume in stored["spec"]["volumes"] if "projected" in volume][
+        -1
+    ] == TOKEN_VOLUME
+    assert not [warning for warning in answer.warnings if "PodSecurity" in warning]
+
+
+@pytest.mark.usefixtures("config")
+def test_the_annotation_of_a_secret_is_told(cluster: Cluster, namespace: str) -> None:
+    """Whoever creates a pod with `litellm-secret` sees that it has no effect."""
+    annotations = {f"{contract.DOMAIN}/litellm-secret": "mine"}
+    answer = cluster.create(pod(namespace, annotations=annotations), "-o", "json")
+    assert [warning.partition(":")[0] for warning in answer.warnings] == ["secret_ignored"]
+    assert "secretKeyRef" not in answer.out
