@@ -26,7 +26,7 @@ REGISTRARS_CORE = (
 BROKERS_CORE = (
     "answers asking callers limits name_rules names names_document pod_facts rates row_rules rules shapes"
 )
-TLS_CORE = "rotation secret"
+TLS_CORE = "publication rotation secret"
 # What both packages share.
 LEAVES = ("sidecar.contract", "sidecar.patterns", "sidecar.row_contract", "sidecar.broker_contract")
 PURE = (

@@ -22,6 +22,9 @@ from kubernetes.aio.config.incluster_config import InClusterConfigLoader
 JSON = dict[str, Any]
 Query = Mapping[str, str | int]
 
+# What the API server writes into managedFields as who wrote: the User-Agent up to a slash.
+MANAGER: Final = "litellm-registrar"
+
 # Where the kubelet mounts a ServiceAccount's token and the API server's CA (kubernetes.io, "Accessing the
 # Kubernetes API from a Pod").
 _TOKEN: Final = "/var/run/secrets/kubernetes.io/serviceaccount/token"  # noqa: S105 - a path
@@ -104,8 +107,7 @@ class Api:
             client = ApiClient(configuration)
         except Exception as error:  # noqa: BLE001 - the client trusts the file: it fails in any way
             raise ApiError(0, "Config", f"{where}: {_told(error)}") from None
-        # The API server writes it into managedFields, as who wrote.
-        client.user_agent = "litellm-registrar"
+        client.user_agent = MANAGER
         return cls(client, load)
 
     async def close(self) -> None:
