@@ -34,7 +34,9 @@ class Server:
         admission = Admission(settings.injection, log, settings.on_error, metrics=metrics)
         self._app = App(admission, log, metrics)
         self._files: dict[str, FollowedFile[Any]] = {
-            "defaults": defaults_file(settings.defaults, log, admission.use),
+            "defaults": defaults_file(
+                settings.defaults, log, admission.use, by_broker=bool(settings.broker_url)
+            ),
             "policy": policy_file(settings.policy, log, admission.hold),
             "broker-ca": broker_ca_file(settings.broker_ca, log, admission.trust),
         }

@@ -8,6 +8,7 @@ from tests.bench import (
     capabilities,
     evasions,
     judging,
+    keys,
     mutate,
     probing,
     registering,
@@ -39,6 +40,7 @@ BENCHES: Final = (
     Bench(("capability_truth", "capability_unknowns", "probe_tokens"), 3, capabilities.measure),
     Bench(("probe_time",), 3, probing.measure),
     Bench(("evasions",), 0.1, evasions.measure),
+    Bench(("keys_in_pods",), 0.1, keys.measure),
     Bench(("false_denials",), 0.1, judging.measure_false_denials),
     Bench(("validate_small", "validate_large", "validate_large_p99"), 2.5, mutate.measure_validate),
     Bench(("verdict_100", "verdict_3mb", "policy_1000_patterns"), 3, judging.measure),
@@ -54,6 +56,7 @@ NAMES: Final = (
     *("validate_small", "validate_large", "validate_large_p99"),
     *("verdict_100", "verdict_3mb", "policy_1000_patterns"),
     *("vllm_parser_differential", "unresolved_share"),
+    *("keys_in_pods",),
 )
 DESCRIPTIONS: Final = """\
 - **ready_to_routable**: a server is ready → first successful chat by a new name on the LiteLLM replica
@@ -106,4 +109,7 @@ DESCRIPTIONS: Final = """\
   than it reads them, and not said to be unknown. **unresolved_share**: of these, without shell, variables or
   `--config`, those of which something is said to be unknown: mostly abbreviations that an older version with
   other options would have taken for another one.
+- **keys_in_pods**: LiteLLM keys, and references to Secrets that a pod did not have before, in the pods of
+  `tests/golden` and `tests/policy/honest` after their injection in broker mode, as native sidecar and as
+  ordinary container. A server's own API key is referred to by its registrar too, as the pod had it.
 """

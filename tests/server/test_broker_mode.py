@@ -2,6 +2,7 @@
 
 import base64
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -64,6 +65,20 @@ async def test_a_bad_change_is_said_and_not_taken(
         assert bundle(await injected(running, pod())) == FIRST
         metrics = (await running.health.get("/metrics")).text
         assert 'litellm_registrar_webhook_file_good{file="broker-ca"} 0.0' in metrics
+
+
+async def test_defaults_that_name_a_secret_are_a_bad_setting(serving: Serving, tmp_path: Path) -> None:
+    """Whoever wrote them meant another webhook: each place is named."""
+    bundle, defaults = tmp_path / "ca.crt", tmp_path / "defaults.yaml"
+    bundle.write_text(FIRST)
+    defaults.write_text("namespaces: {a: {litellm-secret: x}, b: {rpm: 5}, c: {litellm-secret: y}}")
+    with pytest.raises(SettingsError) as caught:
+        async with serving(broker_url=URL, broker_ca=str(bundle), defaults=str(defaults)):
+            pass
+    assert [re.findall(r"(\S+)\.litellm-secret: allowed only", text) for text in caught.value.problems] == [
+        ["namespaces.a"],
+        ["namespaces.c"],
+    ]
 
 
 async def test_a_bad_bundle_at_the_start_is_a_bad_setting(serving: Serving, tmp_path: Path) -> None:
