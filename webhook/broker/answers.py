@@ -75,13 +75,10 @@ def answer(
     """Give what the registrar is answered of LiteLLM's reply; `prefix` is how the ids of its pod begin.
 
     None of the `secrets` is ever in it. `left_out` is that of the call. Raises RefusedError for a reply that
-    is none of LiteLLM's admin API, or is about the broker's own key.
+    is none of LiteLLM's admin API: then it is not known what came of the call.
     """
-    if reply.status == HTTPStatus.UNAUTHORIZED:
-        # passed on, it would look as if the pod's token were refused
-        raise _not_understood("it does not take the broker's own key (HTTP 401)")
     found = _object(reply)
-    if isinstance(asked, Ready):
+    if isinstance(asked, Ready) and isinstance(found.get("db"), str):
         return _ready(reply, found)
     if reply.status >= HTTPStatus.BAD_REQUEST:
         return _fault(reply, found, prefix, secrets)
@@ -115,8 +112,6 @@ def _done(asked: Asked, found: Mapping[str, Any], prefix: str) -> Answer:
 
 def _ready(reply: Reply, found: Mapping[str, Any]) -> Answer:
     """Pass on whether LiteLLM and its database are there; it says more than that."""
-    if not isinstance(found.get("db"), str):
-        raise _not_understood(f"it answered HTTP {reply.status} when asked for its health")
     status = found.get("status")
     return _written(
         reply.status,
@@ -173,6 +168,9 @@ def _id(row: Mapping[str, Any]) -> str:
 
 
 def _fault(reply: Reply, found: Mapping[str, Any], prefix: str, secrets: Collection[str]) -> Answer:
+    if reply.status == HTTPStatus.UNAUTHORIZED:
+        # Its text quotes part of the key. Without a rule nobody takes this for the pod's token.
+        return _written(reply.status, _error("LiteLLM does not take the broker's key", _LITELLM_ERROR, "401"))
     message = scrubbed(_message(found) or reply.body.decode(errors="replace"), prefix, secrets)
     text = " ".join(message.split())[: limits.MAX_SAID]
     return _written(reply.status, _error(text, _LITELLM_ERROR, str(reply.status)))
@@ -197,7 +195,8 @@ def scrubbed(text: str, prefix: str, secrets: Collection[str]) -> str:
 
 
 def _not_understood(why: str) -> RefusedError:
-    return RefusedError(Rule.CANNOT_ASK_LITELLM, f"LiteLLM: {why}", HTTPStatus.BAD_GATEWAY)
+    # a registrar takes 502 for "nothing was sent", 504 for "it may have happened"
+    return RefusedError(Rule.CANNOT_ASK_LITELLM, f"LiteLLM: {why}", HTTPStatus.GATEWAY_TIMEOUT)
 
 
 def _error(message: str, kind: str, code: str) -> dict[str, Any]:

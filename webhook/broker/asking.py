@@ -166,8 +166,9 @@ def _unknown(body: Mapping[str, Any], known: frozenset[str], contract: int) -> t
 
 def nameable(keys: tuple[str, ...]) -> tuple[str, ...]:
     """Give the keys that are left out, if they can be named in a header. Raises RefusedError."""
-    if odd := next((key for key in keys if not _PLAIN_KEY.fullmatch(key)), None):
-        raise RefusedError(Rule.BODY_BAD, f"unknown: {shown(odd)}, and no name of any key")
+    for key in keys:
+        if not _PLAIN_KEY.fullmatch(key):
+            raise RefusedError(Rule.BODY_BAD, f"unknown: {shown(key)}, and no name of any key")
     if len(keys) > limits.MAX_LEFT_OUT:
         raise RefusedError(
             Rule.BODY_BAD, f"{len(keys)} unknown keys, at most {limits.MAX_LEFT_OUT} are passed over"
