@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import ssl
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from types import TracebackType
@@ -31,7 +32,7 @@ class ModelServer:
 
     `models` are the names it serves and may be changed at any time. `think` is how long an answer takes and
     `gap` how long there is between the `chunks` of a stream, in seconds. `address` is bound at once; port 0
-    takes a free one. `keepalive`: how long an idle connection is kept, in seconds.
+    takes a free one. `keepalive`: how long an idle connection is kept, in seconds. `tls`: HTTPS.
     """
 
     owned_by = "stand-in"
@@ -47,6 +48,7 @@ class ModelServer:
         chunks: int = 5,
         gap: float = 0.0,
         keepalive: float = 75.0,
+        tls: ssl.SSLContext | None = None,
     ) -> None:
         self.models = list(models)
         self.api_key = api_key
@@ -60,7 +62,7 @@ class ModelServer:
         app = web.Application(middlewares=[self._guard])
         app.add_routes(self.routes())
         app.on_response_prepare.append(self._sign)
-        self._listener = Listener(app, *address, keepalive=keepalive)
+        self._listener = Listener(app, *address, keepalive=keepalive, tls=tls)
 
     async def __aenter__(self) -> Self:
         """Give the server, not yet listening."""

@@ -87,7 +87,7 @@ async def test_every_rule_of_the_broker_has_its_reason(rule: Rule, token: Path) 
 
 def test_the_rule_of_patience_is_the_brokers() -> None:
     """Both sides call it alike."""
-    assert BUSY == Rule.BUSY
+    assert Rule.BUSY.value == BUSY
 
 
 @pytest.mark.parametrize(
