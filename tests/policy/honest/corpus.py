@@ -47,9 +47,9 @@ def shipped_enforced() -> Policy:
     return replace(policy, defaults=policy.defaults._replace(mode=Mode.ENFORCE))
 
 
-def refusals(path: Path, policy: Policy) -> list[str]:
-    """Say what the policy refuses of a file's objects or of their pods."""
-    engine = Engine(policy, CONFIG, now=0.0)
+def refusals(path: Path, policy: Policy, config: Injection = CONFIG) -> list[str]:
+    """Say what the policy refuses of a file's objects or of their pods, injected by this configuration."""
+    engine = Engine(policy, config, now=0.0)
     found = []
     for manifest, _ in manifests(path):
         checked = engine.check(manifest.kind, manifest.obj, manifest.namespace or "default")

@@ -4,11 +4,13 @@ Those in `plain` are held against the policy that ships, with every mode switche
 header names; those in `strict` also against `policy.yaml` beside them, which denies whatever it can.
 """
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from tests.policy.honest.corpus import FOLDER, manifests, refusals, shipped_enforced
+from tests.policy.honest.corpus import CONFIG, FOLDER, manifests, refusals, shipped_enforced
+from webhook.access import Broker
 from webhook.policy.document import parse
 from webhook.policy.table import RULES
 
@@ -32,6 +34,15 @@ def test_a_strict_policy_refuses_no_manifest_that_keeps_to_it(path: Path) -> Non
     """A policy in which every rule denies refuses nothing of what was written for it."""
     policy = parse((FOLDER / "policy.yaml").read_text(), RULES)
     assert refusals(path, policy) == []
+
+
+@pytest.mark.parametrize("path", STRICT, ids=ids)
+@pytest.mark.parametrize("audience", ["litellm-registrar.io", "us"])
+def test_the_token_for_the_broker_is_refused_by_no_rule(path: Path, audience: str) -> None:
+    """What is injected in broker mode, whomever the token is for, keeps to that strict policy."""
+    policy = parse((FOLDER / "policy.yaml").read_text(), RULES)
+    config = replace(CONFIG, broker=Broker("https://broker", "bundle"), token_audience=audience)
+    assert refusals(path, policy, config) == []
 
 
 def test_the_corpus_is_large_and_labelled() -> None:
