@@ -1,7 +1,6 @@
 """The broker's way to LiteLLM."""
 
 import asyncio
-import hashlib
 
 import httpx
 import pytest
@@ -73,25 +72,17 @@ async def test_a_new_key_counts_from_the_next_call() -> None:
     way.use("sk-other")
     await way.send(LOOK, 7)
     assert seen[0].headers["authorization"] == "Bearer sk-other"
-
-
-async def test_a_fault_that_quotes_the_key_comes_without_it() -> None:
-    """LiteLLM's 401 quotes the end of a key and its hash; neither these nor the key itself leave here."""
-    digest = hashlib.sha256(KEY.encode()).hexdigest()
-    text = f"Received API Key = sk-...6789, Key Hash (Token) ={digest}. {KEY}"
-    way, _ = asked(httpx.Response(401, text=text))
-    reply = await way.send(LOOK, 7)
-    assert reply.body == b"Received API Key = (key), Key Hash (Token) =(key). (key)"
+    assert way.secrets == ("sk-other",)
 
 
 @pytest.mark.parametrize(
     ("error", "status", "told"),
     [
-        (httpx.ConnectError("refused"), 502, "not sent"),
-        (httpx.ConnectTimeout("slow"), 502, "not sent"),
-        (httpx.ReadTimeout("slow"), 504, "no answer in 7 s; it may have been done"),
-        (httpx.ReadError("reset"), 502, "it may have been done"),
-        (httpx.RemoteProtocolError("Server disconnected"), 502, "it may have been done"),
+        (httpx.ConnectError("refused"), 502, "was not sent"),
+        (httpx.ConnectTimeout("slow"), 502, "was not sent"),
+        (httpx.ReadTimeout("slow"), 504, "no answer in 7 s, it may have been done"),
+        (httpx.ReadError("reset"), 504, "it may have been done"),
+        (httpx.RemoteProtocolError("Server disconnected"), 504, "it may have been done"),
     ],
 )
 async def test_what_cannot_be_asked_is_told_from_what_may_have_been_done(

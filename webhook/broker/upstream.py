@@ -1,9 +1,8 @@
-"""The way to LiteLLM: one call at a time, its answer as it is, its key in no text that leaves here."""
+"""The way to LiteLLM: a call goes out with the key, and LiteLLM's answer comes back as it is."""
 
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import ssl
 from types import TracebackType
 from typing import Final, Self
@@ -22,12 +21,10 @@ _KEEP_ALIVE: Final = 3.0
 _CONNECT: Final = 5.0
 # A page of 200 rows is 1.5 MB (measured on LiteLLM 1.106.2).
 _MOST: Final = 32 * 1024 * 1024
-_ERROR: Final = 400
 _BAD_GATEWAY: Final = 502
 _GATEWAY_TIMEOUT: Final = 504
 # Errors before a request left: LiteLLM has seen nothing of it.
 _NOT_SENT: Final = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.UnsupportedProtocol)
-_HIDDEN: Final = b"(key)"
 
 
 class FaultError(Exception):
@@ -77,7 +74,8 @@ class Upstream:
         # The key goes to no proxy that stands in the environment, and nowhere else by a redirect.
         self._client = httpx.AsyncClient(transport=transport, trust_env=False, follow_redirects=False)
         self._headers: dict[str, str] = {}
-        self._secrets: tuple[bytes, ...] = ()
+        # LiteLLM may quote them in a fault.
+        self.secrets: tuple[str, ...] = ()
 
     async def __aenter__(self) -> Self:
         """Nothing is asked yet."""
@@ -92,32 +90,25 @@ class Upstream:
     def use(self, key: str) -> None:
         """Ask with this key from now on; it is one that `read_key` gave."""
         self._headers = {"Authorization": f"Bearer {key}"}
-        # LiteLLM quotes of a key that it does not know the end and the hash (401, measured on 1.106.2).
-        digest = hashlib.sha256(key.encode()).hexdigest()
-        self._secrets = (key.encode(), digest.encode(), f"sk-...{key[-4:]}".encode())
+        self.secrets = (key,)
 
     async def send(self, call: Call, seconds: float) -> Reply:
         """Make a call and give whatever LiteLLM answers, within `seconds` in all.
 
-        Raises RefusedError(CANNOT_ASK_LITELLM): 502 if LiteLLM was not reached or broke off, 504 if no
-        answer came in time; the message tells whether the call may have been carried out.
+        Raises RefusedError(CANNOT_ASK_LITELLM): 502 if LiteLLM has seen nothing of it, 504 if it may have
+        been carried out all the same.
         """
         what = f"{call.method} {call.path}"
         try:
             async with asyncio.timeout(seconds):
                 return await self._ask(call, seconds)
-        except TimeoutError:
-            raise _cannot(
-                f"{what}: no answer in {seconds:g} s; it may have been done", timed_out=True
-            ) from None
         except _NOT_SENT as error:
-            raise _cannot(f"{what}: not sent ({type(error).__name__})") from None
-        except httpx.TimeoutException:
-            raise _cannot(
-                f"{what}: no answer in {seconds:g} s; it may have been done", timed_out=True
-            ) from None
+            raise _cannot(f"{what} was not sent ({type(error).__name__})", _BAD_GATEWAY) from None
+        except (TimeoutError, httpx.TimeoutException):
+            raise _cannot(f"{what} had no answer in {seconds:g} s, it may have been done") from None
         except httpx.HTTPError as error:
-            raise _cannot(f"{what}: broken off ({type(error).__name__}); it may have been done") from None
+            how = type(error).__name__
+            raise _cannot(f"{what} was broken off ({how}), it may have been done") from None
 
     async def _ask(self, call: Call, seconds: float) -> Reply:
         async with self._client.stream(
@@ -132,18 +123,9 @@ class Upstream:
             async for chunk in response.aiter_bytes():
                 body += chunk
                 if len(body) > _MOST:
-                    raise _cannot(f"{call.method} {call.path}: an answer of more than {_MOST} bytes")
-        return Reply(response.status_code, self._without_key(response.status_code, bytes(body)))
-
-    def _without_key(self, status: int, body: bytes) -> bytes:
-        """Take the key out of an error's text; a row never holds it."""
-        if status < _ERROR:
-            return body
-        for secret in self._secrets:
-            body = body.replace(secret, _HIDDEN)
-        return body
+                    raise _cannot(f"{call.method} {call.path} had an answer of more than {_MOST} bytes")
+        return Reply(response.status_code, bytes(body))
 
 
-def _cannot(message: str, *, timed_out: bool = False) -> RefusedError:
-    status = _GATEWAY_TIMEOUT if timed_out else _BAD_GATEWAY
+def _cannot(message: str, status: int = _GATEWAY_TIMEOUT) -> RefusedError:
     return RefusedError(Rule.CANNOT_ASK_LITELLM, f"LiteLLM cannot be asked: {message}", status)
