@@ -16,10 +16,9 @@ from webhook.followed_file import FollowedFile
 from webhook.log import Log
 from webhook.tls import certificates
 from webhook.tls.certificates import CertificateError
+from webhook.tls.publication import BUNDLE_KEY
 
 FLAG: Final = "broker-ca"
-# The key under which a bundle of certificates stands in a Secret or ConfigMap of ours.
-BUNDLE: Final = "ca-bundle.crt"
 # A certificate of ours is 600 bytes, and a bundle has a few. Every pod carries it in a variable, of which
 # Linux takes up to 128 KiB (MAX_ARG_STRLEN in include/uapi/linux/binfmts.h).
 MAX_BUNDLE: Final = 32 * 1024
@@ -101,9 +100,9 @@ class PublishedCa:
     def _read(self, found: dict[str, Any] | None) -> str:
         if found is None:
             raise ConfigError(["there is none of this name"])
-        text = (found.get("data") or {}).get(BUNDLE)
+        text = (found.get("data") or {}).get(BUNDLE_KEY)
         if not isinstance(text, str):
-            raise ConfigError([f"it has no {BUNDLE}"])
+            raise ConfigError([f"it has no {BUNDLE_KEY}"])
         return parse(text)
 
     def _say(self, problem: str) -> None:

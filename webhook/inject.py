@@ -24,7 +24,7 @@ from webhook.container import Installed
 from webhook.defaults import NO_DEFAULTS, Defaults
 from webhook.detect import Server, detect
 from webhook.patch import Op, pointer
-from webhook.pods import Opted, mapping, objects, opted
+from webhook.pods import Opted, annotations_of, mapping, objects, opted
 from webhook.readiness import ready_check
 from webhook.reasons import Problem, Reason
 from webhook.wishes import NOTHING, InjectMode, PreStop, Wishes
@@ -35,6 +35,9 @@ _PORTS: Final = range(contract.DEFAULT_PORT, contract.DEFAULT_PORT + 31)
 _HOST_PORTS: Final = range(20000, 30000)
 _NOTE: Final = pointer("metadata", "annotations", contract.ANNOTATION_INJECTED)
 _GRACE: Final = "terminationGracePeriodSeconds"
+# Of the API server's copy of a static pod, which may name neither Secrets nor tokens: Validate in
+# plugin/pkg/admission/serviceaccount/admission.go would refuse it once it were injected.
+_MIRROR: Final = "kubernetes.io/config.mirror"
 _DEFAULT_GRACE: Final = 30  # SetDefaults_PodSpec in pkg/apis/core/v1/defaults.go
 _DEFAULTS: Final[Mapping[str, Any]] = {item.name: item.default for item in fields(Settings)}
 # Fields of Settings that annotations and defaults may set, and that keep their default otherwise.
@@ -167,6 +170,9 @@ def _server(pod: Mapping[str, Any], wanted: Opted, path: str) -> Server | Proble
     spec = mapping(pod.get("spec"))
     if mapping(spec.get("os")).get("name") == "windows":
         return Problem(Reason.WINDOWS_POD, "the registrar runs on Linux only", f"{path}.os.name")
+    if _MIRROR in annotations_of(pod):
+        message = "a static pod: its kubelet runs it from a file, which no webhook changes"
+        return Problem(Reason.STATIC_POD, message, f"metadata.annotations[{_MIRROR}]")
     if wanted.engine is None:
         return wanted.problems[0]  # of its label
     return detect(pod, wanted.engine, wanted.wishes, path)

@@ -34,6 +34,7 @@ class Reason(StrEnum):
     ALREADY_INJECTED = "already_injected"
     FOREIGN_CONTAINER = "foreign_container"
     WINDOWS_POD = "windows_pod"
+    STATIC_POD = "static_pod"
     JOB_WOULD_NOT_COMPLETE = "job_would_not_complete"
     PORT_TAKEN = "port_taken"
     OWN_PRE_STOP_KEPT = "own_pre_stop_kept"
@@ -53,6 +54,7 @@ class Reason(StrEnum):
     UNSUPPORTED_VERSION = "unsupported_version"
     BAD_REVIEW = "bad_review"
     INTERNAL_ERROR = "internal_error"
+    NO_CERTIFICATE = "no_certificate"
 
 
 @dataclass(frozen=True, slots=True)

@@ -424,6 +424,14 @@ def test_windows() -> None:
     assert inject(pod(os={"name": "linux"}), CONFIG, "n").reason is Reason.INJECTED
 
 
+def test_a_static_pod() -> None:
+    """The API server's copy of a static pod stays as it is: with a Secret or a token it would be refused."""
+    mirror = pod()
+    mirror["metadata"]["annotations"] = {"kubernetes.io/config.mirror": "5f0c"}
+    decision = inject(mirror, CONFIG, "n")
+    assert (decision.ops, decision.reason) == ((), Reason.STATIC_POD)
+
+
 def test_no_server() -> None:
     """Where no server is found, detection's own reason is given and nothing is changed."""
     decision = inject(pod(containers=[{"name": "db", "image": "ollama/ollama"}]), CONFIG, "n")

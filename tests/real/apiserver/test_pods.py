@@ -54,6 +54,15 @@ def test_label_on_a_running_pod_is_refused(cluster: Cluster, namespace: str) -> 
     assert other.warnings == []
 
 
+def test_a_static_pod_is_still_shown(cluster: Cluster, namespace: str) -> None:
+    """The copy that a kubelet makes of its static pod is taken as it is, with a warning."""
+    manifest = pod(namespace, annotations={"kubernetes.io/config.mirror": "5f0c"})
+    manifest["spec"]["nodeName"] = "somewhere"
+    answer = cluster.create(manifest, "-o", "json")
+    assert registrars(json.loads(answer.out)) == []
+    assert [warning.partition(":")[0] for warning in answer.warnings] == ["static_pod"]
+
+
 def test_dry_run_on_the_server(cluster: Cluster, namespace: str) -> None:
     """`--dry-run=server` shows the injected pod and stores nothing."""
     assert len(registrars(stored(cluster, pod(namespace), "--dry-run=server"))) == 1
