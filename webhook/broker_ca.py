@@ -19,9 +19,9 @@ from webhook.tls.certificates import CertificateError
 from webhook.tls.publication import BUNDLE_KEY
 
 FLAG: Final = "broker-ca"
-# A certificate of ours is 600 bytes, and a bundle has a few. Every pod carries it in a variable, of which
+# 48 certificates (`webhook.tls.rotation.MAX_BUNDLE`) of 2 KiB. Every pod carries it in a variable, of which
 # Linux takes up to 128 KiB (MAX_ARG_STRLEN in include/uapi/linux/binfmts.h).
-MAX_BUNDLE: Final = 32 * 1024
+MAX_BUNDLE: Final = 96 * 1024
 _BEGIN: Final = re.compile(r"-----BEGIN ([A-Z0-9 ]*)-----")
 _CERTIFICATE: Final = "CERTIFICATE"
 
