@@ -84,15 +84,18 @@ class FakeApi(Api):
         return copy.deepcopy(self.objects[path])
 
     async def patch(self, path: str, ops: Iterable[JSON]) -> JSON:
-        """Apply a JSON Patch whose tests hold."""
+        """Apply a JSON Patch whose tests hold, and which names no other version than there is."""
         await self._called("patch", path)
         found: Any = copy.deepcopy(self._there(path))
+        version = found["metadata"]["resourceVersion"]
         for op in ops:
             if op["op"] == "test":
                 if _at(found, op["path"]) != op["value"]:
                     raise ApiError(422, "Invalid", "the server rejected our request")
             else:
                 found = apply(found, [Op(op["op"], op["path"], op.get("value"))])
+        if found["metadata"]["resourceVersion"] != version:
+            raise ApiError(409, "Conflict", "the object has been modified")
         self.put(path, found)
         return copy.deepcopy(self.objects[path])
 

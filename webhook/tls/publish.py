@@ -209,4 +209,6 @@ class _Object:
         if problem:
             self._log.say("PROBLEM", f"The CA bundle in {self._where}: {problem}", state=state)
         elif before in _SAID:
-            self._log.say("PUBLISHED", f"The CA bundle in {self._where} can be kept again", before=before)
+            self._log.say(
+                "PUBLISHED", f"The CA bundle in {self._where} can be kept from now on", before=before
+            )
