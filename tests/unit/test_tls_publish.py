@@ -137,7 +137,7 @@ def test_a_configuration_that_comes_later_gets_the_bundle() -> None:
 
 
 def test_who_rewrites_it_all_the_time_is_named_and_answered_ever_more_seldom() -> None:
-    """An hour of rewriting every 100 ms leads to some fifty writes, one line, a state; then it is over."""
+    """An hour of rewriting it every second leads to some fifty writes, one line, a state; then it is over."""
 
     async def main() -> None:
         bench = Bench(MUTATING)
@@ -146,7 +146,7 @@ def test_who_rewrites_it_all_the_time_is_named_and_answered_ever_more_seldom() -
             began = now()
             while now() < began + 3600:
                 bench.put(MUTATING, webhook("pods.litellm-registrar.io"), manager="argocd-controller")
-                await asyncio.sleep(0.1)
+                await asyncio.sleep(1)
             assert bench.states["mutatingwebhookconfigurations/registrar"] == "fought_over"
             assert 10 < bench.writes() < 70
             assert bench.said("another hand (argocd-controller) changes it again and again") == 1
