@@ -158,10 +158,20 @@ class Admission:
 
 
 class App:
-    """The two web applications over one `Admission`: reviews, and health; `stopping` is set from outside."""
+    """The two web applications over one `Admission`: reviews, and health; `stopping` is set from outside.
 
-    def __init__(self, admission: Admission, log: Log, metrics: Metrics) -> None:
+    `unready` tells why nobody can be served, by the reason's name; empty if they can.
+    """
+
+    def __init__(
+        self,
+        admission: Admission,
+        log: Log,
+        metrics: Metrics,
+        unready: Callable[[], str] = lambda: "",
+    ) -> None:
         self.stopping = False
+        self._unready = unready
         self.in_hand = InHand()
         self._admission = admission
         self._log = log
@@ -176,7 +186,10 @@ class App:
 
     def health(self) -> web.Application:
         """GET /healthz, /readyz (200 while reviews are taken and registrars can be injected), /metrics."""
-        return health(self._metrics.text, lambda: "stopping" if self.stopping else self._admission.unready)
+        return health(
+            self._metrics.text,
+            lambda: "stopping" if self.stopping else self._unready() or self._admission.unready,
+        )
 
     async def _review(self, request: web.Request) -> web.Response:
         with self.in_hand.one():

@@ -17,11 +17,15 @@ from webhook.kube.follow import Followed
 from webhook.log import Log
 from webhook.metrics import PREFIX, Metrics
 from webhook.policy_file import policy_file
+from webhook.reasons import Reason
 from webhook.serving import Port, until_stopped, wind_down
 from webhook.settings import Settings
 from webhook.tls.files import PairFiles
 from webhook.tls.live import Live
-from webhook.tls.metrics import TlsMetrics
+from webhook.tls.metrics import OwnMetrics, TlsMetrics
+from webhook.tls.own import Keeper, Own, times
+from webhook.tls.performing import Kind
+from webhook.tls.publication import webhook_configurations
 
 
 class Server:
@@ -32,7 +36,10 @@ class Server:
         self._log = log
         metrics = Metrics()
         admission = Admission(settings.injection, log, settings.on_error, metrics=metrics)
-        self._app = App(admission, log, metrics)
+        self._live = Live()
+        self._app = App(
+            admission, log, metrics, lambda: "" if self._live.pair else Reason.NO_CERTIFICATE.value
+        )
         self._files: dict[str, FollowedFile[Any]] = {
             "defaults": defaults_file(
                 settings.defaults, log, admission.use, by_broker=bool(settings.broker_url)
@@ -48,10 +55,7 @@ class Server:
         for name, file in self._files.items():
             if self._paths[name]:
                 metrics.follow(name, partial(getattr, file, "good"))
-        self._live = Live()
-        self._pair = PairFiles(
-            settings.tls_cert, settings.tls_key, self._live, log, TlsMetrics(metrics.registry, PREFIX)
-        )
+        self._metrics = metrics
         self._published = PublishedCa(settings.broker_ca_configmap, log, admission.trust)
         if settings.broker_ca_configmap:
             metrics.follow("broker-ca", lambda: self._published.good)
@@ -82,18 +86,18 @@ class Server:
         needed), OSError (port not to be had).
         """
         settings = self._settings
-        if settings.broker_ca_configmap:
+        if settings.tls_secret or settings.broker_ca_configmap:
             self._api = await _connected(settings.kubeconfig)
-        self._pair.load()
-        self._load()
         try:
+            certificates = self._certificates()
+            self._load()
             await self._reviews.listen(settings.listen_address, settings.port, self._live.context)
             await self._health.listen(settings.listen_address, settings.health_port)
-        except OSError:
+        except (OSError, SettingsError):
             await self.close()
             raise
         self._follows = [asyncio.create_task(file.follow(), name=name) for name, file in self._files.items()]
-        self._follows.append(asyncio.create_task(self._pair.follow(), name="certificate"))
+        self._follows.append(asyncio.create_task(certificates.run(), name="certificates"))
         if self._api is not None and settings.broker_ca_configmap:
             path = f"/api/v1/namespaces/{settings.namespace}/configmaps/{settings.broker_ca_configmap}"
             published = Followed(self._api, path, self._published.take, self._log)
@@ -109,6 +113,25 @@ class Server:
             policy=settings.policy or None,
             broker=settings.broker_url or None,
         )
+
+    def _certificates(self) -> PairFiles | Keeper:
+        """Give what the certificate comes from; files are read now. Raises SettingsError."""
+        settings, registry = self._settings, self._metrics.registry
+        if self._api is not None and settings.tls_secret:
+            own = Own(
+                namespace=settings.namespace,
+                secret=settings.tls_secret,
+                names=settings.tls_hosts,
+                kind=Kind("litellm-registrar webhook", crosses=False),
+                targets=webhook_configurations(settings.webhook_configurations),
+                times=times(settings),
+            )
+            return Keeper(self._api, own, self._live, self._log, OwnMetrics(registry, PREFIX))
+        files = PairFiles(
+            settings.tls_cert, settings.tls_key, self._live, self._log, TlsMetrics(registry, PREFIX)
+        )
+        files.load()
+        return files
 
     def _load(self) -> None:
         problems: list[str] = []

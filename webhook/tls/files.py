@@ -10,6 +10,7 @@ from typing import Final
 
 from webhook.flags import SettingsError
 from webhook.log import Log
+from webhook.tls.alarm import Alarm
 from webhook.tls.certificates import CertificateError
 from webhook.tls.issue import Pair
 from webhook.tls.live import Live, written
@@ -17,8 +18,6 @@ from webhook.tls.metrics import TlsMetrics
 
 # How often the files are looked at (seconds). The kubelet takes up to a minute to renew a mounted Secret.
 _LOOK_EVERY: Final = 5.0
-# How often it is said again that the certificate has ended (seconds).
-_SAY_AGAIN: Final = 600
 
 
 class PairFiles:
@@ -46,7 +45,7 @@ class PairFiles:
         self._now = now
         self._suspected = False
         self._told: tuple[Pair | None, str] | None = None
-        self._said_ended = 0.0
+        self._ended = Alarm(log, "A certificate that has not ended is served again")
 
     def load(self) -> None:
         """Take the pair at the start. Raises SettingsError if it cannot be served."""
@@ -76,8 +75,8 @@ class PairFiles:
             self._suspected, self._told = False, None
         self._say_ended()
 
-    async def follow(self) -> None:
-        """Look again and again, in a thread: a slow disk does not hold up requests."""
+    async def run(self) -> None:
+        """Look until cancelled, in a thread: a slow disk does not hold up requests."""
         while True:
             await asyncio.sleep(_LOOK_EVERY)
             await asyncio.to_thread(self.look)
@@ -117,13 +116,13 @@ class PairFiles:
 
     def _say_ended(self) -> None:
         now = self._now()
-        if now < self._live.ends or now - self._said_ended < _SAY_AGAIN:
+        if now < self._live.ends:
+            self._ended.silence()
             return
-        self._said_ended = now
-        self._log.say(
-            "PROBLEM",
+        self._ended.sound(
             "The certificate that is served has ended, clients refuse it: renew the files of --tls-cert and "
             "--tls-key",
+            now,
             file=str(self._certificate),
             ended=written(self._live.ends),
         )

@@ -48,3 +48,20 @@ class OwnMetrics(TlsMetrics):
             "Whether the published CA bundle is the one that should be",
             registry=registry,
         )
+        self._publications = Gauge(
+            f"{prefix}_tls_publication_info",
+            "1 for what is to be said of an object that publishes the bundle",
+            ("object", "state"),
+            registry=registry,
+        )
+        self._states: dict[str, str] = {}
+
+    def publication(self, where: str, state: str) -> None:
+        """Take note of the state of an object that publishes, like `configmaps/bundle`."""
+        before = self._states.get(where)
+        if before == state:
+            return
+        if before is not None:
+            self._publications.remove(where, before)
+        self._states[where] = state
+        self._publications.labels(where, state).set(1)

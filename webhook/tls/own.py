@@ -1,0 +1,240 @@
+"""The keeper of own certificates: the Secret, the machine, the publication and the listener of one process.
+
+Every replica serves from the Secret that it sees, and looks whether clients take what it serves. Of all
+replicas the leader makes, renews, publishes and gives up, as `rotation.decide` says. Two that lead at once do
+no harm: what each writes is guarded by what it has read.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from webhook.certificate_settings import CertificateSettings
+from webhook.kube.api import JSON, Api, ApiError
+from webhook.kube.follow import Followed
+from webhook.kube.leader import Leader, Timing, identity, since_boot
+from webhook.log import Log, traced
+from webhook.tls import certificates, secret
+from webhook.tls.certificates import CertificateError
+from webhook.tls.live import Live
+from webhook.tls.metrics import OwnMetrics
+from webhook.tls.performing import Kind, performed
+from webhook.tls.publication import Target
+from webhook.tls.publish import Published, Publisher
+from webhook.tls.replica import Replica
+from webhook.tls.rotation import Step, Times, Waiting, Why, Write, decide
+from webhook.tls.secret import Held
+
+# Seconds between two looks when nothing rings, and at the least when something rings all the time.
+_LOOK_EVERY: Final = 3.0
+_LOOK_AT_MOST_EVERY: Final = 0.2
+_CONFLICT: Final = 409
+# How far certificates are backdated, in terms of how far clocks may be off: by default a day.
+_BACKDATED: Final = 24
+
+_SAID: Final[Mapping[Why, str]] = {
+    Why.KEPT: "Certificates that are published stay so until nothing signed by them can be alive",
+    Why.NO_CA: "There was no authority that could sign: a new one is made",
+    Why.CA_ENDED: "The authority has ended: a new one is made",
+    Why.CA_DUE: "Two thirds of the authority's life are over: the next one is made, and published first",
+    Why.CA_ASKED_FOR: "Another authority is asked for: the next one is made, and published first",
+    Why.SEEN_PUBLISHED: "The next authority is published everywhere; it signs after the overlap",
+    Why.SEEN_NO_LONGER: "The next authority is not published everywhere any more: its overlap begins anew",
+    Why.NO_LEAF: "There was no certificate that could be served: a new one is made",
+    Why.NAMES_CHANGED: "The certificate was for other names: a new one is made",
+    Why.LEAF_DUE: "Two thirds of the certificate's life are over: it is renewed",
+    Why.CA_CHANGED: "The certificate is renewed by the next authority, which signs from now on",
+    Why.GIVEN_UP: "Authorities of which nothing can be alive any more are no longer kept",
+}
+_WAITS: Final[Mapping[Waiting, str]] = {
+    Waiting.PUBLICATION_UNKNOWN: "A certificate is made when it can be told what is published",
+    Waiting.PUBLICATION: "A certificate is made when its authority is published everywhere",
+    Waiting.NEW_CA_PUBLICATION: "The next authority signs when it is published everywhere, and later",
+    Waiting.OVERLAP: "The next authority signs when it has been published for the whole overlap",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Own:
+    """Whose certificates are kept where; the Lease of the replicas is called like the Secret.
+
+    `names` are what clients call the process, `targets` where the bundle is published that they go by.
+    """
+
+    namespace: str
+    secret: str
+    names: tuple[str, ...]
+    kind: Kind
+    targets: Sequence[Target]
+    times: Times
+
+
+def times(settings: CertificateSettings) -> Times:
+    """Give how long things last, as the settings say; certificates begin a day before they are made."""
+    return Times(
+        backdated=_BACKDATED * settings.tls_clock_skew,
+        ca=settings.tls_ca_lifetime,
+        leaf=settings.tls_leaf_lifetime,
+        overlap=settings.tls_overlap,
+        skew=settings.tls_clock_skew,
+    )
+
+
+class Keeper:
+    """Keeps the certificate of one listener. `run` it as long as the process serves.
+
+    Rights: on Secrets `create`, and of this one `get`, `watch` and `update`; those of `Leader` for the Lease,
+    and of `Publisher` for the targets.
+    """
+
+    def __init__(
+        self,
+        api: Api,
+        own: Own,
+        live: Live,
+        log: Log,
+        metrics: OwnMetrics,
+        *,
+        timing: Timing = Timing(),  # noqa: B008 - frozen
+        now: Callable[[], float] = time.time,
+        ticks: Callable[[], float] = since_boot,
+    ) -> None:
+        """Keep by the clock `now` (seconds since 1970); the leader's terms run by `ticks`."""
+        self._api = api
+        self._own = own
+        self._names = certificates.plain_names(own.names)
+        self._log = log
+        self._metrics = metrics
+        self._now = now
+        self._bell = asyncio.Event()
+        self._secret: JSON | None = None
+        self._held = Held()
+        self._problem = ""
+        self._waiting: Waiting | None = None
+        self._replica = Replica(live, own.names, log, metrics, now=now)
+        collection = f"/api/v1/namespaces/{own.namespace}/secrets"
+        self._path = f"{collection}/{own.secret}"
+        self._followed = Followed(api, self._path, self._take, log)
+        self._publisher = Publisher(api, own.targets, log, changed=self._bell.set, show=metrics.publication)
+        lease = f"/apis/coordination.k8s.io/v1/namespaces/{own.namespace}/leases/{own.secret}"
+        self._leader = Leader(api, lease, identity(), log, timing=timing, use=self._lead, now=ticks)
+        metrics.leading.set_function(lambda: self._leader.leading)
+
+    async def run(self) -> None:
+        """Serve, look and lead until cancelled; then another replica may lead at once."""
+        try:
+            async with asyncio.TaskGroup() as together:
+                for part in (self._followed, self._publisher, self._leader):
+                    together.create_task(part.run())
+                together.create_task(self._look_for_ever())
+        finally:
+            await self._leader.release()
+
+    def _take(self, found: JSON | None) -> None:
+        self._secret, self._held = found, self._replica.take(found)
+        self._bell.set()
+
+    def _lead(self, leading: bool) -> None:  # noqa: FBT001 - as the leader tells it
+        if leading:
+            self._bell.set()
+
+    async def _look_for_ever(self) -> None:
+        while True:
+            self._bell.clear()
+            try:
+                await self._look()
+            except Exception as error:  # noqa: BLE001 - a fault of our own must not end the keeping
+                self._say_problem(
+                    f"Certificates are not looked after, an error of our own: {type(error).__name__}",
+                    at=traced(error),
+                )
+            await asyncio.sleep(_LOOK_AT_MOST_EVERY)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_LOOK_EVERY - _LOOK_AT_MOST_EVERY):
+                    await self._bell.wait()
+
+    async def _look(self) -> None:
+        """See what is there, and do what is next if this replica leads.
+
+        The publication is read before the Secret, and both anew: what the machine relies on (`rotation`).
+        """
+        published = await self._publisher.read()
+        readable = await self._followed.look()
+        self._replica.serve()
+        self._replica.judge(published.places if published else ())
+        if not readable:
+            return
+        now = self._now()
+        bundles = [place.bundle for place in published.places] if published else None
+        step = decide(now, self._held.state(now), bundles, self._names, self._own.times)
+        self._metrics.published.set(published is not None and step.publish is None)
+        if self._leader.leading:
+            await self._act(step, published, now)
+
+    async def _act(self, step: Step, published: Published | None, now: float) -> None:
+        """Do what the machine says; the two parts of a step are independent of each other."""
+        self._say_waiting(step.waiting)
+        before, held = self._secret, self._held
+        bundles = [place.bundle for place in published.places] if published else []
+        if step.publish is not None and published is not None:
+            known = {key: pem for bundle in (*bundles, held.bundle) for key, pem in bundle.items()}
+            await self._publisher.publish(published, {key: known[key] for key in step.publish})
+        if step.write is not None:
+            await self._write(step.write, before, held, bundles, now)
+
+    async def _write(
+        self,
+        write: Write,
+        before: JSON | None,
+        held: Held,
+        bundles: Sequence[Mapping[str, bytes]],
+        now: float,
+    ) -> None:
+        """Write the Secret over what was read of it; whatever stands against that, the next look is soon."""
+        try:
+            wanted = performed(
+                write, held, published=bundles, names=self._names, now=now, kind=self._own.kind
+            )
+            if before is None:
+                await self._api.create(self._path.rpartition("/")[0], secret.written(wanted, self._new()))
+            else:
+                await self._api.replace(self._path, secret.written(wanted, before))
+        except ApiError as error:
+            if error.status != _CONFLICT:  # else somebody else has written it: it is read anew
+                self._say_problem(f"The Secret of certificates cannot be written: {error}")
+                return
+        except CertificateError as error:
+            self._say_problem(f"Nothing can be signed: {error}")
+            return
+        else:
+            self._problem = ""
+            self._log.say("TLS", _SAID[write.why], reason=write.why, secret=self._own.secret)
+        self._followed.ring()
+        self._bell.set()
+
+    def _new(self) -> JSON:
+        return {
+            "apiVersion": "v1",
+            "kind": "Secret",
+            "type": "Opaque",
+            "metadata": {
+                "name": self._own.secret,
+                "labels": {"app.kubernetes.io/managed-by": "litellm-registrar"},
+            },
+        }
+
+    def _say_waiting(self, waiting: Waiting | None) -> None:
+        if waiting != self._waiting:
+            self._waiting = waiting
+            if waiting:
+                self._log.say("TLS", _WAITS[waiting], reason=waiting, secret=self._own.secret)
+
+    def _say_problem(self, problem: str, **values: str) -> None:
+        if problem != self._problem:
+            self._problem = problem
+            self._log.say("PROBLEM", problem, **values)
