@@ -21,7 +21,7 @@ from webhook import kinds
 from webhook.broker import answers, asking, rules
 from webhook.broker.names import Grant
 from webhook.broker.rules import Context
-from webhook.broker.shapes import Asked, AskPod, Call, Caller, PodFacts, RefusedError, Reply
+from webhook.broker.shapes import Answer, Asked, AskPod, Call, Caller, PodFacts, RefusedError, Reply
 from webhook.keys_pod import PROVIDERS
 from webhook.litellm_keys import INFO, PARAMS
 
@@ -191,7 +191,7 @@ class Core:
             answer = answers.refusal(error)
         return httpx.Response(answer.status, content=answer.body, headers=answer.headers)
 
-    def _answer(self, request: httpx.Request) -> answers.Answer:
+    def _answer(self, request: httpx.Request) -> Answer:
         path, _, query = request.url.raw_path.decode().partition("?")
         contract = asking.contract_of(request.headers.get(CONTRACT_HEADER))
         asked = asking.read(request.method, path, query, request.content, contract)

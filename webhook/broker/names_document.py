@@ -61,9 +61,9 @@ def parse(text: str) -> Names:
 
 def _entry(sheet: Sheet, item: Any, path: Path) -> Entry:
     found = sheet.object(item, path, tuple(_READERS))
-    if "match" not in found:
+    if isinstance(item, dict) and "match" not in item:
         sheet.problem(path, "match must be there")
-    elif len(found) == 1:
+    elif isinstance(item, dict) and len(item) == 1:
         sheet.problem(path, "says nothing of these namespaces")
 
     def read(key: str, absent: T) -> T:
