@@ -1,0 +1,144 @@
+"""Events on objects of the cluster (core/v1): what `kubectl describe` shows beside a pod.
+
+They are for people and may be lost: whoever has something to say never waits, and never fails because of it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Final
+
+from webhook.kube.api import JSON, Api, ApiError
+from webhook.log import Log
+from webhook.review import clean
+
+# Seconds in which an object gets one Event of a reason; what is said again meanwhile is counted.
+ONE_IN: Final = 600.0
+# The bounds: Events that are remembered, that wait to be written, and the seconds between two writes.
+_MOST_KNOWN: Final = 2_000
+_MOST_WAITING: Final = 200
+_WRITE_EVERY: Final = 0.1
+# What events.k8s.io/v1 allows for a note (kubernetes, pkg/apis/core/validation/events.go).
+_MESSAGE_LENGTH: Final = 1024
+_NOT_FOUND: Final = 404
+
+
+@dataclass(slots=True)
+class _Event:
+    """One Event: `path` once it has been written, `count` of all that was said."""
+
+    about: Mapping[str, str]
+    reason: str
+    kind: str
+    message: str
+    first: str
+    last: str
+    count: int = 1
+    path: str = ""
+    waiting: bool = False
+    written: float = float("-inf")
+
+
+class Events:
+    """Writes Events in the name of `component`. Rights: `create` and `patch` on events."""
+
+    def __init__(
+        self,
+        api: Api,
+        component: str,
+        log: Log,
+        *,
+        today: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self._api = api
+        self._component = component
+        self._log = log
+        self._today = today
+        self._known: OrderedDict[tuple[str, ...], _Event] = OrderedDict()
+        self._waiting: asyncio.Queue[_Event] = asyncio.Queue(_MOST_WAITING)
+        self._problem, self._said = "", float("-inf")
+        self.lost = 0
+
+    def say(self, about: Mapping[str, str], reason: str, message: str, *, kind: str = "Warning") -> None:
+        """Have an Event of this reason (`Warning` or `Normal`) written on an object.
+
+        `about` is a core/v1 ObjectReference: `apiVersion`, `kind`, `namespace`, `name`, `uid`; without a
+        namespace the object is the cluster's. `lost` counts what there was no room for.
+        """
+        key = (*(about.get(part, "") for part in ("kind", "namespace", "name", "uid")), reason)
+        now = self._today().strftime("%Y-%m-%dT%H:%M:%SZ")
+        message = clean(message, _MESSAGE_LENGTH)
+        event = self._known.get(key)
+        if event is None:
+            event = self._known[key] = _Event(dict(about), reason, kind, message, now, now)
+            if len(self._known) > _MOST_KNOWN:
+                self._known.popitem(last=False)
+        else:
+            self._known.move_to_end(key)
+            event.count, event.message, event.last = event.count + 1, message, now
+        if event.waiting or asyncio.get_running_loop().time() < event.written + ONE_IN:
+            return
+        try:
+            self._waiting.put_nowait(event)
+            event.waiting = True
+        except asyncio.QueueFull:
+            self.lost += 1
+
+    async def run(self) -> None:
+        """Write what waits, until cancelled."""
+        while True:
+            event = await self._waiting.get()
+            event.waiting = False
+            event.written = asyncio.get_running_loop().time()
+            try:
+                await self._write(event)
+            except ApiError as error:
+                self.lost += 1
+                self._say_problem(error)
+            await asyncio.sleep(_WRITE_EVERY)
+
+    async def _write(self, event: _Event) -> None:
+        if event.path:
+            news = {"count": event.count, "lastTimestamp": event.last, "message": event.message}
+            try:
+                await self._api.merge(event.path, news)
+            except ApiError as error:
+                if error.status != _NOT_FOUND:  # it has ended: after an hour, as the API server ships
+                    raise
+            else:
+                return
+        # The API server takes Events on what has no namespace in this one.
+        namespace = event.about.get("namespace") or "default"
+        name = f"{event.about.get('name', '')[:200]}.{uuid.uuid4().hex[:16]}"
+        collection = f"/api/v1/namespaces/{namespace}/events"
+        await self._api.create(collection, self._body(event, namespace, name))
+        event.path = f"{collection}/{name}"
+
+    def _body(self, event: _Event, namespace: str, name: str) -> JSON:
+        return {
+            "apiVersion": "v1",
+            "kind": "Event",
+            "metadata": {"name": name, "namespace": namespace},
+            "involvedObject": event.about,
+            "reason": event.reason,
+            "message": event.message,
+            "type": event.kind,
+            "count": event.count,
+            "firstTimestamp": event.first,
+            "lastTimestamp": event.last,
+            "source": {"component": self._component},
+            "reportingComponent": self._component,
+            "reportingInstance": self._component,
+        }
+
+    def _say_problem(self, error: ApiError) -> None:
+        # One may concern a single namespace (it is being deleted): others' Events do not end it.
+        problem, now = f"{error.status} {error.reason}", asyncio.get_running_loop().time()
+        if problem != self._problem or now >= self._said + ONE_IN:
+            self._problem, self._said = problem, now
+            self._log.say("PROBLEM", f"An Event cannot be written: {error}")
