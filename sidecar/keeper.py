@@ -12,7 +12,7 @@ from sidecar.clock import Clock
 from sidecar.entry import ALL, Entry
 from sidecar.litellm import Absent, LiteLLM, Outcome
 from sidecar.log import Log, Word
-from sidecar.patience import pause, silence
+from sidecar.patience import OF_ONE_ROW, OVER_BY_READING, pause, silence
 from sidecar.problems import Problems
 from sidecar.reasons import Reason
 from sidecar.registration import Row, Stored, drift
@@ -43,32 +43,6 @@ DELETE_AGAIN_AFTER: Final = 5.0
 
 LITELLM: Final = "litellm"
 BLOCKING: Final = "litellm.blocked"
-# What an answer of any kind disproves; the rest is over only when a write has succeeded.
-_OVER_BY_READING: Final = frozenset(
-    {
-        Reason.LITELLM_UNREACHABLE,
-        Reason.LITELLM_NO_ANSWER,
-        Reason.LITELLM_WRONG_KEY,
-        Reason.LITELLM_DATABASE_DOWN,
-        Reason.BROKER_NO_TOKEN,
-        Reason.BROKER_UNREACHABLE,
-        Reason.BROKER_NO_ANSWER,
-        Reason.BROKER_BAD_TLS,
-        Reason.BROKER_REFUSED_TOKEN,
-        Reason.BROKER_REFUSED_POD,
-        Reason.BROKER_POD_UNSEEN,
-        Reason.BROKER_WITHOUT_KUBERNETES,
-        Reason.BROKER_WRONG_KEY,
-    }
-)
-_OF_ONE_ROW: Final = frozenset(
-    {
-        Reason.LITELLM_NOT_LIVE,
-        Reason.LITELLM_REFUSED_ROW,
-        Reason.LITELLM_NOT_LICENSED,
-        Reason.BROKER_REFUSED_ROW,
-    }
-)
 
 
 class Keeper:
@@ -153,7 +127,7 @@ class Keeper:
             if failed is None:
                 self._over_by_reading()
                 return
-            self._say(LITELLM, failed)
+            self._say(failed)
             failures += 1
             await self._clock.sleep(pause(failed, failures, self._random()))
 
@@ -164,7 +138,7 @@ class Keeper:
             rows = await self._api.table(keep)
             if not isinstance(rows, Failed):
                 return rows
-            self._say(LITELLM, rows)
+            self._say(rows)
             failures += 1
             await self._clock.sleep(pause(rows, failures, self._random()))
 
@@ -197,7 +171,7 @@ class Keeper:
                 wait = await (self._rest(entry) if step is Step.NONE else self._take(entry))
             except Exception as error:  # noqa: BLE001 - a fault of ours in one row must not end the others
                 fault = Failed(Reason.INTERNAL_ERROR, repr(error))
-                self._say(entry.id, fault)
+                self._say(fault, entry)
                 wait = self._wait(entry, fault)
             self._changed()
             if wait:
@@ -219,11 +193,11 @@ class Keeper:
         async with self._slots:
             seen = await self._look(entry)
         if isinstance(seen, Failed):
-            self._say(LITELLM, seen)
+            self._say(seen, entry)
             return 0
         self._over_by_reading()
         stored = seen if isinstance(seen, Stored) else None
-        entry.found(None if stored is None else drift(row, stored))
+        entry.found(None if stored is None else drift(entry.known.as_stored(row), stored))
         if not as_seen(row, stored, entry.known):
             entry.known = replace(entry.known, presence=Presence.UNSURE)
         self._tell_contest(entry)
@@ -283,15 +257,14 @@ class Keeper:
         if failed.reason is Reason.LITELLM_NOT_ADDED and not entry.failures:
             entry.failures = 1  # most likely ours from before a restart: PATCH tells, at once
             return 0
-        subject = entry.id if failed.reason in _OF_ONE_ROW else LITELLM
-        self._say(subject, failed, name=row.name)
+        self._say(failed, entry)
         return self._wait(entry, failed)
 
     async def _delete(self, entry: Entry) -> float:
         outcome = await self._api.delete(entry.id)
         if isinstance(outcome, Failed):
             entry.known = after_delete_failed(entry.known, outcome.reason)
-            self._say(LITELLM, outcome, name=entry.name)
+            self._say(outcome, entry)
             return self._wait(entry, outcome)
         self._problems.clear(LITELLM)
         self._removed_at = self._clock.now()
@@ -315,7 +288,7 @@ class Keeper:
         if isinstance(outcome, Absent):
             entry.known = replace(entry.known, presence=Presence.ABSENT)
         else:
-            entry.known = after_write(row, outcome, entry.known)
+            entry.known = after_write(step, row, outcome, entry.known)
             if outcome.left_out:
                 self._problems.say(_poorer(entry), Reason.BROKER_LEFT_OUT, outcome.left_out, name=row.name)
             else:
@@ -326,7 +299,7 @@ class Keeper:
     def _not_written(self, entry: Entry, row: Row, step: Step, failed: Failed) -> Failed | None:
         if failed.reason is Reason.LITELLM_NOT_LIVE:
             entry.known = after_saved(step, row, entry.known, blocked=entry.wish.blocked)
-            self._say(entry.id, failed, name=row.name)
+            self._say(failed, entry)
             return None
         if step is Step.CREATE:
             entry.known = after_create_failed(entry.known, failed.reason)
@@ -374,11 +347,17 @@ class Keeper:
         entry.shown = True
 
     def _over_by_reading(self) -> None:
-        self._problems.clear(LITELLM, only=_OVER_BY_READING)
+        self._problems.clear(LITELLM, only=OVER_BY_READING)
 
-    def _say(self, subject: str, failed: Failed, name: str | None = None) -> None:
-        quiet = silence(failed.reason)
-        self._problems.say(subject, failed.reason, failed.detail, kind=failed.rule, silence=quiet, name=name)
+    def _say(self, failed: Failed, entry: Entry | None = None) -> None:
+        self._problems.say(
+            entry.id if entry is not None and failed.reason in OF_ONE_ROW else LITELLM,
+            failed.reason,
+            failed.detail,
+            kind=failed.rule,
+            silence=silence(failed.reason),
+            name=None if entry is None else entry.name,
+        )
 
     def _wait(self, entry: Entry, failed: Failed) -> float:
         entry.failures += 1

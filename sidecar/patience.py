@@ -1,4 +1,4 @@
-"""After something failed: how long until it is tried again, and how long nobody is told. Pure."""
+"""After something failed: what it is about, when it is tried again, and how long nobody is told. Pure."""
 
 from __future__ import annotations
 
@@ -26,6 +26,35 @@ _SILENCE: Final[Mapping[Reason, float]] = {
     Reason.BROKER_POD_UNSEEN: 15.0,
     Reason.BROKER_BUSY: 60.0,
 }
+
+# What an answer of any kind disproves; the rest is over only when a write has succeeded.
+OVER_BY_READING: Final = frozenset(
+    {
+        Reason.LITELLM_UNREACHABLE,
+        Reason.LITELLM_NO_ANSWER,
+        Reason.LITELLM_WRONG_KEY,
+        Reason.LITELLM_DATABASE_DOWN,
+        Reason.BROKER_NO_TOKEN,
+        Reason.BROKER_UNREACHABLE,
+        Reason.BROKER_NO_ANSWER,
+        Reason.BROKER_BAD_TLS,
+        Reason.BROKER_REFUSED_TOKEN,
+        Reason.BROKER_REFUSED_POD,
+        Reason.BROKER_POD_UNSEEN,
+        Reason.BROKER_WITHOUT_KUBERNETES,
+        Reason.BROKER_WRONG_KEY,
+    }
+)
+# The others are about LiteLLM, or the way to it.
+OF_ONE_ROW: Final = frozenset(
+    {
+        Reason.LITELLM_NOT_LIVE,
+        Reason.LITELLM_REFUSED_ROW,
+        Reason.LITELLM_NOT_LICENSED,
+        Reason.BROKER_REFUSED_ROW,
+        Reason.INTERNAL_ERROR,
+    }
+)
 
 
 def pause(failed: Failed, failures: int, random: float) -> float:

@@ -126,7 +126,7 @@ class Reason(StrEnum):
     BROKER_REFUSED_TOKEN = "broker_refused_token", "The broker does not accept the pod's token"
     BROKER_REFUSED_POD = (
         "broker_refused_pod",
-        "The broker serves nothing to this pod, by the rule that is named",
+        "The broker writes no rows for this pod, by the rule that is named",
     )
     BROKER_REFUSED_ROW = "broker_refused_row", "The broker does not accept the row, by the rule that is named"
     BROKER_POD_UNSEEN = (

@@ -51,7 +51,8 @@ class Known:
 
     `content` is the row as last confirmed, `owner` its ownership block as stored. `lost`: the answer to a
     creation was lost, so the row may still appear after a deletion that found none. `live`: LiteLLM serves
-    it.
+    it. `rewritten`: an ownership block as it was sent last, and what was stored instead, without the mark (a
+    broker writes it itself, and an older one leaves out what it does not know).
     """
 
     presence: Presence = Presence.NEW
@@ -60,6 +61,13 @@ class Known:
     blocked: bool = False
     lost: bool = False
     live: bool = True
+    rewritten: tuple[Mapping[str, Any], Mapping[str, Any]] | None = None
+
+    def as_stored(self, row: Row) -> Row:
+        """Give the row with its ownership block as it is stored when this one is sent."""
+        if self.rewritten is None or self.rewritten[0] != row.owner:
+            return row
+        return replace(row, owner=self.rewritten[1])
 
     @property
     def marked(self) -> bool:
@@ -120,7 +128,8 @@ def next_step(wish: Wish, known: Known, *, can_block: bool = True) -> Step:
         return Step.BLOCK
     if known.marked and known.blocked and not wish.blocked:
         return Step.UNBLOCK
-    return Step.NONE if known.owner == owner_block(wish.row, marked=_marked(known)) else Step.UPDATE
+    wanted = owner_block(known.as_stored(wish.row), marked=_marked(known))
+    return Step.NONE if known.owner == wanted else Step.UPDATE
 
 
 def request(step: Step, row: Row, known: Known, *, blocked: bool) -> dict[str, Any]:
@@ -137,8 +146,12 @@ def request(step: Step, row: Row, known: Known, *, blocked: bool) -> dict[str, A
     return body(row, owner=owner_block(row, marked=step is Step.BLOCK), blocked=step is Step.BLOCK)
 
 
-def after_write(row: Row, stored: Stored, known: Known) -> Known:
+def after_write(step: Step, row: Row, stored: Stored, known: Known) -> Known:
     """Give what is known after LiteLLM answered a creation or change of a row with the row."""
+    rewritten = known.rewritten
+    if step is not Step.SETTLE:
+        written = {key: value for key, value in stored.owner.items() if key != MARK}
+        rewritten = None if written == row.owner else (row.owner, written)
     return replace(
         known,
         presence=Presence.THERE,
@@ -147,6 +160,7 @@ def after_write(row: Row, stored: Stored, known: Known) -> Known:
         blocked=stored.blocked is True,
         lost=False,
         live=True,
+        rewritten=rewritten,
     )
 
 
@@ -182,7 +196,7 @@ def as_seen(row: Row, stored: Stored | None, known: Known) -> bool:
     """Tell whether a look at the row agrees with what is known of it."""
     return (
         stored is not None
-        and not drift(row, stored)
+        and not drift(known.as_stored(row), stored)
         and (stored.blocked is True) == known.blocked
         and (stored.owner.get(MARK) == MARKED_BY_US) == known.marked
     )

@@ -1,4 +1,4 @@
-"""`python -m sidecar` in broker mode as a process: real TLS, tokens that rotate, a broker that comes and goes."""
+"""`python -m sidecar` in broker mode as a process: TLS, tokens that rotate, a broker that comes and goes."""
 
 import asyncio
 import signal
@@ -85,7 +85,7 @@ async def test_a_whole_life(broker: Broker, token: Path, tmp_path: Path) -> None
         async with registrar(env, listen) as running:
             await running.line(lambda line: " SERVING " in line)
             token.write_text(NEXT_TOKEN)
-            broker.tokens = {NEXT_TOKEN}
+            broker.tokens.add(NEXT_TOKEN)
             broker.pod = PodState(deleting=True, grace=20)
             drained = await running.get("/drain", **{NONCE_HEADER: NONCE})
             assert drained.json() == {"end": "done", "cut": 0, "rows_left": 0}
@@ -93,6 +93,7 @@ async def test_a_whole_life(broker: Broker, token: Path, tmp_path: Path) -> None
             await running.line(lambda line: "The pod is being deleted" in line)
             running.process.send_signal(signal.SIGTERM)
             assert await running.ended() == 0
+    assert broker.requests[-1].headers["Authorization"] == f"Bearer {NEXT_TOKEN}"
     assert {request.headers.get(CONTRACT_HEADER) for request in broker.requests} == {str(CONTRACT_VERSION)}
     text = "\n".join(running.lines)
     assert " PROBLEM " not in text

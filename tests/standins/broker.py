@@ -16,6 +16,7 @@ from aiohttp import web
 
 from sidecar.broker_contract import CONTRACT_HEADER, LEFT_OUT_HEADER, POD_PATH, RULE_HEADER, PodState
 from sidecar.contract import CONTRACT_VERSION
+from sidecar.row_contract import OWNER_KEY
 from tests.standins.listening import Listener
 from tests.standins.litellm_table import KEY, Table
 
@@ -36,7 +37,8 @@ class Broker:
     """Passes on to `table` what comes with one of these `tokens` and our version of the contract.
 
     `pod` is what the API server says of the pod (None: it cannot be asked), `prefix` how its rows' ids begin,
-    `left_out` names what it leaves out of each write, `requests` is all that came. Faults are the table's.
+    `left_out` names what it leaves out of each write, `forgets` keys of the ownership block.
+    `requests` is all that came. Faults are the table's.
     """
 
     table: Table = field(default_factory=Table)
@@ -44,6 +46,7 @@ class Broker:
     pod: PodState | None = None
     prefix: str = "registrar-"
     left_out: str = ""
+    forgets: frozenset[str] = frozenset()
     requests: list[httpx.Request] = field(default_factory=list)
 
     def client(self) -> httpx.AsyncClient:
@@ -65,14 +68,24 @@ class Broker:
             if self.pod is None:
                 return refusal("cannot_ask_kubernetes", "the API server does not answer", 503)
             return httpx.Response(200, json=self.pod.to_json())
-        request.headers["Authorization"] = f"Bearer {KEY}"
-        answer = self.table.handle(request)
+        answer = self.table.handle(self._passed_on(request))
         if self.left_out and request.method != "GET":
             answer.headers[LEFT_OUT_HEADER] = self.left_out
         if request.url.path != "/v2/model/info" or not answer.is_success:
             return answer
         page = json.loads(answer.content)
         return httpx.Response(200, json=page | {"data": [self._shown(row) for row in page["data"]]})
+
+    def _passed_on(self, request: httpx.Request) -> httpx.Request:
+        """Ask LiteLLM with its key; where an ownership block was sent it gets the broker's."""
+        headers = _headers(request.headers) | {"authorization": f"Bearer {KEY}"}
+        if not request.content:
+            return httpx.Request(request.method, request.url, headers=headers)
+        body = json.loads(request.content)
+        info = body.get("model_info", {})
+        if owner := info.get(OWNER_KEY):
+            info[OWNER_KEY] = {key: owner[key] for key in owner if key not in self.forgets}
+        return httpx.Request(request.method, request.url, headers=headers, json=body)
 
     def _shown(self, row: Mapping[str, Any]) -> Mapping[str, Any]:
         """Give a row of the pod's own whole, of another one what LiteLLM shares requests out by."""
@@ -81,6 +94,11 @@ class Broker:
         params = {key: row["litellm_params"][key] for key in SHARES if key in row["litellm_params"]}
         info = {"id": "another-1", "blocked": row["model_info"].get("blocked", False)}
         return {"model_name": row["model_name"], "litellm_params": params, "model_info": info}
+
+
+def _headers(found: Mapping[str, str]) -> dict[str, str]:
+    """Give the headers that go with another body, too."""
+    return {key: value for key, value in found.items() if key.lower() not in {"content-length", "host"}}
 
 
 class BrokerServer:
@@ -119,9 +137,9 @@ class BrokerServer:
             httpx.Request(
                 request.method,
                 f"{self.url}{request.path_qs}",
-                headers=dict(request.headers),
+                headers=_headers(request.headers),
                 content=await request.read(),
             )
         )
-        own = {key: value for key, value in answer.headers.items() if key != "content-length"}
-        return web.Response(status=answer.status_code, body=answer.content, headers=own)
+        headers = _headers(answer.headers)
+        return web.Response(status=answer.status_code, body=answer.content, headers=headers)

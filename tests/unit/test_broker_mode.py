@@ -368,3 +368,14 @@ async def test_what_an_older_broker_leaves_out_is_said_once(pod: Pod) -> None:
     pod.server.seen = replace(serving("m"), version="0.34.0")
     await pod.clock.advance(SETTINGS.poll_interval)
     assert pod.said("SOLVED") == 1
+
+
+async def test_a_block_that_the_broker_writes_otherwise_is_left_alone(pod: Pod) -> None:
+    """An older broker leaves a key out: one write, and an hour of looks that find nothing to repair."""
+    pod.broker.forgets = frozenset({"version"})
+    await pod.serve()
+    await pod.clock.advance(3600)
+    assert pod.broker.table.calls["create"] == 1
+    assert pod.broker.table.calls["settle"] == 0
+    assert not pod.said("REPAIRED")
+    assert not pod.said("row_contested")

@@ -126,11 +126,31 @@ def stored(owner: dict[str, Any], *, blocked: bool | None) -> Stored:
 
 def test_an_answer_is_what_is_known() -> None:
     """After a write the answer's own block and mark count, not what was sent."""
-    known = after_write(ROW, stored(OWNER, blocked=True), Known(Presence.UNSURE, lost=True))
+    known = after_write(Step.SETTLE, ROW, stored(OWNER, blocked=True), Known(Presence.UNSURE, lost=True))
     assert known == BLOCKED_BY_OTHERS
     assert known.foreign_block
-    assert not after_write(ROW, stored(MARKED, blocked=True), Known()).foreign_block
-    assert not after_write(ROW, stored(OWNER, blocked=None), Known()).blocked
+    assert not after_write(Step.BLOCK, ROW, stored(MARKED, blocked=True), Known()).foreign_block
+    assert not after_write(Step.CREATE, ROW, stored(OWNER, blocked=None), Known()).blocked
+
+
+def test_a_block_that_the_broker_writes_otherwise_is_what_is_wanted() -> None:
+    """It leaves out what it does not know: neither the next step nor a look takes that for a change."""
+    theirs = {"cluster": "c1"}
+    known = after_write(Step.CREATE, ROW, stored(theirs, blocked=False), Known())
+    assert next_step(WANTED, known) is Step.NONE
+    assert as_seen(ROW, stored(theirs, blocked=False), known)
+    assert not as_seen(ROW, stored({**theirs, "cluster": "c2"}, blocked=False), known)
+    # A look that sent no block has learned nothing of what becomes of one.
+    assert after_write(Step.SETTLE, ROW, stored(OWNER, blocked=False), known).rewritten == known.rewritten
+    # Blocked with our mark: the mark is no part of it.
+    marked = after_write(Step.BLOCK, ROW, stored({**theirs, "blocked_by": "registrar"}, blocked=True), known)
+    assert next_step(replace(WANTED, blocked=True), marked) is Step.NONE
+    assert next_step(WANTED, marked) is Step.UNBLOCK
+    # Another block is written, and what becomes of that is seen then.
+    other = replace(ROW, owner={**OWNER, "version": "2"})
+    assert next_step(Wish(other), replace(known, content=other)) is Step.UPDATE
+    # A broker that knows all of it stores what is sent.
+    assert after_write(Step.UPDATE, ROW, stored(OWNER, blocked=False), known).rewritten is None
 
 
 @pytest.mark.parametrize(
@@ -147,6 +167,13 @@ def test_an_answer_is_what_is_known() -> None:
         (Reason.LITELLM_NO_SECRET, Presence.NEW, False),
         (Reason.LITELLM_STORE_MODEL_OFF, Presence.NEW, False),
         (Reason.LITELLM_NOT_LICENSED, Presence.NEW, False),
+        (Reason.BROKER_UNREACHABLE, Presence.NEW, False),
+        (Reason.BROKER_REFUSED_TOKEN, Presence.NEW, False),
+        (Reason.BROKER_REFUSED_ROW, Presence.NEW, False),
+        (Reason.BROKER_BUSY, Presence.NEW, False),
+        (Reason.BROKER_WITHOUT_KUBERNETES, Presence.NEW, False),
+        (Reason.BROKER_NO_ANSWER, Presence.UNSURE, True),
+        (Reason.BROKER_ERROR, Presence.UNSURE, True),
     ],
 )
 def test_a_failed_creation(reason: Reason, presence: Presence, *, lost: bool) -> None:
@@ -175,6 +202,9 @@ def test_a_row_never_made_behind_a_closed_door_counts_as_gone() -> None:
     assert next_step(UNWANTED, after_delete_failed(Known(), Reason.LITELLM_NO_SECRET)) is Step.NONE
     assert next_step(UNWANTED, after_delete_failed(Known(), Reason.LITELLM_NO_ANSWER)) is Step.DELETE
     assert next_step(UNWANTED, after_delete_failed(THERE, Reason.LITELLM_WRONG_KEY)) is Step.DELETE
+    assert next_step(UNWANTED, after_delete_failed(Known(), Reason.BROKER_BAD_TLS)) is Step.NONE
+    # A door that is only busy opens again: what an earlier life has left is behind it.
+    assert next_step(UNWANTED, after_delete_failed(Known(), Reason.BROKER_BUSY)) is Step.DELETE
 
 
 @pytest.mark.parametrize(
