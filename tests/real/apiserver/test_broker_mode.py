@@ -5,13 +5,14 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
+import yaml
 
 from sidecar import contract
 from sidecar.broker_contract import TOKEN_VOLUME
 from tests.certificates import make_ca
 from tests.golden.cases import Case, cases
 from tests.peers.cluster import JSON, Cluster
-from tests.peers.webhook import Webhook
+from tests.peers.webhook import ROOT, Webhook
 from tests.real.apiserver.manifests import pod, registrars
 from tests.real.apiserver.test_golden import CONFIG, admit
 from webhook.access import Broker
@@ -21,35 +22,23 @@ pytestmark = pytest.mark.kube
 
 URL = "https://broker.example.com:8444"
 NAMESPACE = "broker-mode"
-CONFIGMAP = "broker-ca"
+CONFIGMAP = "litellm-registrar-broker-ca"
 BUNDLE = make_ca("broker").certificate.decode()
 BROKERED = [case for case in cases() if case.asks_broker]
-# All that the webhook needs for its bundle: to read and watch one ConfigMap.
-RIGHTS: JSON = {
-    "apiVersion": "rbac.authorization.k8s.io/v1",
-    "kind": "Role",
-    "metadata": {"name": "webhook", "namespace": NAMESPACE},
-    "rules": [
-        {
-            "apiGroups": [""],
-            "resources": ["configmaps"],
-            "resourceNames": [CONFIGMAP],
-            "verbs": ["get", "watch"],
-        }
-    ],
-}
+RIGHTS = ROOT / "examples" / "rbac.yaml"
+ACCOUNT = "litellm-registrar-webhook"
 
 
 @pytest.fixture(scope="module")
 def unready(cluster: Cluster, webhook: Webhook) -> Iterator[Webhook]:
-    """Serve with a ServiceAccount's rights, before the broker has published anything."""
+    """Serve with the rights of the example within one namespace, before the broker has published anything."""
     cluster.namespace(NAMESPACE)
-    cluster.create(RIGHTS)
-    cluster.kubectl("create", "serviceaccount", "webhook", "-n", NAMESPACE)
-    bound = ("--role=webhook", f"--serviceaccount={NAMESPACE}:webhook")
-    cluster.kubectl("create", "rolebinding", "webhook", *bound, "-n", NAMESPACE)
+    manifests = RIGHTS.read_text().replace("namespace: litellm-registrar", f"namespace: {NAMESPACE}")
+    for manifest in yaml.safe_load_all(manifests):
+        if manifest["metadata"].get("namespace"):
+            cluster.create(manifest)
     flags = ("--broker-url", URL, "--broker-ca-configmap", CONFIGMAP, "--namespace", NAMESPACE)
-    kubeconfig = cluster.kubeconfig_of(NAMESPACE, "webhook")
+    kubeconfig = cluster.kubeconfig_of(NAMESPACE, ACCOUNT)
     process = Webhook(cluster, "127.0.0.1", *flags, "--kubeconfig", str(kubeconfig))
     process.start(until="broker_ca_unknown")
     process.configure()
