@@ -24,7 +24,8 @@ REGISTRARS_CORE = (
 )
 # The parts of webhook/broker and webhook/tls that are of the core.
 BROKERS_CORE = (
-    "answers asking callers limits name_rules names names_document pod_facts rates row_rules rules shapes"
+    "answers asking callers limits name_rules names names_document pod_facts rates row_index row_rules rules "
+    "shapes"
 )
 TLS_CORE = "publication rotation secret"
 # What both packages share.

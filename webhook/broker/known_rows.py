@@ -1,0 +1,255 @@
+"""What the broker knows of LiteLLM's rows: who holds a name, and which rows are a pod's.
+
+The whole table is read now and then, page by page, and of each row only whose it is and what leads to it
+is kept. LiteLLM's replicas lag behind their database by 30 s, so that a row which one reading lacks still
+counts; a name that nobody is known to hold is looked up at once, in the memory of the replica that is asked
+and in the database (`search` with `model`: `_fetch_db_models_for_search` in litellm/proxy/proxy_server.py,
+1.106).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import math
+import random
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Final, Protocol
+
+from webhook.broker.flights import Flights
+from webhook.broker.row_index import LAG, KnownRow, RowIndex, known_row
+from webhook.broker.shapes import Call, Caller, Holder, RefusedError, Reply, Rule
+from webhook.broker.upstream import FaultError
+from webhook.log import Log
+from webhook.pods import mapping
+
+_INFO: Final = "/v2/model/info"
+# LiteLLM spends 0.2 s on a page of 200 of 1,000 rows, and nothing else meanwhile (1.106.2).
+_PAGE: Final = 200
+_MOST_PAGES: Final = 1000
+_MOST_TRIES: Final = 3
+# Seconds between readings of the whole table, and how old one may be where it must be new.
+_EVERY: Final = 60.0
+_NEW: Final = 15.0
+# Seconds after which what may be asked for beside rows (aliases, patterns) is read again, if it matters.
+_AROUND: Final = 10.0
+# Seconds after which a reading is no ground any more to say that nobody holds a name.
+_OLD: Final = 300.0
+# Seconds after which a table without any row is believed: a replica that has not read the database yet shows
+# none either, and will have read it by then.
+BELIEVED: Final = 35.0
+_LOOK_SECONDS: Final = 10.0
+_PAGE_SECONDS: Final = 30.0
+_AT_ONCE: Final = 4
+_OK: Final = 200
+_FORBIDDEN: Final = 403
+
+
+class Sending(Protocol):
+    """What is needed of the way to LiteLLM."""
+
+    async def send(self, call: Call, seconds: float) -> Reply:
+        """Make a call. Raises RefusedError."""
+
+
+class KnownRows:
+    """Reads LiteLLM's rows. Where it cannot, it raises what it was answered: RefusedError or FaultError."""
+
+    def __init__(
+        self,
+        upstream: Sending,
+        cluster: str,
+        log: Log,
+        *,
+        believed: float = BELIEVED,
+        now: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        self._upstream = upstream
+        self._cluster = cluster
+        self._log = log
+        self._believed = believed
+        self._now = now
+        self._sleep = sleep
+        self._index = RowIndex()
+        self._flights = Flights[None]()
+        # When the last whole reading, and that of what is around, were begun.
+        self._read_at = self._around_at = -math.inf
+        self._empty_since: float | None = None
+        self._problem = ""
+
+    @property
+    def count(self) -> int:
+        """Tell how many rows LiteLLM has, as far as known."""
+        return len(self._index)
+
+    def own(self, prefix: str) -> Mapping[str, str]:
+        """Give the rows that a pod is known to have, id to name; `prefix` is how its ids begin."""
+        return self._index.own(prefix)
+
+    def in_namespace(self, namespace: str) -> int:
+        """Tell how many rows a namespace is known to have."""
+        return self._index.count(Holder(self._cluster, namespace))
+
+    def holds(self, name: str, namespace: str) -> bool:
+        """Tell whether a namespace may have a row of this name: as far as known, or nothing is known yet."""
+        unread = self._read_at == -math.inf
+        return unread or Holder(self._cluster, namespace) in self._index.holders(name)
+
+    async def follow(self) -> None:
+        """Read the table again and again; a failure is said once, and when it is over."""
+        while True:
+            try:
+                await self._table(_EVERY)
+                self._said("")
+            except (RefusedError, FaultError) as error:
+                self._said(str(error))
+            except Exception as error:  # noqa: BLE001 - a fault of our own must not end the following
+                self._said(type(error).__name__)
+            await self._sleep(_EVERY * random.uniform(0.9, 1.1))  # noqa: S311 - replicas out of step, no secret
+
+    async def holders(self, name: str) -> tuple[Holder, ...]:
+        """Tell whose rows have this name, or would catch it; none only if LiteLLM has just said so."""
+        found = self._index.holders(name)
+        if not found:
+            await self._flights.once(("name", name), lambda: self._look(name))
+            found = self._index.holders(name)
+        if not found:
+            self._must_be_believed()
+        return tuple(found)
+
+    async def of(self, prefix: str) -> tuple[Mapping[str, Any], ...]:
+        """Give the rows of a pod as LiteLLM shows them; `prefix` is how their ids begin."""
+        try:
+            async with asyncio.timeout(_LOOK_SECONDS):
+                await self._table(_NEW)
+        except TimeoutError:
+            if self._now() - self._read_at > _OLD:
+                message = "LiteLLM cannot be asked: its table takes too long to read"
+                raise RefusedError(Rule.CANNOT_ASK_LITELLM, message, 504) from None
+        slots = asyncio.Semaphore(_AT_ONCE)
+
+        async def row(key: str) -> list[Mapping[str, Any]]:
+            async with slots:
+                shown, _ = await self._page({"modelId": key, "size": "1"}, _LOOK_SECONDS)
+            return shown
+
+        pages = await asyncio.gather(*(row(key) for key in self.own(prefix)))
+        return tuple(shown for page in pages for shown in page)
+
+    def wrote(self, call: Call, reply: Reply, caller: Caller) -> None:
+        """Learn of a write: what this broker did need not be read."""
+        body = call.body or {}
+        if call.path == "/model/delete":
+            if _good(reply) or b"not found in db" in reply.body:
+                self._index.deleted(str(body.get("id")), self._now())
+            return
+        # A row that LiteLLM cannot serve is stored all the same (500 "... are not live").
+        row = known_row(body) if _good(reply) or b"not live" in reply.body else None
+        if row is not None:
+            known = self._index.get(row.id)
+            names = row.names | (known.names if known else frozenset())
+            holder = Holder(self._cluster, caller.namespace)
+            self._index.wrote(KnownRow(row.id, row.name, names, row.patterns, holder), self._now())
+
+    async def _look(self, name: str) -> None:
+        """Look up who holds a name that nobody is known to hold."""
+        await self._table(_OLD)
+        await self._flights.once("around", self._look_around)
+        await self._pages({"model": name, "search": name}, _LOOK_SECONDS)
+
+    async def _look_around(self) -> None:
+        """Read the patterns, and what else LiteLLM says can be asked for."""
+        now = self._now()
+        if now - self._around_at < _AROUND:
+            return
+        await self._pages({"wildcard_only": "true"}, _LOOK_SECONDS)
+        reply = await self._upstream.send(Call("GET", "/v1/models", {"scope": "expand"}), _LOOK_SECONDS)
+        # The key may lack this one; the broker says so at its start.
+        if reply.status != _FORBIDDEN:
+            listed = _data(reply)
+            self._index.listed([each["id"] for each in listed if isinstance(each.get("id"), str)])
+        self._around_at = now
+
+    async def _table(self, oldest: float) -> None:
+        """Have a whole reading that is at most so old (seconds)."""
+        if self._now() - self._read_at > oldest:
+            await self._flights.once("table", self._read_table)
+
+    async def _read_table(self) -> None:
+        began = self._now()
+        for _ in range(_MOST_TRIES):
+            seen, total, moved = await self._pages({}, _PAGE_SECONDS)
+            # Rows that come and go meanwhile move others from page to page.
+            if not moved and seen >= total:
+                break
+        if total:
+            self._empty_since = None
+        elif self._empty_since is None:
+            self._empty_since = began
+        # What two readings lack is gone; not what was written meanwhile on another replica of LiteLLM.
+        self._index.forget(min(self._read_at, began - LAG))
+        self._read_at = began
+
+    async def _pages(self, query: Mapping[str, str], seconds: float) -> tuple[int, int, bool]:
+        """Read all pages; give how many rows they had, how many there are, and if that changed meanwhile."""
+        seen: set[str] = set()
+        totals: set[int] = set()
+        for number in range(1, _MOST_PAGES + 1):
+            page = {**query, "page": str(number), "size": str(_PAGE)}
+            shown, total = await self._page(page, seconds)
+            rows = [row for each in shown if (row := known_row(each)) is not None]
+            self._index.saw(rows, self._now())
+            seen.update(row.id for row in rows)
+            totals.add(total)
+            if number * _PAGE >= total:
+                break
+        return len(seen), max(totals), len(totals) > 1
+
+    async def _page(self, query: Mapping[str, str], seconds: float) -> tuple[list[Mapping[str, Any]], int]:
+        reply = await self._upstream.send(Call("GET", _INFO, query), seconds)
+        shown = _data(reply)
+        total = _object(reply).get("total_count")
+        return shown, total if isinstance(total, int) else len(shown)
+
+    def _must_be_believed(self) -> None:
+        """Refuse to say that nobody holds a name while it is not known whether LiteLLM shows all it has."""
+        if self._empty_since is None or self.count:
+            return
+        wait = self._empty_since + self._believed - self._now()
+        if wait > 0:
+            message = (
+                "LiteLLM shows no row at all: it is believed to have none, and not to have read its database "
+                f"yet, in {wait:.0f} s"
+            )
+            raise RefusedError(Rule.CANNOT_ASK_LITELLM, message, 503)
+
+    def _said(self, problem: str) -> None:
+        if problem and not self._problem:
+            self._log.say("PROBLEM", f"LiteLLM's table of models cannot be read: {problem}")
+        elif self._problem and not problem:
+            self._log.say("RECOVERED", "LiteLLM's table of models can be read again", rows=self.count)
+        self._problem = problem
+
+
+def _good(reply: Reply) -> bool:
+    return reply.status == _OK
+
+
+def _object(reply: Reply) -> Mapping[str, Any]:
+    try:
+        return mapping(json.loads(reply.body))
+    except (ValueError, RecursionError):
+        return {}
+
+
+def _data(reply: Reply) -> list[Mapping[str, Any]]:
+    """Give the list in an answer. Raises FaultError for a fault, RefusedError for what is no list."""
+    if not _good(reply):
+        raise FaultError(reply)
+    data = _object(reply).get("data")
+    if not isinstance(data, list):
+        message = "LiteLLM cannot be asked: a list of rows was expected"
+        raise RefusedError(Rule.CANNOT_ASK_LITELLM, message, 502)
+    return [each for each in data if isinstance(each, dict)]
