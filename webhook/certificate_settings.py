@@ -46,7 +46,7 @@ class CertificateSettings:
     tls_secret: str = field(
         default="",
         metadata=setting(
-            "Secret in --namespace with an authority of one's own and the certificate by it: made if it is "
+            "Secret in --namespace with a CA of one's own and the certificate by it: made if it is "
             "not there, renewed, and served by every replica",
             *NAME,
         ),
@@ -64,7 +64,7 @@ class CertificateSettings:
     tls_ca_lifetime: float = field(
         default=3650 * _DAY,
         metadata=setting(
-            f"how long the authority lives; it is changed after two thirds of that; {_FOR_TESTS}", *_LIFETIME
+            f"how long the CA lives; it is changed after two thirds of that; {_FOR_TESTS}", *_LIFETIME
         ),
     )
     tls_leaf_lifetime: float = field(
@@ -77,7 +77,7 @@ class CertificateSettings:
     tls_overlap: float = field(
         default=_DAY,
         metadata=setting(
-            f"how long a new authority is published before certificates by it are served; {_FOR_TESTS}",
+            f"how long a new CA is published before certificates by it are served; {_FOR_TESTS}",
             *SECONDS,
         ),
     )

@@ -76,6 +76,23 @@ def _lint(given: argparse.Namespace, _: Mapping[str, str]) -> int:
     return command.lint_policy(given.file)
 
 
+def _change_ca(given: argparse.Namespace, _: Mapping[str, str]) -> int:
+    from webhook.kube.api import Api, ApiError  # noqa: PLC0415 - takes a while to import
+    from webhook.tls.change_ca import CannotAskError, change_ca  # noqa: PLC0415 - the same
+
+    async def ask() -> bool:
+        api = await Api.connect(given.kubeconfig, given.context)
+        try:
+            return await change_ca(api, given.namespace, given.secret, print)
+        finally:
+            await api.close()
+
+    try:
+        return 0 if asyncio.run(ask()) else 1
+    except (ApiError, CannotAskError) as error:
+        return _complain([str(error)], 1)
+
+
 def _complain(problems: Sequence[str], code: int) -> int:
     for problem in problems:
         print(f"webhook: error: {problem}", file=sys.stderr)  # noqa: T201 - nothing is logged yet
@@ -88,6 +105,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     _add_serve(commands)
     _add_check(commands)
+    _add_tls(commands)
     policy = commands.add_parser("policy", help="work on policy files", allow_abbrev=False)
     actions = policy.add_subparsers(title="commands", required=True, metavar="COMMAND")
     lint = actions.add_parser(
@@ -152,6 +170,26 @@ def _add_check(commands: Any) -> None:
         help="how the result is written; github: workflow commands, shown beside a pull request's lines",
     )
     checking.set_defaults(run=_check)
+
+
+def _add_tls(commands: Any) -> None:
+    tls = commands.add_parser("tls", help="work on own certificates", allow_abbrev=False)
+    actions = tls.add_subparsers(title="commands", required=True, metavar="COMMAND")
+    change = actions.add_parser(
+        "change-ca",
+        help="have the CA in a Secret of --tls-secret changed, with overlap",
+        description="Ask for another CA in the Secret that --tls-secret names, and say what will happen "
+        "when. Exit code 1 if it cannot be asked for, or if nobody makes it within half a minute.",
+        allow_abbrev=False,
+    )
+    for name, meaning, required in (
+        ("--secret", "the Secret", True),
+        ("--namespace", "its namespace", True),
+        ("--kubeconfig", "the file; else the pod's ServiceAccount, $KUBECONFIG or ~/.kube/config", False),
+        ("--context", "the kubeconfig's context", False),
+    ):
+        change.add_argument(name, default="", metavar="X", help=meaning, required=required)
+    change.set_defaults(run=_change_ca)
 
 
 def _help(item: Field[Any]) -> str:

@@ -12,7 +12,7 @@ class TlsMetrics:
         self._ends = Gauge(
             f"{prefix}_tls_not_after_seconds",
             "When a certificate ends (seconds since 1970): leaf is the one that is served, ca the own "
-            "authority that signs new ones",
+            "CA that signs new ones",
             ("certificate",),
             registry=registry,
         )
@@ -28,7 +28,7 @@ class TlsMetrics:
 
 
 class OwnMetrics(TlsMetrics):
-    """The same, and what an own authority adds to it."""
+    """The same, and what an own CA adds to it."""
 
     def __init__(self, registry: CollectorRegistry, prefix: str) -> None:
         super().__init__(registry, prefix)

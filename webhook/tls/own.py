@@ -39,23 +39,23 @@ _BACKDATED: Final = 24
 
 _SAID: Final[Mapping[Why, str]] = {
     Why.KEPT: "Certificates that are published stay so until nothing signed by them can be alive",
-    Why.NO_CA: "There was no authority that could sign: a new one is made",
-    Why.CA_ENDED: "The authority has ended: a new one is made",
-    Why.CA_DUE: "Two thirds of the authority's life are over: the next one is made, and published first",
-    Why.CA_ASKED_FOR: "Another authority is asked for: the next one is made, and published first",
-    Why.SEEN_PUBLISHED: "The next authority is published everywhere; it signs after the overlap",
-    Why.SEEN_NO_LONGER: "The next authority is not published everywhere any more: its overlap begins anew",
+    Why.NO_CA: "There was no CA that could sign: a new one is made",
+    Why.CA_ENDED: "The CA has ended: a new one is made",
+    Why.CA_DUE: "Two thirds of the CA's life are over: the next one is made, and published first",
+    Why.CA_ASKED_FOR: "Another CA is asked for: the next one is made, and published first",
+    Why.SEEN_PUBLISHED: "The next CA is published everywhere; it signs after the overlap",
+    Why.SEEN_NO_LONGER: "The next CA is not published everywhere any more: its overlap begins anew",
     Why.NO_LEAF: "There was no certificate that could be served: a new one is made",
     Why.NAMES_CHANGED: "The certificate was for other names: a new one is made",
     Why.LEAF_DUE: "Two thirds of the certificate's life are over: it is renewed",
-    Why.CA_CHANGED: "The certificate is renewed by the next authority, which signs from now on",
-    Why.GIVEN_UP: "Authorities of which nothing can be alive any more are no longer kept",
+    Why.CA_CHANGED: "The certificate is renewed by the next CA, which signs from now on",
+    Why.GIVEN_UP: "CAs of which nothing can be alive any more are no longer kept",
 }
 _WAITS: Final[Mapping[Waiting, str]] = {
     Waiting.PUBLICATION_UNKNOWN: "A certificate is made when it can be told what is published",
-    Waiting.PUBLICATION: "A certificate is made when its authority is published everywhere",
-    Waiting.NEW_CA_PUBLICATION: "The next authority signs when it is published everywhere, and later",
-    Waiting.OVERLAP: "The next authority signs when it has been published for the whole overlap",
+    Waiting.PUBLICATION: "A certificate is made when its CA is published everywhere",
+    Waiting.NEW_CA_PUBLICATION: "The next CA signs when it is published everywhere, and later",
+    Waiting.OVERLAP: "The next CA signs when it has been published for the whole overlap",
 }
 
 
