@@ -1,4 +1,4 @@
-"""The command line: `python -m webhook serve`, `check` and `policy lint`."""
+"""The command line: `python -m webhook serve`, `broker`, `check` and `policy lint`."""
 
 from __future__ import annotations
 
@@ -8,12 +8,13 @@ import io
 import logging
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from dataclasses import MISSING, Field, fields
 from typing import Any
 
 from sidecar.broker_contract import DEFAULT_AUDIENCE
 from webhook import __version__
+from webhook.broker.settings import Settings as BrokerSettings
 from webhook.check import command
 from webhook.check.command import UnusableError
 from webhook.check.report import Format
@@ -25,8 +26,8 @@ from webhook.settings import Settings
 def main(argv: Sequence[str] | None = None, environ: Mapping[str, str] = os.environ) -> int:
     """Run one command, and give the exit code.
 
-    2 for bad settings or unusable input; of `serve` 0 after SIGTERM and 1 if it cannot serve; of `check` 1
-    if anything is refused.
+    2 for bad settings or unusable input; of `serve` and `broker` 0 after SIGTERM and 1 if it cannot serve; of
+    `check` 1 if anything is refused.
     """
     given = _parser().parse_args(argv)
     if isinstance(sys.stdout, io.TextIOWrapper):  # whatever the locale: a name must not fail a line
@@ -47,8 +48,21 @@ def _serve(given: argparse.Namespace, environ: Mapping[str, str]) -> int:
     settings = Settings.read(vars(given), environ)
     log = Log(sys.stdout, settings.log_format)
     logging.basicConfig(handlers=[LibraryHandler(log)], level=logging.WARNING)
+    return _run(serve(settings, log))
+
+
+def _broker(given: argparse.Namespace, environ: Mapping[str, str]) -> int:
+    from webhook.broker.server import broker  # noqa: PLC0415 - no other command has a use for it
+
+    settings = BrokerSettings.read(vars(given), environ)
+    log = Log(sys.stdout, settings.log_format)
+    logging.basicConfig(handlers=[LibraryHandler(log)], level=logging.WARNING)
+    return _run(broker(settings, log))
+
+
+def _run(serving: Coroutine[Any, Any, None]) -> int:
     try:
-        asyncio.run(serve(settings, log))
+        asyncio.run(serving)
     except OSError as error:
         return _complain([str(error)], 1)
     return 0
@@ -104,6 +118,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=__version__)
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     _add_serve(commands)
+    _add_broker(commands)
     _add_check(commands)
     _add_tls(commands)
     policy = commands.add_parser("policy", help="work on policy files", allow_abbrev=False)
@@ -131,6 +146,21 @@ def _add_serve(commands: Any) -> None:
     for item in fields(Settings):
         serving.add_argument(flag(item), dest=item.name, metavar="X", help=_help(item))
     serving.set_defaults(run=_serve)
+
+
+def _add_broker(commands: Any) -> None:
+    serving = commands.add_parser(
+        "broker",
+        help="answer registrars in LiteLLM's place",
+        description="Answer what registrars ask of LiteLLM, by the token of their pod and by rules: the "
+        "process that alone has LiteLLM's key. TLS on one port; /healthz, /readyz and /metrics in plain HTTP "
+        "on another. Every setting may also be given by the environment variable in brackets behind it; the "
+        "flag wins.",
+        allow_abbrev=False,
+    )
+    for item in fields(BrokerSettings):
+        serving.add_argument(flag(item), dest=item.name, metavar="X", help=_help(item))
+    serving.set_defaults(run=_broker)
 
 
 def _add_check(commands: Any) -> None:

@@ -85,6 +85,10 @@ class Upstream:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """End every connection."""
+        await self.close()
+
+    async def close(self) -> None:
+        """End every connection."""
         await self._client.aclose()
 
     def use(self, key: str) -> None:

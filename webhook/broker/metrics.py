@@ -1,0 +1,100 @@
+"""The broker's metrics, for Prometheus.
+
+No label of any holds what comes with a request: the number of series is bounded by the code.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Final
+
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    disable_created_metrics,
+    generate_latest,
+)
+
+from webhook.broker.shapes import Rule
+
+PREFIX: Final = "litellm_registrar_broker"
+# Seconds. Our own part takes some ms, a write of LiteLLM's 0.1 to 4 s, and up to 60 s where it is busy.
+_BUCKETS: Final = (
+    0.001,
+    0.0025,
+    0.005,
+    0.01,
+    0.02,
+    0.03,
+    0.05,
+    0.1,
+    0.25,
+    0.5,
+    1.0,
+    2.5,
+    5.0,
+    10.0,
+    30.0,
+    60.0,
+)
+
+
+class Metrics:
+    """What is counted, in a registry of its own."""
+
+    def __init__(self) -> None:
+        # When each counter began: as many series again, which nobody asks for. (The library lacks its type.)
+        disable_created_metrics()  # type: ignore[no-untyped-call]
+        self.registry = CollectorRegistry()
+        self._calls = Counter(
+            f"{PREFIX}_calls",
+            "Calls of registrars answered, by what was asked and the answer's status",
+            ("call", "status"),
+            registry=self.registry,
+        )
+        self._refusals = Counter(
+            f"{PREFIX}_refusals", "Calls refused, by rule", ("rule",), registry=self.registry
+        )
+        self._seconds = Histogram(
+            f"{PREFIX}_call_seconds",
+            "Time of a call, apart: litellm until LiteLLM answered it, queue until it was its turn there, "
+            "lookup until LiteLLM had said who holds a name, own the rest",
+            ("call", "part"),
+            buckets=_BUCKETS,
+            registry=self.registry,
+        )
+        self._good = Gauge(
+            f"{PREFIX}_file_good",
+            "Whether the file as it is now is the one that counts: 0 if a bad one was not taken",
+            ("file",),
+            registry=self.registry,
+        )
+        self._waiting = Gauge(
+            f"{PREFIX}_writes_waiting", "Writes that wait for a place at LiteLLM", registry=self.registry
+        )
+        for rule in Rule:  # a rule that was never broken is 0, not absent
+            self._refusals.labels(rule.value)
+
+    def call(self, call: str, status: int, seconds: Mapping[str, float]) -> None:
+        """Count an answered call; `seconds` by part."""
+        self._calls.labels(call, str(status)).inc()
+        for part, spent in seconds.items():
+            self._seconds.labels(call, part).observe(spent)
+
+    def refusal(self, rule: Rule) -> None:
+        """Count a refusal."""
+        self._refusals.labels(rule.value).inc()
+
+    def waiting(self, count: Callable[[], int]) -> None:
+        """Show how many writes wait, asked when metrics are read."""
+        self._waiting.set_function(count)
+
+    def follow(self, file: str, is_good: Callable[[], bool]) -> None:
+        """Show of a followed file whether it is good, asked when metrics are read."""
+        self._good.labels(file).set_function(is_good)
+
+    def text(self) -> bytes:
+        """Give all of it in Prometheus' text format."""
+        return generate_latest(self.registry)

@@ -1,0 +1,205 @@
+"""Puts the broker together: starts its two ports, waits for a signal, stops without losing a call."""
+
+from __future__ import annotations
+
+import asyncio
+from functools import partial
+from typing import Any, Final
+
+from webhook.broker.app import App
+from webhook.broker.claims import Claims
+from webhook.broker.desk import Bounds, Desk
+from webhook.broker.fair_queue import FairQueue
+from webhook.broker.known_rows import KnownRows
+from webhook.broker.metrics import PREFIX, Metrics
+from webhook.broker.names_file import names_file
+from webhook.broker.pods import Pods
+from webhook.broker.rates import Limit, Rates
+from webhook.broker.settings import Settings
+from webhook.broker.tokens import Tokens
+from webhook.broker.upstream import Upstream, read_key, trust
+from webhook.config import ConfigError
+from webhook.flags import SettingsError
+from webhook.followed_file import FollowedFile
+from webhook.kube.api import Api, ApiError
+from webhook.kube.events import Events
+from webhook.log import Log
+from webhook.serving import Port, health, until_stopped, wind_down
+from webhook.tls.files import PairFiles
+from webhook.tls.live import Live
+from webhook.tls.metrics import OwnMetrics, TlsMetrics
+from webhook.tls.own import Keeper, Own, times
+from webhook.tls.performing import Kind
+from webhook.tls.publication import ConfigMapKey
+
+# How many calls may come at once, for each call a second that may come on average.
+_BURST: Final = 10.0
+
+
+class Server:
+    """The broker on its two ports."""
+
+    def __init__(self, settings: Settings, log: Log, api: Api) -> None:
+        """Put it together. Raises SettingsError."""
+        self._settings = settings
+        self._log = log
+        self._api = api
+        self._metrics = Metrics()
+        self._live = Live()
+        self._upstream = _upstream(settings)
+        self._rows = KnownRows(self._upstream, settings.cluster_id, log)
+        self._events = Events(api, "litellm-registrar-broker", log)
+        queue = FairQueue(settings.concurrency)
+        self._metrics.waiting(lambda: queue.waiting)
+        desk = Desk(
+            settings.cluster_id,
+            Bounds(settings.rows_per_pod, settings.rows_per_namespace),
+            tokens=Tokens(api, settings.token_audience),
+            rates=Rates(_limit(settings.pod_rate), _limit(settings.namespace_rate)),
+            pods=Pods(api),
+            rows=self._rows,
+            claims=Claims(api, settings.namespace),
+            queue=queue,
+            upstream=self._upstream,
+            log=log,
+            metrics=self._metrics,
+            events=self._events,
+        )
+        self._app = App(desk)
+        self._files: dict[str, FollowedFile[Any]] = {
+            "litellm-key-file": FollowedFile(
+                settings.litellm_key_file, "litellm-key-file", log, parse=read_key, use=self._upstream.use
+            ),
+            "names": names_file(settings.names, log, desk.use),
+        }
+        self._follows: list[asyncio.Task[None]] = []
+        self._calls = Port(self._app.calls(), "--port")
+        self._health = Port(health(self._metrics.text, self._unready), "--health-port")
+
+    @property
+    def address(self) -> str:
+        """Where registrars are answered, like `127.0.0.1:8443`; the first of several sockets."""
+        return self._calls.address
+
+    @property
+    def health_address(self) -> str:
+        """Where health is answered."""
+        return self._health.address
+
+    async def start(self) -> None:
+        """Listen on both ports.
+
+        Raises SettingsError (bad certificate, key or names), OSError (port not to be had).
+        """
+        settings = self._settings
+        try:
+            self._load()
+            certificates = self._certificates()
+            await self._calls.listen(settings.listen_address, settings.port, self._live.context)
+            await self._health.listen(settings.listen_address, settings.health_port)
+        except (OSError, SettingsError):
+            await self.close()
+            raise
+        work = {name: file.follow() for name, file in self._files.items()}
+        work |= {
+            "certificates": certificates.run(),
+            "rows": self._rows.follow(),
+            "events": self._events.run(),
+        }
+        self._follows = [asyncio.create_task(each, name=name) for name, each in work.items()]
+        self._log.say(
+            "STARTED",
+            "Registrars are answered",
+            address=self.address,
+            health=self.health_address,
+            cluster=settings.cluster_id,
+            litellm=settings.litellm_url,
+            names=settings.names or None,
+        )
+
+    async def close(self) -> None:
+        """Close both ports at once; what is in hand has a second to be written."""
+        for task in self._follows:
+            task.cancel()
+        if self._follows:
+            await asyncio.wait(self._follows)
+        await self._calls.close()
+        await self._health.close()
+        await self._upstream.close()
+        await self._api.close()
+
+    async def stop(self, hurry: asyncio.Event) -> None:
+        """Be unready, let endpoints notice (until `hurry` is set), then end what is in hand and stop."""
+        self._app.stopping = True
+        in_hand = self._app.in_hand
+        self._log.say("STOPPING", "Not ready any more; calls are still answered", in_hand=in_hand.count)
+        cut = await wind_down(
+            self._calls,
+            in_hand,
+            delay=self._settings.stop_delay,
+            most=self._settings.stop_timeout,
+            hurry=hurry,
+        )
+        await self.close()
+        if cut:
+            self._log.say("STOPPED", "Calls in hand were cut", cut=cut)
+        else:
+            self._log.say("STOPPED", "Every call in hand was answered")
+
+    def _unready(self) -> str:
+        if self._app.stopping:
+            return "stopping"
+        return "" if self._live.pair else "no_certificate"
+
+    def _load(self) -> None:
+        problems: list[str] = []
+        for name, file in self._files.items():
+            if path := getattr(self._settings, name.replace("-", "_")):
+                self._metrics.follow(name, partial(getattr, file, "good"))
+            try:
+                file.load()
+            except ConfigError as error:
+                problems += [f"--{name} {path!r}: {text}" for text in error.problems]
+        if problems:
+            raise SettingsError(problems)
+
+    def _certificates(self) -> PairFiles | Keeper:
+        """Give what the certificate comes from; files are read now. Raises SettingsError."""
+        settings, registry = self._settings, self._metrics.registry
+        if settings.tls_secret:
+            own = Own(
+                namespace=settings.namespace,
+                secret=settings.tls_secret,
+                names=settings.tls_hosts,
+                kind=Kind("litellm-registrar broker", crosses=True),
+                targets=[ConfigMapKey(settings.namespace, settings.ca_configmap)],
+                times=times(settings),
+            )
+            return Keeper(self._api, own, self._live, self._log, OwnMetrics(registry, PREFIX))
+        metrics = TlsMetrics(registry, PREFIX)
+        files = PairFiles(settings.tls_cert, settings.tls_key, self._live, self._log, metrics)
+        files.load()
+        return files
+
+
+async def broker(settings: Settings, log: Log) -> None:
+    """Serve until SIGTERM or SIGINT; a second one ends the wait for endpoints."""
+    try:
+        api = await Api.connect(settings.kubeconfig)
+    except ApiError as error:
+        problem = f"--kubeconfig {settings.kubeconfig!r}: the Kubernetes API is needed: {error}"
+        raise SettingsError([problem]) from None
+    await until_stopped(Server(settings, log, api))
+
+
+def _upstream(settings: Settings) -> Upstream:
+    try:
+        return Upstream(settings.litellm_url, trust(settings.litellm_ca))
+    except ConfigError as error:
+        raise SettingsError(
+            [f"--litellm-ca {settings.litellm_ca!r}: {text}" for text in error.problems]
+        ) from None
+
+
+def _limit(rate: float) -> Limit:
+    return Limit(rate, _BURST * rate)

@@ -1,0 +1,154 @@
+"""Every setting of `webhook broker`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final, Self
+from urllib.parse import urlsplit
+
+from sidecar.broker_contract import DEFAULT_AUDIENCE
+from sidecar.contract import LogFormat
+from webhook.broker.fair_queue import AT_ONCE
+from webhook.broker.limits import ROWS_PER_NAMESPACE, ROWS_PER_POD
+from webhook.certificate_settings import NAME, CertificateSettings
+from webhook.flags import CLUSTER_ID, PORT, SECONDS, SettingsError, one_of, read, setting
+
+_AUDIENCE: Final = re.compile(r"[!-~]{1,253}", re.ASCII).fullmatch
+
+
+def _url(text: str) -> str:
+    found = urlsplit(text)
+    if found.scheme not in ("http", "https") or not found.hostname or found.username or found.query:
+        raise ValueError
+    return text.rstrip("/")
+
+
+def _audience(text: str) -> str:
+    if not _AUDIENCE(text):
+        raise ValueError
+    return text
+
+
+def _count(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise ValueError
+    return value
+
+
+def _rate(text: str) -> float:
+    value = SECONDS[0](text)
+    if not value:
+        raise ValueError
+    return float(value)
+
+
+_COUNT: Final = (_count, "a whole number, 1 or more")
+_RATE: Final = (_rate, "a number above 0")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings(CertificateSettings):
+    """The broker's settings; times in seconds."""
+
+    cluster_id: str = field(
+        metadata=setting("this cluster's name in LiteLLM: the same as the webhook's", *CLUSTER_ID)
+    )
+    litellm_url: str = field(
+        metadata=setting("LiteLLM's address", _url, "an http or https URL without user, password and query")
+    )
+    litellm_key_file: str = field(
+        metadata=setting("file with the key of LiteLLM's admin API; read again when it changes")
+    )
+    litellm_ca: str = field(
+        default="",
+        metadata=setting("PEM file that LiteLLM's certificate is verified by; empty: the system's"),
+    )
+    token_audience: str = field(
+        default=DEFAULT_AUDIENCE,
+        metadata=setting(
+            "audience that a pod's token must have: the same as the webhook's",
+            _audience,
+            "1 to 253 characters of ASCII without blanks",
+        ),
+    )
+    names: str = field(
+        default="",
+        metadata=setting(
+            "YAML file of the names that each namespace may use; read again when it changes; without one "
+            "every name that nobody else has"
+        ),
+    )
+    tls_cert: str = field(
+        default="",
+        metadata=setting(
+            "PEM file with a certificate, then its chain, instead of --tls-secret; read again when it changes"
+        ),
+    )
+    tls_key: str = field(
+        default="",
+        metadata=setting("PEM file with that certificate's key, without a passphrase; followed like it"),
+    )
+    ca_configmap: str = field(
+        default="litellm-registrar-broker-ca",
+        metadata=setting(
+            "with --tls-secret, the ConfigMap in --namespace in which the webhook finds what pods trust",
+            *NAME,
+        ),
+    )
+    listen_address: str = field(
+        default="", metadata=setting("address of both ports; empty is every interface")
+    )
+    port: int = field(default=8443, metadata=setting("port for registrars, TLS", *PORT))
+    health_port: int = field(
+        default=8080, metadata=setting("port of /healthz, /readyz and /metrics, HTTP", *PORT)
+    )
+    concurrency: int = field(
+        default=AT_ONCE, metadata=setting("how many writes LiteLLM has in hand at a time", *_COUNT)
+    )
+    rows_per_pod: int = field(default=ROWS_PER_POD, metadata=setting("how many rows a pod may have", *_COUNT))
+    rows_per_namespace: int = field(
+        default=ROWS_PER_NAMESPACE, metadata=setting("how many rows a namespace's pods may have", *_COUNT)
+    )
+    pod_rate: float = field(
+        default=20.0,
+        metadata=setting(
+            "how many calls a second a pod may make on average, ten times as many at once", *_RATE
+        ),
+    )
+    namespace_rate: float = field(
+        default=200.0,
+        metadata=setting(
+            "how many calls a second a namespace's pods may make on average, ten times as many at once",
+            *_RATE,
+        ),
+    )
+    stop_delay: float = field(
+        default=5.0,
+        metadata=setting(
+            "after SIGTERM, how long to go on serving while /readyz says 503, so that endpoints notice",
+            *SECONDS,
+        ),
+    )
+    stop_timeout: float = field(
+        default=30.0, metadata=setting("after that, how long calls in hand may take to end", *SECONDS)
+    )
+    log_format: LogFormat = field(
+        default=LogFormat.TEXT, metadata=setting("how log lines are written", *one_of(LogFormat))
+    )
+
+    @classmethod
+    def read(cls, flags: Mapping[str, str | None], environ: Mapping[str, str]) -> Self:
+        """Take each setting from its flag, else its variable, else its default. Raises SettingsError."""
+        settings = read(cls, flags, environ)
+        problems = settings.certificate_problems()
+        if not settings.namespace:
+            problems.append("--namespace is missing: where the broker claims names, by Leases")
+        files = settings.tls_cert, settings.tls_key
+        if any(files) if settings.tls_secret else not all(files):
+            problems.append("allowed are either --tls-secret, or --tls-cert and --tls-key together")
+        if problems:
+            raise SettingsError(problems)
+        return settings
