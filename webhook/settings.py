@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -51,12 +52,6 @@ def _broker_url(text: str) -> str:
     return f"https://{host}{port}"
 
 
-def _audience(text: str) -> str:
-    if not values.is_name(text) or " " in text:
-        raise ValueError
-    return text
-
-
 def _expiration(text: str) -> int:
     value = int(text)
     if not MIN_EXPIRATION <= value <= MAX_EXPIRATION:
@@ -64,6 +59,10 @@ def _expiration(text: str) -> int:
     return value
 
 
+_AUDIENCE: Final = (
+    values.matching(re.compile(r"[!-~]{1,253}")),
+    "1 to 253 characters of ASCII without blanks",
+)
 _NAME: Final = (values.matching(values.DNS_NAME), "name of a ConfigMap")
 _QUANTITY: Final = (_quantity, "a quantity above 0, such as 250m or 64Mi")
 
@@ -134,8 +133,7 @@ class Settings(CertificateSettings):
         default=DEFAULT_AUDIENCE,
         metadata=setting(
             "audience of the pods' tokens for the broker, as the broker has it; never the API server's own",
-            _audience,
-            "1 to 253 printable characters without blanks",
+            *_AUDIENCE,
         ),
     )
     token_expiration: int = field(

@@ -192,8 +192,11 @@ def test_settings_that_do_not_go_together_are_named(given: dict[str, str | None]
     assert caught.value.problems == [problem]
 
 
-def test_help_tells_meaning_default_and_variable_of_every_setting(capsys: pytest.CaptureFixture[str]) -> None:
+def test_help_tells_meaning_default_and_variable_of_every_setting(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Each flag of `serve --help` has its meaning, default or `required`, and variable."""
+    monkeypatch.setenv("COLUMNS", "1000")  # lines are also broken at hyphens
     with pytest.raises(SystemExit) as left:
         cli.main(["serve", "--help"], {})
     assert left.value.code == 0
