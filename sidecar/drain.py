@@ -50,7 +50,7 @@ _SENTENCES: Final = {
 
 _FATES: Final = {
     True: "The pod is being deleted",
-    False: "The pod is not being deleted: one of its containers restarts, and the models come back with it",
+    False: "The pod is not being deleted: a container restarts, and a server that comes back is registered again",
 }
 
 

@@ -4,7 +4,6 @@ import asyncio
 import signal
 import ssl
 import time
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,25 +16,50 @@ from tests.server.registrars import HOST, IDENTITY, NONCE, registrar, settings
 from tests.standins.broker import TOKEN, Broker, BrokerServer, refusal
 from tests.standins.listening import free_port
 from tests.standins.vllm import VLLM
-from webhook.tls.issue import Pair, cross, new_ca, new_leaf
+from webhook.tls.issue import Pair, new_ca, new_leaf
+from webhook.tls.performing import Kind, performed
+from webhook.tls.rotation import Times, decide
+from webhook.tls.secret import Held
 
 NEXT_TOKEN = "header.payload.signature-2"
 DAY = 24 * 3600.0
 
 
 def authorities(count: int) -> list[Pair]:
-    """Make CAs, the oldest first."""
+    """Make CAs of which none has to do with another."""
     now = time.time()
     return [new_ca(f"broker {number}", now - DAY, now + 3650 * DAY) for number in range(count)]
 
 
-def served(cas: Sequence[Pair], folder: Path) -> ssl.SSLContext:
-    """Serve as a broker does: a leaf of the newest CA, and for each older one the next, signed by it."""
+def served(ca: Pair, folder: Path) -> ssl.SSLContext:
+    """Serve a leaf of this CA."""
     now = time.time()
-    leaf = new_leaf(cas[-1], [HOST], now - DAY, now + 90 * DAY)
-    pairs = [(cas[number], cas[number + 1]) for number in range(len(cas) - 1)]
-    chain = [cross(older, newer) for older, newer in reversed(pairs)]
-    return context(replace(leaf, certificate=leaf.certificate + b"".join(chain)), folder)
+    return context(new_leaf(ca, [HOST], now - DAY, now + 90 * DAY), folder)
+
+
+def changed(changes: int) -> tuple[list[bytes], Pair]:
+    """Let the broker's own machine change its CA some times, every five days until now.
+
+    Gives the bundle that was published before each change and after the last, and what is served now.
+    """
+    until = time.time()
+    now = until - (changes + 1) * 5 * DAY
+    held, published, bundles = Held(), dict[str, bytes](), list[bytes]()
+    kind = Kind("broker", crosses=True)
+    while now < until:
+        step = decide(now, held.state(now), [published], (HOST,), Times())
+        if step.publish is not None:
+            known = {**published, **held.bundle}
+            published = {key: known[key] for key in step.publish}
+        if step.write is not None:
+            held = performed(step.write, held, published=[published], names=[HOST], now=now, kind=kind)
+        elif step.publish is None:
+            now += DAY / 2
+            if now >= until - (changes - len(bundles)) * 5 * DAY:
+                bundles.append(b"".join(published.values()))
+                held = replace(held, asked=len(bundles) <= changes)
+    assert held.leaf is not None
+    return bundles, held.leaf
 
 
 def context(pair: Pair, folder: Path) -> ssl.SSLContext:
@@ -79,7 +103,7 @@ async def test_a_whole_life(broker: Broker, token: Path, tmp_path: Path) -> None
     """Registered, its token rotated, drained at the pod's end: no secret in any line, the contract in all."""
     listen = free_port(HOST, 0)
     (ca,) = authorities(1)
-    async with BrokerServer(broker, served([ca], tmp_path)) as front, VLLM("qwen") as server:
+    async with BrokerServer(broker, served(ca, tmp_path)) as front, VLLM("qwen") as server:
         await server.load()
         env = environ(server.port, listen, front.url, ca=ca.certificate, token=token)
         async with registrar(env, listen) as running:
@@ -106,12 +130,13 @@ async def test_a_whole_life(broker: Broker, token: Path, tmp_path: Path) -> None
 async def test_a_registrar_injected_two_ca_changes_ago_still_talks(
     born: int, broker: Broker, token: Path, tmp_path: Path
 ) -> None:
-    """It keeps the authority it was born with; the cross certificates that the broker serves lead there."""
+    """It keeps the bundle it was born with; the cross certificates that the broker serves lead there."""
     listen = free_port(HOST, 0)
-    cas = authorities(3)
-    async with BrokerServer(broker, served(cas, tmp_path)) as front, VLLM("qwen") as server:
+    bundles, leaf = changed(2)
+    assert [bundle.count(b"BEGIN CERTIFICATE") for bundle in bundles] == [1, 2, 3]
+    async with BrokerServer(broker, context(leaf, tmp_path)) as front, VLLM("qwen") as server:
         await server.load()
-        env = environ(server.port, listen, front.url, ca=cas[born].certificate, token=token)
+        env = environ(server.port, listen, front.url, ca=bundles[born], token=token)
         async with registrar(env, listen) as running:
             await running.line(lambda line: " SERVING " in line)
 
@@ -123,7 +148,7 @@ async def test_only_the_authority_given_is_trusted_to_be_the_broker(
     listen = free_port(HOST, 0)
     given, systems = authorities(2)
     (tmp_path / "system.pem").write_bytes(systems.certificate)
-    async with BrokerServer(broker, served([systems], tmp_path)) as front:
+    async with BrokerServer(broker, served(systems, tmp_path)) as front:
         env = environ(1, listen, front.url, ca=given.certificate, token=token)
         env["SSL_CERT_FILE"] = str(tmp_path / "system.pem")
         async with registrar(env, listen) as running:
@@ -139,8 +164,8 @@ async def test_a_model_server_with_tls_is_verified_as_ever(
     given, systems = authorities(2)
     (tmp_path / "system.pem").write_bytes(systems.certificate)
     (tmp_path / "server").mkdir()
-    tls = served([systems], tmp_path / "server")
-    async with BrokerServer(broker, served([given], tmp_path)) as front, VLLM("qwen", tls=tls) as server:
+    tls = served(systems, tmp_path / "server")
+    async with BrokerServer(broker, served(given, tmp_path)) as front, VLLM("qwen", tls=tls) as server:
         await server.load()
         env = environ(server.port, listen, front.url, ca=given.certificate, token=token, scheme="https")
         async with registrar(env, listen) as running:
@@ -179,7 +204,7 @@ async def test_a_broker_that_refuses_for_a_moment_is_nothing_but_a_retry(
     """At the start, and while it drains: no line about it, and nothing left behind."""
     listen = free_port(HOST, 0)
     (ca,) = authorities(1)
-    async with BrokerServer(broker, served([ca], tmp_path)) as front, VLLM("qwen") as server:
+    async with BrokerServer(broker, served(ca, tmp_path)) as front, VLLM("qwen") as server:
         await front.refuse()
         await server.load()
         env = environ(server.port, listen, front.url, ca=ca.certificate, token=token)
@@ -202,7 +227,7 @@ async def test_a_refused_name_is_said_with_its_rule(broker: Broker, token: Path,
     (ca,) = authorities(1)
     sentence = "qwen: rows of another namespace have this name"
     broker.table.fail(100, refusal("name_taken", sentence), "/model/new")
-    async with BrokerServer(broker, served([ca], tmp_path)) as front, VLLM("qwen") as server:
+    async with BrokerServer(broker, served(ca, tmp_path)) as front, VLLM("qwen") as server:
         await server.load()
         env = environ(server.port, listen, front.url, ca=ca.certificate, token=token)
         async with registrar(env, listen) as running:
