@@ -13,6 +13,8 @@ from typing import Final
 
 from sidecar.log import Word
 from sidecar.reasons import Reason
+from webhook.broker.key_abilities import ROUTES
+from webhook.broker.shapes import Rule as BrokerRule
 from webhook.layer import PREFIX, TABLE
 from webhook.litellm_keys import PARAMS
 from webhook.policy.rule import Rule
@@ -75,12 +77,63 @@ def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join("| " + " | ".join(cell.replace("|", r"\|") for cell in line) + " |" for line in lines)
 
 
+BROKER_RULES: Final[Mapping[BrokerRule, str]] = {
+    BrokerRule.TOKEN_MISSING: "there is no token with the request",
+    BrokerRule.TOKEN_REFUSED: "the API server does not take it: ended, of another audience or a gone pod",
+    BrokerRule.TOKEN_NOT_OF_A_POD: "the token is not bound to a pod",
+    BrokerRule.POD_GONE: "the pod is gone; it may still delete its rows",
+    BrokerRule.POD_NOT_INJECTED: "the pod has no label of ours, or no registrar that the webhook injected",
+    BrokerRule.POD_WITHOUT_IP: "the API server knows no IP of the pod yet",
+    BrokerRule.HOST_NETWORK: "the pod is on its node's network, and `hostNetwork` does not allow it",
+    BrokerRule.CONTRACT_UNSUPPORTED: "the registrar is more than two versions older or newer than the broker",
+    BrokerRule.ROUTE_UNKNOWN: "no call of a registrar's",
+    BrokerRule.BODY_TOO_LARGE: "more than 128 KiB",
+    BrokerRule.BODY_BAD: "a body that is not what LiteLLM's API takes",
+    BrokerRule.ROW_ID: "an id that is not one of this pod's rows, or not that of the model",
+    BrokerRule.MODEL_NAME: "a name with `*`, or one that LiteLLM or people take for something else",
+    BrokerRule.NAME_NOT_ALLOWED: "`allow` does not give the namespace this name",
+    BrokerRule.NAME_TAKEN: "rows of elsewhere have this name, and `share` does not give it",
+    BrokerRule.API_BASE: "not the pod's own IP with the port recorded at injection, nor one of its `hosts`",
+    BrokerRule.PROVIDER: "a provider that the registrar does not register under",
+    BrokerRule.API_KEY: "no key, or one that LiteLLM would take for the name of a secret of its own",
+    BrokerRule.LITELLM_PARAMS: "a parameter that owners may not set, or a bad value",
+    BrokerRule.MODEL_INFO: "the same of `model_info`",
+    BrokerRule.TEAM: "`teams` does not give the namespace this team",
+    BrokerRule.TOO_MANY_ROWS: "more rows than `--rows-per-pod` or `--rows-per-namespace`",
+    BrokerRule.RATE: "more calls than `--pod-rate` or `--namespace-rate`; the registrar tries again",
+    BrokerRule.BUSY: "no place in the queue to LiteLLM in time; the registrar tries again",
+    BrokerRule.CANNOT_ASK_KUBERNETES: "the broker cannot ask the API server",
+    BrokerRule.CANNOT_ASK_LITELLM: "LiteLLM cannot be reached, or does not answer in time",
+    BrokerRule.INTERNAL_ERROR: "a fault of the broker's own, with the reference of its log line",
+}
+
+
+def broker_rules() -> str:
+    """Render the rules by which the broker refuses. Raises KeyError for a rule without a text."""
+    return _table(("rule", "what is refused"), [(f"`{rule}`", BROKER_RULES[rule]) for rule in BrokerRule])
+
+
+def litellm_routes() -> str:
+    """Render the routes of the narrowest key that works."""
+    return ", ".join(f"`{route}`" for route in ROUTES) + "."
+
+
 def webhook_flags() -> str:
-    """Render the settings of the webhook, as its help lists them.
+    """Render the settings of the webhook, as its help lists them."""
+    return _flags("serve")
+
+
+def broker_flags() -> str:
+    """Render the settings of the broker, as its help lists them."""
+    return _flags("broker")
+
+
+def _flags(name: str) -> str:
+    """Render a command's help.
 
     The lines of usage before the description are left out: each Python wraps them in its own way.
     """
-    command = [sys.executable, "-m", "webhook", "serve", "--help"]
+    command = [sys.executable, "-m", "webhook", name, "--help"]
     plain = os.environ | {"COLUMNS": "112", "NO_COLOR": "1"}
     done = subprocess.run(command, capture_output=True, text=True, check=True, env=plain, cwd=README.parent)
     _usage, _, rest = done.stdout.partition("\n\n")
@@ -122,7 +175,10 @@ PARTS: Final[Mapping[str, Callable[[], str]]] = {
     "reasons": reasons,
     "policy": policy,
     "check": check,
+    "litellm-routes": litellm_routes,
+    "broker-rules": broker_rules,
     "webhook-flags": webhook_flags,
+    "broker-flags": broker_flags,
 }
 
 
