@@ -43,7 +43,7 @@ _WATCHED: Final[Query] = {"watch": 1, "timeoutSeconds": _WATCH, "resourceVersion
 _RENEW_EVERY: Final = 10
 # kubectl's own (`--chunk-size`).
 _PAGE: Final = 500
-_MAX_MESSAGE: Final = 300
+_MAX_MESSAGE: Final = 500
 _GONE: Final = 410
 _UNAUTHORIZED: Final = 401
 
@@ -66,9 +66,9 @@ class ApiError(Exception):
 
     def __init__(self, status: int, reason: str, message: str) -> None:
         self.status = status
-        self.reason = reason
-        self.message = message
-        super().__init__(f"{status or 'no answer'} {reason}: {message}")
+        self.reason = _clean(reason)
+        self.message = _clean(message)
+        super().__init__(f"{status or 'no answer'} {self.reason}: {self.message}")
 
 
 class Api:
@@ -213,7 +213,7 @@ class Api:
     ) -> aiohttp.ClientResponse:
         """Ask; once more if credentials or the API server's CA were old, and have been read anew."""
         if _PATH(path) is None:
-            raise ApiError(0, "BadPath", f"{method} {_clean(repr(path))}: not a path of names")
+            raise ApiError(0, "BadPath", f"{method} {path!r}: not a path of names")
 
         async def ask() -> aiohttp.ClientResponse:
             request = await self._client.param_serialize(
@@ -292,14 +292,13 @@ def _refusal(what: str, status: int, reason: str | None, answer: bytes) -> ApiEr
         reason, message = said.get("reason") or reason, said.get("message")
     except (ValueError, AttributeError):
         message = ""
-    text = f"{what}: {_clean(str(message))}" if message else what
-    return ApiError(status, _clean(str(reason or "Unknown")), text)
+    return ApiError(status, str(reason or "Unknown"), f"{what}: {message}" if message else what)
 
 
 def _told(error: Exception) -> str:
     """Say what failed; a kubeconfig's entries, which may be quoted, begin with a brace."""
     text = str(error) if isinstance(error, ConfigException | OSError | aiohttp.ClientError) else ""
-    return _clean(f"{type(error).__name__} {text.partition('{')[0]}".strip())
+    return f"{type(error).__name__} {text.partition('{')[0]}".strip()
 
 
 def _clean(text: str) -> str:

@@ -1,0 +1,131 @@
+"""A real control plane of its own, whose API server may be stopped and started."""
+
+from __future__ import annotations
+
+import itertools
+import signal
+import subprocess
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+import pytest
+
+from tests.peers.cluster import (
+    CONTROL_PLANE,
+    CONTROL_PLANE_PROGRAMS,
+    Cluster,
+    control_plane,
+    missing,
+    wait_until,
+)
+from tests.peers.require import require
+from tests.peers.scripts import HOW_TO_GET
+from webhook.kube.api import Api
+
+RIGHTS = Path(__file__).parents[3] / "examples" / "rbac.yaml"
+NAMESPACE = "litellm-registrar"
+
+_numbers = itertools.count()
+
+
+@pytest.fixture(scope="session")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """Run a control plane, with the project's ServiceAccounts and their rights."""
+    require(HOW_TO_GET, missing(CONTROL_PLANE, CONTROL_PLANE_PROGRAMS))
+    with control_plane(tmp_path_factory.mktemp("kube-own")) as running:
+        running.namespace(NAMESPACE)
+        running.kubectl("apply", "-f", str(RIGHTS))
+        yield running
+
+
+@pytest.fixture
+def namespace(cluster: Cluster) -> Iterator[str]:
+    """Give the test a namespace of its own."""
+    name = cluster.namespace(f"test-{next(_numbers)}")
+    yield name
+    cluster.kubectl("delete", "namespace", name, "--wait=false")
+
+
+class Connections:
+    """Connections to the cluster; all of them are closed at the end."""
+
+    def __init__(self, cluster: Cluster, folder: Path, stack: AsyncExitStack) -> None:
+        self._cluster = cluster
+        self._folder = folder
+        self._stack = stack
+
+    async def admin(self) -> Api:
+        """Connect as who may do everything."""
+        return await self.by(self._cluster.work / "kubeconfig")
+
+    async def by(self, kubeconfig: Path) -> Api:
+        """Connect by a kubeconfig."""
+        api = await Api.connect(str(kubeconfig))
+        self._stack.push_async_callback(api.close)
+        return api
+
+    async def account(self, name: str, namespace: str = NAMESPACE) -> Api:
+        """Connect by a token of a ServiceAccount."""
+        return await self.by(self.kubeconfig(f"{namespace}-{name}", self.token(name, namespace)))
+
+    def token(self, name: str, namespace: str = NAMESPACE) -> str:
+        """Give a new token of a ServiceAccount."""
+        return self._cluster.kubectl("create", "token", name, "-n", namespace).out.strip()
+
+    def kubeconfig(self, name: str, token: str) -> Path:
+        """Write a kubeconfig with a token, and give its path."""
+        path = self._folder / name
+        path.write_text((self._cluster.work / "kubeconfig").read_text())
+        self._cluster.kubectl(
+            "config", "set-credentials", "bearer", f"--token={token}", f"--kubeconfig={path}"
+        )
+        self._cluster.kubectl("config", "set-context", "test", "--user=bearer", f"--kubeconfig={path}")
+        return path
+
+
+@pytest.fixture
+async def connections(cluster: Cluster, tmp_path: Path) -> AsyncIterator[Connections]:
+    """Give the means to connect."""
+    async with AsyncExitStack() as stack:
+        yield Connections(cluster, tmp_path, stack)
+
+
+class ApiServer:
+    """The API server's process: stopped and started again as it was, behind the back of the scripts."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        self._cluster = cluster
+        self._file = cluster.work / "pids" / "kube-apiserver"
+        self._command: list[str] = []
+
+    def stop(self) -> None:
+        """End it."""
+        process = Path("/proc", self._file.read_text().split()[0])
+        self._command = (process / "cmdline").read_text().split("\0")[:-1]
+        # so that no connection is left to be waited for
+        subprocess.run(["kill", f"-{signal.SIGKILL}", process.name], check=True)
+        wait_until("end of the API server", 20, lambda: not _lives(process))
+
+    def start(self) -> None:
+        """Start it, and wait until it is ready."""
+        log = (self._cluster.work / "log" / "kube-apiserver.log").open("ab")
+        with log:
+            server = subprocess.Popen(self._command, stdout=log, stderr=log, start_new_session=True)
+        began = Path("/proc", str(server.pid), "stat").read_text().rpartition(")")[2].split()[19]
+        self._file.write_text(f"{server.pid} {began}\n")
+        ready = ("get", "--raw", "/readyz")
+        wait_until("API server", 60, lambda: self._cluster.kubectl(*ready, check=False).out == "ok")
+
+
+def _lives(process: Path) -> bool:
+    try:
+        return ") Z " not in (process / "stat").read_text()
+    except FileNotFoundError:
+        return False
+
+
+@pytest.fixture
+def api_server(cluster: Cluster) -> ApiServer:
+    """Give the API server's process."""
+    return ApiServer(cluster)
