@@ -96,7 +96,7 @@ def some(draw: st.DrawFn, table: Mapping[str, st.SearchStrategy[Any]]) -> dict[s
 
 
 params = some(of_kinds(PARAMS))
-_own_keys = st.sampled_from(["cost-centre", "owner", "Größe", "supports_telepathy_x"])
+_own_keys = st.sampled_from(["cost-centre", "example.com/owner", "a.b", "x-y"])
 _own_values = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**53), 2**53) | words,
     lambda below: st.lists(below, max_size=3) | st.dictionaries(words, below, max_size=3),
@@ -112,7 +112,7 @@ def infos(draw: st.DrawFn, provider: str) -> dict[str, Any]:
     known["health_check_model"] = st.just(f"{provider}/tiny")
     found: dict[str, Any] = draw(some(known))
     own = draw(st.dictionaries(_own_keys, _own_values, max_size=2))
-    return found | {key: True if key.startswith("supports_") else value for key, value in own.items()}
+    return found | own | draw(some({"owner": words, "Größe": numbers, "supports_more": st.booleans()}))
 
 
 facts = st.builds(

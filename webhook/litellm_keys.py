@@ -7,6 +7,7 @@ here gets in: LiteLLM sends any key that it does not know to the model server, i
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Final
 
@@ -116,6 +117,12 @@ _SUPPORTS: Final = (
     "response_schema system_messages tool_choice url_context video_input vision web_search"
 )
 SUPPORTS: Final = "supports_"
+# LiteLLM reads more of model_info with each release, and some of it does much: it merges
+# `health_check_params` into the parameters of a health check, whatever they are, and a row with
+# `supported_environments` may keep it from loading any (litellm/proxy/health_check.py, litellm/router.py).
+# Names that begin so are its own; and such structures stand under names of letters, digits and `_`.
+LITELLMS: Final = ("health_check_", "litellm_", "custom_", "team_", "supported_")
+OWN_KEY: Final = re.compile(r".*[-./].*", re.DOTALL)
 
 INFO: Final[Mapping[str, Kind]] = {
     "mode": MODE,
@@ -149,6 +156,7 @@ REFUSED_INFO: Final[Mapping[str, str]] = {
     "id": f"{_WRITES}: it is made of cluster, pod and model, so that no row is ever there twice",
     "registrar": f"{_WRITES}: by it the registrar knows its rows",
     "blocked": f"{_WRITES}, when the server is ill",
+    "health_check_params": _REDIRECTS,
     **_all("api_key aws_secret_access_key azure_ad_token vertex_credentials password secret token", _SHOWN),
     **_all(
         "db_model created_at created_by updated_at updated_by key litellm_provider team_public_model_name "
@@ -158,7 +166,8 @@ REFUSED_INFO: Final[Mapping[str, str]] = {
     **_all(
         "access_windows ptu_count cost_per_ptu_per_hour ptu_effective_from "
         "ptu_effective_to tiered_pricing member_auto_router internal_router_model "
-        "pricing_provider",
+        "pricing_provider supported_environments custom_tokenizer litellm_routing_preferences "
+        "off_peak_pricing original_model_id",
         "LiteLLM gives it a meaning that the registrar cannot check; it is set in LiteLLM itself",
     ),
 }

@@ -10,7 +10,16 @@ from typing import Any, Final
 from sidecar import patterns
 from webhook.documents import DocumentError, Fault, Path
 from webhook.kinds import FLAG, Kind
-from webhook.litellm_keys import INFO, PARAMS, REFUSED_INFO, REFUSED_PARAMS, SENT, SUPPORTS
+from webhook.litellm_keys import (
+    INFO,
+    LITELLMS,
+    OWN_KEY,
+    PARAMS,
+    REFUSED_INFO,
+    REFUSED_PARAMS,
+    SENT,
+    SUPPORTS,
+)
 from webhook.near import Names
 from webhook.reasons import shown
 
@@ -102,6 +111,18 @@ def _info_faults(value: Any, path: Path) -> Iterator[Fault]:
             yield Fault(here, f"did you mean {near}?")
         elif key.startswith(SUPPORTS):
             yield from _of(FLAG, found, here)
+        elif why := not_own(key, found):
+            yield Fault(here, why)
+
+
+def not_own(key: str, value: Any) -> str:
+    """Tell why an unknown key of `model_info` cannot be the owner's own; empty if it can."""
+    if key.startswith(LITELLMS):
+        return "unknown, and keys that begin so are LiteLLM's"
+    items = value if isinstance(value, list) else [value]
+    if not OWN_KEY.fullmatch(key) and any(isinstance(item, dict | list) for item in items):
+        return "unknown; an object of your own needs a key with a -, . or / in it, like example.com/contact"
+    return ""
 
 
 def _of(kind: Kind, value: Any, path: Path) -> Iterator[Fault]:

@@ -94,8 +94,8 @@ def test_nothing_of_ours_is_nothing_wished() -> None:
         ),
         (
             "model-info",
-            '{"supports_vision": true, "owner": {"team": "a"}}',
-            {"supports_vision": True, "owner": {"team": "a"}},
+            '{"supports_vision": true, "x/owner": {"team": "a"}}',
+            {"supports_vision": True, "x/owner": {"team": "a"}},
         ),
         ("litellm-params", "rpm: 60\ntags: [a, b]\n", {"rpm": 60, "tags": ["a", "b"]}),
     ],

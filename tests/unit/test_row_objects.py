@@ -181,7 +181,8 @@ def test_other_keys_are_the_owners_metadata() -> None:
     metadata = {
         "owner": "team-a",
         "node": "gpu-7",
-        "contact": {"mail": ["a@example.com"]},
+        "example.com/contact": {"mail": ["a@example.com"]},
+        "mirrors": ["a", "b"],
         "rank": 1.5,
         "none": None,
         "supports_time_travel": False,
@@ -189,6 +190,29 @@ def test_other_keys_are_the_owners_metadata() -> None:
     assert row_objects.info(metadata) == metadata
     with pytest.raises(DocumentError, match="allowed is true or false"):
         row_objects.info({"supports_time_travel": "yes"})
+
+
+@pytest.mark.parametrize("value", [{}, {"mail": "a@example.com"}, [1, {}], [[1]]])
+def test_an_object_of_the_owners_stands_under_no_word_of_litellm(value: Any) -> None:
+    """Of objects under names like its own it may make something with its next release."""
+    with pytest.raises(DocumentError, match=r"needs a key with a -, \. or / in it"):
+        row_objects.info({"contact": value})
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "health_check_url",
+        "health_check_supports_max_tokens",
+        "litellm_extra",
+        "custom_llm_provider",
+        "team_models",
+    ],
+)
+def test_what_begins_as_litellms_own_is_not_the_owners(name: str) -> None:
+    """Parameters of its health checks would lead them elsewhere, with LiteLLM's own credentials."""
+    with pytest.raises(DocumentError, match=f"^{name}: unknown, and keys that begin so are LiteLLM's$"):
+        row_objects.info({name: 1})
 
 
 @pytest.mark.parametrize("name", ["", "x" * 254, "a\nb"])

@@ -25,9 +25,10 @@ from webhook.broker.asking import nameable
 from webhook.broker.names import Grant
 from webhook.broker.shapes import Caller, PodFacts, RefusedError, RowSent, Rule
 from webhook.keys_pod import PROVIDERS
-from webhook.kinds import Kind
+from webhook.kinds import FLAG, Kind
 from webhook.litellm_keys import INFO, PARAMS, REFUSED_INFO, REFUSED_PARAMS, SUPPORTS
 from webhook.reasons import shown
+from webhook.row_objects import not_own
 
 # Of the row's parameters those that the registrar writes, always.
 _OWN_PARAMS: Final = frozenset({"model", "api_base", "api_key", "extra_headers"})
@@ -165,7 +166,7 @@ def params(row: RowSent, contract: int) -> tuple[dict[str, Any], tuple[str, ...]
 
 
 def info(row: RowSent) -> dict[str, Any]:
-    """Give what LiteLLM is told of the model: its own keys of their kinds, and any of the owner's own."""
+    """Give what LiteLLM is told of the model: its own keys of their kinds, and the owner's own."""
     for key, value in row.info.items():
         place = f"model_info.{key}"
         if key in _OR_NONE and value == 0 and isinstance(value, int) and value is not False:
@@ -174,8 +175,10 @@ def info(row: RowSent) -> dict[str, Any]:
             _of(INFO[key], value, place, Rule.MODEL_INFO)
         elif why := _why_not(key):
             raise RefusedError(Rule.MODEL_INFO, f"model_info: {shown(key)} is not allowed: {why}")
-        elif key.startswith(SUPPORTS) and not isinstance(value, bool):
-            raise RefusedError(Rule.MODEL_INFO, f"{place}: found {shown(value)}, allowed are true and false")
+        elif key.startswith(SUPPORTS):
+            _of(FLAG, value, place, Rule.MODEL_INFO)
+        elif why := not_own(key, value):
+            raise RefusedError(Rule.MODEL_INFO, f"model_info: {shown(key)} is not allowed: {why}")
     _no_references(row.info, "model_info", Rule.MODEL_INFO)
     return dict(row.info)
 
