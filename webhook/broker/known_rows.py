@@ -101,7 +101,7 @@ class KnownRows:
         """Read the table again and again; a failure is said once, and when it is over."""
         while True:
             try:
-                await self._table(_EVERY)
+                await self._table(_EVERY / 2)  # one that was asked for meanwhile will do
                 self._said("")
             except (RefusedError, FaultError) as error:
                 self._said(str(error))
