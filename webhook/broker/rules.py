@@ -123,7 +123,8 @@ def _create(row: RowSent, caller: Caller, pod: PodFacts, context: Context) -> Ca
 def _change(key: str, row: RowSent, caller: Caller, pod: PodFacts, context: Context) -> Call:
     row_rules.own_id(key, context.cluster, caller)
     row_rules.same_id(key, row)
-    body, left_out = _body(row, caller, pod, context)
+    write = _body if row.params else _poor_body
+    body, left_out = write(row, caller, pod, context)
     # a row that keeps its name takes nothing from anyone
     if context.own.get(key) != row.name:
         _may_use(row.name, caller, context)
@@ -133,31 +134,47 @@ def _change(key: str, row: RowSent, caller: Caller, pod: PodFacts, context: Cont
 def _body(
     row: RowSent, caller: Caller, pod: PodFacts, context: Context
 ) -> tuple[dict[str, Any], tuple[str, ...]]:
-    """Write what is sent on: only what a rule has looked at.
-
-    A change without parameters is one of a row that an earlier life of the registrar made, of which this one
-    knows no more than its id and block.
-    """
+    """Write what is sent on: only what a rule has looked at; and name what is left out."""
     row_rules.derived_id(row, context.cluster, caller)
-    left_out = row.left_out
-    params: dict[str, Any] = {}
-    if row.params:
-        provider = row_rules.provider(row)
-        row_rules.at_the_pod(row, provider, pod, context.grant)
-        row_rules.key_of_the_server(row)
-        row_rules.headers(row)
-        row_rules.checked_like_the_row(row, provider)
-        params, more = row_rules.params(row, context.contract)
-        left_out += more
-    info = row_rules.info(row)
+    provider = row_rules.provider(row)
+    row_rules.at_the_pod(row, provider, pod, context.grant)
+    row_rules.key_of_the_server(row)
+    row_rules.headers(row)
+    row_rules.checked_like_the_row(row, provider)
     row_rules.team(row, context.grant)
-    info["id"] = row.id
-    if row.owner is not None:
-        block, more = row_rules.owner_block(row, context.cluster, caller, pod.node, context.contract)
-        info[OWNER_KEY] = block
-        left_out += more
+    params, left_out = row_rules.params(row, context.contract)
+    block, more = _block(row, caller, pod, context)
+    info = {**row_rules.info(row), "id": row.id, **block}
+    return _written(row, params, info), (*row.left_out, *left_out, *more)
+
+
+def _poor_body(
+    row: RowSent, caller: Caller, pod: PodFacts, context: Context
+) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """Write a change without parameters: of a row that an earlier life of the registrar made.
+
+    This one knows no more of it than its id, its name and its block.
+    """
+    if row.info:
+        raise RefusedError(Rule.MODEL_INFO, "model_info: a change of it needs litellm_params too")
+    row_rules.derived_id(row, context.cluster, caller)
+    block, left_out = _block(row, caller, pod, context)
+    return _written(row, {}, {"id": row.id, **block}), (*row.left_out, *left_out)
+
+
+def _block(
+    row: RowSent, caller: Caller, pod: PodFacts, context: Context
+) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """Write the ownership block if one was sent: without it the stored one stays."""
+    if row.owner is None:
+        return {}, ()
+    block, left_out = row_rules.owner_block(row, context.cluster, caller, pod.node, context.contract)
+    return {OWNER_KEY: block}, left_out
+
+
+def _written(row: RowSent, params: Mapping[str, Any], info: Mapping[str, Any]) -> dict[str, Any]:
     body = {"model_name": row.name, "litellm_params": params, "model_info": info}
-    return body if row.blocked is None else {**body, "blocked": row.blocked}, left_out
+    return body if row.blocked is None else {**body, "blocked": row.blocked}
 
 
 def _there(pod: PodFacts | None, context: Context) -> PodFacts:
