@@ -52,7 +52,9 @@ class App:
         )
         with self.in_hand.one():
             answer = await self._desk.answer(sent, lambda: self._body(request))
-        response = web.Response(status=answer.status, body=answer.body, headers=answer.headers)
+        response = web.Response(
+            status=answer.status, body=answer.body, headers=answer.headers, content_type="application/json"
+        )
         # What was not read is not waited for; and while we stop the next call is another replica's.
         if self.stopping or not request.content.at_eof():
             response.force_close()

@@ -312,5 +312,5 @@ def _pod(caller: Caller) -> dict[str, str]:
 
 
 def _kind(course: _Course) -> str:
-    """Name what was asked, for the metrics; what could not be read has no name."""
-    return "" if course.asked is None else type(course.asked).__name__.lower()
+    """Name what was asked, for the metrics."""
+    return "unread" if course.asked is None else type(course.asked).__name__.lower()

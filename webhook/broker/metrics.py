@@ -78,10 +78,11 @@ class Metrics:
             self._refusals.labels(rule.value)
 
     def call(self, call: str, status: int, seconds: Mapping[str, float]) -> None:
-        """Count an answered call; `seconds` by part."""
+        """Count an answered call; `seconds` by part, those left out that it had not."""
         self._calls.labels(call, str(status)).inc()
         for part, spent in seconds.items():
-            self._seconds.labels(call, part).observe(spent)
+            if spent:
+                self._seconds.labels(call, part).observe(spent)
 
     def refusal(self, rule: Rule) -> None:
         """Count a refusal."""
