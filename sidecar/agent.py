@@ -155,9 +155,7 @@ class Agent:
                 {"reason": problem.reason, "since": stamp(problem.since)}
                 for problem in self._problems.current()
             ],
-            "last_problem": {"reason": last.reason, "detail": last.detail, "since": stamp(last.since)}
-            if last
-            else None,
+            "last_problem": last.told() if last else None,
         }
 
     async def drain(self, why: str) -> Outcome:

@@ -81,7 +81,7 @@ class ByToken:
         if reason is None:
             server_fault = reply.status_code >= HTTPStatus.INTERNAL_SERVER_ERROR
             reason = Reason.BROKER_ERROR if server_fault else Reason.BROKER_REFUSED_ROW
-        return Failed(reason, f"{rule}: {_sentence(reply)}", rule, _retry_after(reply))
+        return Failed(reason, _sentence(reply), rule, _retry_after(reply))
 
     def lost(self, error: httpx.HTTPError) -> Reason:
         """Name why no answer came from the broker."""

@@ -50,7 +50,7 @@ _SENTENCES: Final = {
 
 _FATES: Final = {
     True: "The pod is being deleted",
-    False: "The pod is not being deleted: a container restarts, and a server that comes back is registered again",
+    False: "The pod is not being deleted: a container restarts; a server that comes back gets its rows again",
 }
 
 
@@ -191,10 +191,10 @@ class Drain:
         if fate.deleting is not None and fate.deleting is not before.deleting:
             self._log.event(Word.DRAINING, _FATES[fate.deleting], grace=fate.grace)
         if fate.grace != before.grace and fate.cut(self._settings.grace_period) is not None:
+            self._problems.clear(DRAIN, quiet=True)  # it may have been shortened before
             self._problems.say(
                 DRAIN,
                 Reason.GRACE_SHORTENED,
-                kind=str(fate.grace),
                 grace=fate.grace,
                 instead_of=self._settings.grace_period,
                 at_most=left,

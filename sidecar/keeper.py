@@ -354,7 +354,7 @@ class Keeper:
             entry.id if entry is not None and failed.reason in OF_ONE_ROW else LITELLM,
             failed.reason,
             failed.detail,
-            kind=failed.rule,
+            rule=failed.rule,
             silence=silence(failed.reason),
             name=None if entry is None else entry.name,
         )

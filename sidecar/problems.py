@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from sidecar.clock import Clock
-from sidecar.log import Log, Value, Word
+from sidecar.log import Log, Value, Word, stamp
 from sidecar.reasons import Reason
 
 DETAIL_LENGTH: Final = 300
@@ -19,13 +19,18 @@ DETAIL_LENGTH: Final = 300
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """Something that is, or last was, wrong; `kind` tells two of one reason apart."""
+    """Something that is, or last was, wrong; by which `rule`, if somebody has refused something."""
 
     reason: Reason
     detail: str
     since: datetime
     began: float
-    kind: str = ""
+    rule: str = ""
+
+    def told(self) -> dict[str, str]:
+        """Give what `/status` shows of it."""
+        by = {"rule": self.rule} if self.rule else {}
+        return {"reason": self.reason, **by, "detail": self.detail, "since": stamp(self.since)}
 
 
 class Problems:
@@ -50,7 +55,7 @@ class Problems:
         detail: str = "",
         *,
         word: Word = Word.PROBLEM,
-        kind: str = "",
+        rule: str = "",
         silence: float = 0.0,
         **values: Value,
     ) -> None:
@@ -59,7 +64,7 @@ class Problems:
         With `silence` only if it came up so many seconds ago for the first time, and was not over since.
         """
         before = self._now.get(subject)
-        if before is not None and (before.reason, before.kind) == (reason, kind):
+        if before is not None and (before.reason, before.rule) == (reason, rule):
             self._unsaid.pop(subject, None)
             return
         now = self._clock.now()
@@ -70,9 +75,11 @@ class Problems:
         # Hidden before it is cut short: half a secret would not be found.
         detail = self._log.hide(detail)[:DETAIL_LENGTH]
         since = self._clock.today() - timedelta(seconds=now - began)
-        problem = Problem(reason, detail, since, began, kind)
+        problem = Problem(reason, detail, since, began, rule)
         self._now[subject] = self.last = problem
-        self._log.event(word, reason.sentence, reason=reason, **values, detail=detail or None)
+        self._log.event(
+            word, reason.sentence, reason=reason, rule=rule or None, **values, detail=detail or None
+        )
 
     def clear(
         self, subject: str, *, only: Collection[Reason] | None = None, quiet: bool = False, **values: Value

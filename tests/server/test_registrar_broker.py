@@ -232,4 +232,4 @@ async def test_a_refused_name_is_said_with_its_rule(broker: Broker, token: Path,
         env = environ(server.port, listen, front.url, ca=ca.certificate, token=token)
         async with registrar(env, listen) as running:
             line = await running.line(lambda line: "reason=broker_refused_row" in line)
-            assert f'detail="name_taken: {sentence}"' in line
+            assert f'rule=name_taken name=qwen detail="{sentence}"' in line

@@ -114,9 +114,12 @@ async def test_a_row_that_is_refused_is_said_once_and_tried_ever_more_rarely(pod
     """Rule and sentence in one line; an hour costs the broker some twenty calls, not thousands."""
     pod.broker.table.fail(10_000, TAKEN, "/model/new")
     pod.server.seen = serving("m")
-    await pod.clock.advance(3600)
+    await pod.clock.advance(10)
+    last = pod.agent.status()["last_problem"]
+    assert (last["reason"], last["rule"]) == ("broker_refused_row", "name_taken")
+    await pod.clock.advance(3590)
     assert pod.said("broker_refused_row") == 1
-    assert pod.said('detail="name_taken: m: rows of namespace team-b have this name') == 1
+    assert pod.said('rule=name_taken name=m detail="m: rows of namespace team-b have this name') == 1
     assert 3600 / REFUSED_MOST <= pod.broker.table.calls["create"] <= 25
     assert pod.agent.state is State.WAITING
 
@@ -236,7 +239,7 @@ async def test_no_line_and_no_status_holds_a_token(pod: Pod) -> None:
     pod.broker.table.fail(10, refusal("model_name", said), "/model/new")
     pod.server.seen = serving("m", "n")
     await pod.clock.advance(10)
-    assert pod.said('detail="model_name: no pod has *** or ***"') == 1
+    assert pod.said('rule=model_name name=n detail="no pod has *** or ***"') == 1
     assert "signature" not in "\n".join([*pod.lines, str(pod.agent.status())])
 
 

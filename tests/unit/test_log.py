@@ -229,12 +229,12 @@ async def test_a_moment_does_not_hide_what_was_said(problems: Ledger) -> None:
     assert len(said()) == 1
 
 
-def test_another_kind_of_the_same_reason_is_said_too(problems: Ledger) -> None:
+def test_the_same_reason_by_another_rule_is_said_too(problems: Ledger) -> None:
     """A row that was refused by one rule is refused by another one now."""
     ledger, _, said = problems
     for rule in ("name_taken", "name_taken", "name_not_allowed"):
-        ledger.say("row", Reason.BROKER_REFUSED_ROW, rule, kind=rule)
-    assert [line.split("detail=")[1] for line in said()] == ["name_taken", "name_not_allowed"]
+        ledger.say("row", Reason.BROKER_REFUSED_ROW, "m", rule=rule)
+    assert [line.split("rule=")[1] for line in said()] == ["name_taken detail=m", "name_not_allowed detail=m"]
 
 
 def test_tokens_are_hidden_as_they_come_and_after_they_have_gone() -> None:
