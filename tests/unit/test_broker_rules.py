@@ -10,7 +10,7 @@ from sidecar.row_contract import row_id
 from tests.honest import CALLER, CLUSTER, POD
 from webhook.broker import rules
 from webhook.broker.names import Grant
-from webhook.broker.rules import Context, name_of, writes
+from webhook.broker.rules import Context, name_of, needs_pod
 from webhook.broker.shapes import (
     Asked,
     AskPod,
@@ -170,6 +170,13 @@ def test_a_row_is_written_for_a_pod_that_is_there_and_as_it_should_be(
     assert called(Look(ID), pod=pod) is not None
 
 
+@pytest.mark.parametrize("pod", [None, replace(POD, gone=True, deleting=True), replace(POD, labelled=False)])
+def test_only_a_pod_of_ours_looks_at_the_rows_of_a_name(pod: PodFacts | None) -> None:
+    """Any pod can have a token of our audience."""
+    assert refusal(Siblings("qwen"), pod=pod) in (Rule.POD_GONE, Rule.POD_NOT_INJECTED)
+    assert called(Siblings("qwen"), pod=replace(POD, host_network=True)) is not None
+
+
 def test_a_pod_that_is_being_deleted_gets_no_more_rows() -> None:
     """Those it has can still be changed: a drain may have to wait for an ill LiteLLM."""
     ending = replace(POD, deleting=True, grace=30)
@@ -217,7 +224,6 @@ def test_what_a_newer_registrar_sends_is_left_out_and_named() -> None:
 def test_whose_name_is_asked_and_whether_the_pod_is() -> None:
     """What the desk has to find out before it asks the rules."""
     asked: list[Asked] = [Ready(), AskPod(), OwnRows(), Look(ID), Delete(ID)]
-    assert [(name_of(each), writes(each)) for each in asked] == [(None, False)] * 5
-    assert (name_of(Siblings("qwen")), writes(Siblings("qwen"))) == ("qwen", False)
-    for each in (Create(ROW), Change(ID, ROW)):
-        assert (name_of(each), writes(each)) == ("qwen", True)
+    assert [(name_of(each), needs_pod(each)) for each in asked] == [(None, False)] * 5
+    for each in (Create(ROW), Change(ID, ROW), Siblings("qwen")):
+        assert (name_of(each), needs_pod(each)) == ("qwen", True)

@@ -219,7 +219,7 @@ class Desk:
 
     async def _ruled(self, asked: Asked, caller: Caller, contract: int, course: _Course) -> Call:
         """Have everything looked at that rules ask for. Raises RefusedError, FaultError."""
-        pod = await self._pods.facts(caller) if rules.writes(asked) else None
+        pod = await self._pods.facts(caller) if rules.needs_pod(asked) else None
         name = rules.name_of(asked)
         context = rules.Context(
             cluster=self._cluster,

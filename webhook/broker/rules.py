@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, assert_never
 
+from sidecar.contract import LABEL_SERVER
 from sidecar.row_contract import OWNER_KEY
 from webhook.broker import limits, name_rules, row_rules
 from webhook.broker.names import Grant
@@ -66,32 +67,33 @@ def name_of(asked: Asked) -> str | None:
             return None
 
 
-def writes(asked: Asked) -> bool:
-    """Tell whether a row would be made or changed, for which the pod must be there and as it should be.
+def needs_pod(asked: Asked) -> bool:
+    """Tell whether the pod must be looked at: it has to be there and as it should be.
 
-    A deletion asks nothing of the pod: its ids tell whose they are, also when the pod is gone already.
+    What clears up asks nothing of it: ids tell whose they are, also when the pod is gone already.
     """
-    return isinstance(asked, Create | Change)
+    return isinstance(asked, Create | Change | Siblings)
 
 
 def call(asked: Asked, caller: Caller, pod: PodFacts | None, context: Context) -> Call | None:
     """Give the call that LiteLLM gets; None for what the broker answers by itself (AskPod, OwnRows).
 
-    `pod` may be None unless something is written. Raises RefusedError with the first rule that is broken.
+    `pod` may be None unless it is needed (`needs_pod`); then it is gone. Raises RefusedError with the first
+    rule that is broken.
     """
     match asked:
         case Create(row):
-            return _create(row, caller, _there(pod, context), context)
+            return _create(row, caller, _fit(pod, context), context)
         case Change(key, row):
-            return _change(key, row, caller, _there(pod, context), context)
+            return _change(key, row, caller, _fit(pod, context), context)
         case Delete(key):
             row_rules.own_id(key, context.cluster, caller)
             return Call("POST", "/model/delete", body={"id": key})
         case _:
-            return _reading(asked, caller, context)
+            return _reading(asked, caller, pod, context)
 
 
-def _reading(asked: Reading, caller: Caller, context: Context) -> Call | None:
+def _reading(asked: Reading, caller: Caller, pod: PodFacts | None, context: Context) -> Call | None:
     match asked:
         case Ready():
             return Call("GET", "/health/readiness")
@@ -101,6 +103,7 @@ def _reading(asked: Reading, caller: Caller, context: Context) -> Call | None:
             row_rules.own_id(key, context.cluster, caller)
             return Call("GET", _INFO, {"modelId": key, "size": "1"})
         case Siblings(name):
+            _there(pod)
             if name not in context.own.values():
                 _may_use(name, caller, context)
             return Call("GET", _INFO, {"model": name, "size": str(_GROUP)})
@@ -177,12 +180,18 @@ def _written(row: RowSent, params: Mapping[str, Any], info: Mapping[str, Any]) -
     return body if row.blocked is None else {**body, "blocked": row.blocked}
 
 
-def _there(pod: PodFacts | None, context: Context) -> PodFacts:
-    """Give the pod if a row may be written for it."""
+def _there(pod: PodFacts | None) -> PodFacts:
+    """Give the pod if it is there and one of ours."""
     if pod is None or pod.gone:
         raise RefusedError(Rule.POD_GONE, "there is no such pod any more, or its containers have ended")
     if not pod.labelled:
-        raise RefusedError(Rule.POD_NOT_INJECTED, "the pod has no label of litellm-registrar.io any more")
+        raise RefusedError(Rule.POD_NOT_INJECTED, f"the pod has no label {LABEL_SERVER} any more")
+    return pod
+
+
+def _fit(found: PodFacts | None, context: Context) -> PodFacts:
+    """Give the pod if a row may be written for it."""
+    pod = _there(found)
     if pod.host_network and not context.grant.host_network:
         message = (
             "the pod is on its node's network, whose address is not its own; the names file may allow it"
