@@ -1,0 +1,154 @@
+"""Registrars as processes, with what the webhook injects, before a broker that serves."""
+
+import signal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sidecar.contract import CONTAINER_NAME, NONCE_HEADER
+from tests.server.broker.brokering import Brokering, Pod, a_token
+from tests.server.registrars import HOST, Registrar, registrar
+from tests.server.running import Tls
+from tests.standins.listening import free_port
+from tests.standins.vllm import VLLM
+
+# What a test has no time for.
+TIMES = {
+    "REGISTRAR_PROPAGATION": "0.5",
+    "REGISTRAR_DRAIN_TIMEOUT": "30",
+    "REGISTRAR_POLL_INTERVAL": "0.5",
+}
+
+
+class Scene:
+    """A pod with a model server, and the environment of its registrar."""
+
+    def __init__(self, broker: Brokering, tls: Tls, folder: Path, server: VLLM) -> None:
+        self.broker = broker
+        self.pod: Pod = broker.kube.run_pod("shop", "qwen", HOST, port=server.port)
+        self.token = folder / "token"
+        self.token.write_text(self.pod.token)
+        self.listen = free_port(HOST, 0)
+        containers = self.shown["spec"]["containers"] + self.shown["spec"].get("initContainers", [])
+        (injected,) = (each for each in containers if each["name"] == CONTAINER_NAME)
+        self.environ = {
+            **{each["name"]: each["value"] for each in injected["env"] if "value" in each},
+            "REGISTRAR_NAMESPACE": self.pod.namespace,
+            "REGISTRAR_POD": self.pod.name,
+            "REGISTRAR_POD_UID": self.pod.uid,
+            "REGISTRAR_POD_IP": HOST,
+            "REGISTRAR_LISTEN_PORT": str(self.listen),
+            "REGISTRAR_LITELLM_URL": f"https://{broker.server.address}",
+            "REGISTRAR_LITELLM_CA": tls.ca,
+            "REGISTRAR_TOKEN_FILE": str(self.token),
+            **TIMES,
+        }
+
+    @property
+    def shown(self) -> dict[str, Any]:
+        """The pod as the API server has it."""
+        return self.broker.kube.objects[self.pod.path]
+
+    def delete(self, grace: int) -> None:
+        """Have the pod deleted with so many seconds of grace."""
+        told = {"deletionTimestamp": "2026-11-21T06:00:00Z", "deletionGracePeriodSeconds": grace}
+        self.shown["metadata"] |= told
+
+    def rotate(self) -> None:
+        """Have the kubelet write the next token; the API server takes the former no more."""
+        bearers = self.broker.kube.bearers
+        following = a_token("the next one")
+        bearers[following] = bearers.pop(self.pod.token)
+        self.token.write_text(following)
+
+
+async def drain(running: Registrar, scene: Scene) -> dict[str, Any]:
+    """Call the hook as the kubelet does."""
+    answer = await running.get("/drain", **{NONCE_HEADER: scene.environ["REGISTRAR_NONCE"]})
+    found: dict[str, Any] = answer.json()
+    return found
+
+
+async def test_a_pods_life(broker: Brokering, tls: Tls, tmp_path: Path) -> None:
+    """Registered by its token and no key, its token rotated, deleted with the grace it was made with."""
+    async with VLLM("qwen") as server:
+        await server.load()
+        scene = Scene(broker, tls, tmp_path, server)
+        async with registrar(scene.environ, scene.listen) as running:
+            await running.line(lambda line: " SERVING " in line)
+            assert broker.rows() == {scene.pod.id(): "qwen"}
+            scene.rotate()
+            scene.delete(grace=scene.shown["spec"]["terminationGracePeriodSeconds"])
+            assert await drain(running, scene) == {"end": "done", "cut": 0, "rows_left": 0}
+            await running.line(lambda line: "The pod is being deleted" in line)
+            running.process.send_signal(signal.SIGTERM)
+            assert await running.ended() == 0
+    assert not broker.rows()
+    text = "\n".join(running.lines)
+    assert " PROBLEM " not in text
+    assert "eyJ" not in text + broker.stream.getvalue()
+
+
+async def test_a_cut_grace_is_said(broker: Brokering, tls: Tls, tmp_path: Path) -> None:
+    """`kubectl delete --grace-period=3`: said at once, and the hook is answered before it is over."""
+    async with VLLM("qwen", think=60) as server:
+        await server.load()
+        scene = Scene(broker, tls, tmp_path, server)
+        async with registrar(scene.environ, scene.listen) as running:
+            await running.line(lambda line: " SERVING " in line)
+            server.running = 1
+            scene.delete(grace=3)
+            assert (await drain(running, scene))["end"] == "overdue"
+            assert "grace=3.0" in await running.line(lambda line: "reason=grace_shortened" in line)
+    assert not broker.rows()
+
+
+async def test_a_restart_is_no_end(broker: Brokering, tls: Tls, tmp_path: Path) -> None:
+    """The hook is called, the server goes and comes back in a pod that nobody deletes: registered again."""
+    async with VLLM("qwen") as server:
+        await server.load()
+        scene = Scene(broker, tls, tmp_path, server)
+        async with registrar(scene.environ, scene.listen) as running:
+            await running.line(lambda line: " SERVING " in line)
+            assert (await drain(running, scene))["end"] == "done"
+            assert not broker.rows()
+            await running.line(lambda line: "The pod is not being deleted" in line)
+            await server.kill()
+            await server.load()
+            await running.line(lambda line: "The pod lives on" in line)
+            await running.line(lambda _: sum(" SERVING " in line for line in running.lines) == 2)
+    assert broker.rows() == {scene.pod.id(): "qwen"}
+
+
+async def test_a_name_of_elsewhere_is_refused_with_a_sentence(
+    broker: Brokering, tls: Tls, tmp_path: Path
+) -> None:
+    """A server that calls its model like one of LiteLLM's configuration: said by rule, nothing written."""
+    async with VLLM("gpt-4o") as server:
+        await server.load()
+        scene = Scene(broker, tls, tmp_path, server)
+        async with registrar(scene.environ, scene.listen) as running:
+            line = await running.line(lambda line: "reason=broker_refused_row" in line)
+            assert 'rule=name_taken name=gpt-4o detail="model_name: ' in line
+            assert (await drain(running, scene))["end"] == "done"
+    assert not broker.rows()
+
+
+@pytest.mark.parametrize("what", ["label", "pod"])
+async def test_a_pod_that_is_not_as_it_should_be_is_refused(
+    what: str, broker: Brokering, tls: Tls, tmp_path: Path
+) -> None:
+    """Its label is gone, or the pod itself: named, and the registrar lives on."""
+    async with VLLM("qwen") as server:
+        await server.load()
+        scene = Scene(broker, tls, tmp_path, server)
+        if what == "label":
+            scene.shown["metadata"]["labels"].clear()
+        else:
+            broker.kube.remove_pod(scene.pod)
+        reason = "broker_refused_pod" if what == "label" else "broker_refused_token"
+        async with registrar(scene.environ, scene.listen) as running:
+            await running.line(lambda line: f"reason={reason}" in line)
+            assert running.process.returncode is None
+    assert not broker.rows()
