@@ -6,6 +6,7 @@ No label of any holds what comes with a request: the number of series is bounded
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import fields
 from typing import Final
 
 from prometheus_client import (
@@ -17,6 +18,7 @@ from prometheus_client import (
     generate_latest,
 )
 
+from webhook.broker.key_abilities import Abilities
 from webhook.broker.shapes import Rule
 
 PREFIX: Final = "litellm_registrar_broker"
@@ -74,6 +76,13 @@ class Metrics:
         self._waiting = Gauge(
             f"{PREFIX}_writes_waiting", "Writes that wait for a place at LiteLLM", registry=self.registry
         )
+        self._key = Gauge(
+            f"{PREFIX}_key",
+            "What is known of LiteLLM's key, 1 for each that is so: unknown; missing (it cannot do all that "
+            "is needed); wide, unbound, master (it can do more than that)",
+            ("is",),
+            registry=self.registry,
+        )
         for rule in Rule:  # a rule that was never broken is 0, not absent
             self._refusals.labels(rule.value)
 
@@ -91,6 +100,11 @@ class Metrics:
     def waiting(self, count: Callable[[], int]) -> None:
         """Show how many writes wait, asked when metrics are read."""
         self._waiting.set_function(count)
+
+    def key(self, abilities: Abilities) -> None:
+        """Show what is known of LiteLLM's key."""
+        for item in fields(Abilities):
+            self._key.labels(item.name).set(bool(getattr(abilities, item.name)))
 
     def follow(self, file: str, is_good: Callable[[], bool]) -> None:
         """Show of a followed file whether it is good, asked when metrics are read."""

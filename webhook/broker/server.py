@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from functools import partial
 from typing import Any, Final
 
@@ -10,6 +11,7 @@ from webhook.broker.app import App
 from webhook.broker.claims import Claims
 from webhook.broker.desk import Bounds, Desk
 from webhook.broker.fair_queue import FairQueue
+from webhook.broker.key_report import KeyReport
 from webhook.broker.known_rows import KnownRows
 from webhook.broker.metrics import PREFIX, Metrics
 from webhook.broker.names_file import names_file
@@ -23,7 +25,7 @@ from webhook.flags import SettingsError
 from webhook.followed_file import FollowedFile
 from webhook.kube.api import Api, ApiError
 from webhook.kube.events import Events
-from webhook.log import Log
+from webhook.log import Log, traced
 from webhook.serving import Port, health, until_stopped, wind_down
 from webhook.tls.files import PairFiles
 from webhook.tls.live import Live
@@ -34,6 +36,8 @@ from webhook.tls.publication import ConfigMapKey
 
 # How many calls may come at once, for each call a second that may come on average.
 _BURST: Final = 10.0
+# Seconds between two looks for claims of names that are stale.
+_SWEEP_EVERY: Final = 300.0
 
 
 class Server:
@@ -47,6 +51,7 @@ class Server:
         self._metrics = Metrics()
         self._live = Live()
         self._upstream = _upstream(settings)
+        self._claims = Claims(api, settings.namespace)
         self._rows = KnownRows(self._upstream, settings.cluster_id, log)
         self._events = Events(api, "litellm-registrar-broker", log)
         queue = FairQueue(settings.concurrency)
@@ -58,7 +63,7 @@ class Server:
             rates=Rates(_limit(settings.pod_rate), _limit(settings.namespace_rate)),
             pods=Pods(api),
             rows=self._rows,
-            claims=Claims(api, settings.namespace),
+            claims=self._claims,
             queue=queue,
             upstream=self._upstream,
             log=log,
@@ -103,10 +108,14 @@ class Server:
         work = {name: file.follow() for name, file in self._files.items()}
         work |= {
             "certificates": certificates.run(),
-            "rows": self._rows.follow(),
+            "claims": self._sweep(),
             "events": self._events.run(),
+            "key": KeyReport(self._upstream, self._log, self._metrics.key).follow(),
+            "rows": self._rows.follow(),
         }
         self._follows = [asyncio.create_task(each, name=name) for name, each in work.items()]
+        for task in self._follows:
+            task.add_done_callback(self._ended)
         self._log.say(
             "STARTED",
             "Registrars are answered",
@@ -145,6 +154,29 @@ class Server:
             self._log.say("STOPPED", "Calls in hand were cut", cut=cut)
         else:
             self._log.say("STOPPED", "Every call in hand was answered")
+
+    async def _sweep(self) -> None:
+        """Remove claims that nothing came of; replicas that do so at the same time do no harm."""
+        problem = ""
+        while True:
+            await asyncio.sleep(_SWEEP_EVERY * random.uniform(0.8, 1.2))  # noqa: S311 - out of step, no secret
+            try:
+                await self._claims.clean(self._rows.holds)
+                problem = ""
+            except ApiError as error:
+                if problem != error.reason:
+                    problem = error.reason
+                    self._log.say("PROBLEM", f"Claims of names are not cleared up: {error}")
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        """Say it if a part ends that should not."""
+        if not task.cancelled() and isinstance(error := task.exception(), Exception):
+            self._log.say(
+                "FAILED",
+                f"A part of the broker has ended by an error of its own: {task.get_name()}",
+                error=type(error).__name__,
+                at=traced(error),
+            )
 
     def _unready(self) -> str:
         if self._app.stopping:
