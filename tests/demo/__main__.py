@@ -7,7 +7,7 @@ import contextlib
 import signal
 import sys
 
-from tests.demo.cluster import DemoError
+from tests.demo.process import DemoError
 from tests.demo.story import Pace, tell, verdict
 from tests.demo.timeline import Timeline
 

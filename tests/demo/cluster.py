@@ -22,10 +22,12 @@ from typing import Any, Final, Self
 
 import httpx
 
+from sidecar.contract import ENV_TOKEN_FILE
 from tests import kubelet
 from tests.certificates import make_ca, make_leaf
 from tests.demo import manifests
-from tests.demo.process import Process
+from tests.demo.broker import CLUSTER, Broker, Kubernetes
+from tests.demo.process import DemoError, Process
 from tests.demo.timeline import Timeline
 from webhook.patch import Op, apply
 
@@ -37,16 +39,13 @@ _ADDRESS: Final = re.compile(r"\baddress=(\S+)")
 Images = Callable[[list[str], str], list[str]]
 
 
-class DemoError(Exception):
-    """The demo did not go as it should; the message says what was seen."""
-
-
 class ApiServer:
     """Posts AdmissionReviews to the webhook over TLS and applies its patches. An async context manager."""
 
-    def __init__(self, timeline: Timeline, folder: Path) -> None:
+    def __init__(self, timeline: Timeline, folder: Path, broker: Broker) -> None:
         self._timeline = timeline
         self._folder = folder
+        self._broker = broker
         self._url = ""
 
     async def __aenter__(self) -> Self:
@@ -55,8 +54,9 @@ class ApiServer:
         certificate, key = make_leaf(ca, ["127.0.0.1"]).write(self._folder)
         self._timeline.say("webhook", "TLS certificate made, signed by a CA of its own")
         argv = [sys.executable, "-m", "webhook", "serve", "--listen-address", "127.0.0.1"]
-        argv += ["--port", "0", "--health-port", "0", "--cluster-id", "demo", "--registrar-image", IMAGE]
+        argv += ["--port", "0", "--health-port", "0", "--cluster-id", CLUSTER, "--registrar-image", IMAGE]
         argv += ["--tls-cert", str(certificate), "--tls-key", str(key), "--stop-delay", "0"]
+        argv += ["--broker-url", self._broker.url, "--broker-ca", str(self._broker.ca)]
         started: asyncio.Future[str] = asyncio.get_running_loop().create_future()
 
         def said(line: str) -> None:
@@ -64,7 +64,8 @@ class ApiServer:
             if (address := _ADDRESS.search(line)) and not started.done():
                 started.set_result(address[1])
 
-        self._timeline.say("webhook", f"python -m webhook serve --tls-cert {certificate.name} ...")
+        shown = f"--tls-cert {certificate.name} --broker-ca {self._broker.ca.name}"
+        self._timeline.say("webhook", f"python -m webhook serve {shown} --broker-url {self._broker.url} ...")
         async with AsyncExitStack() as stack:
             process = await Process.start(argv, {}, said)
             stack.push_async_callback(process.stop, 5.0)
@@ -129,16 +130,12 @@ class Pod:
 
 
 class Kubelet:
-    """Starts, probes and ends pods. `secrets`: those of the pods' namespace, decoded."""
+    """Starts, probes and ends pods. `folder` has the pods' tokens."""
 
-    def __init__(
-        self,
-        timeline: Timeline,
-        secrets: kubelet.Secrets,
-        images: Images,
-    ) -> None:
+    def __init__(self, timeline: Timeline, kubernetes: Kubernetes, folder: Path, images: Images) -> None:
         self._timeline = timeline
-        self._secrets = secrets
+        self._kubernetes = kubernetes
+        self._folder = folder
         self._images = images
         self._pods: list[Pod] = []
         self._client = httpx.AsyncClient(trust_env=False)
@@ -154,9 +151,19 @@ class Kubelet:
             for process in pod.processes.values():
                 await process.kill()
 
+    def token(self, pod: Pod) -> Path:
+        """Give the file with the pod's token, as its projected volume has it."""
+        return self._folder / f"token-{pod.uid}"
+
     async def run(self, pod: Pod) -> None:
-        """Start every container with exactly the command and environment of the manifest."""
+        """Start every container with exactly the command and environment of the manifest.
+
+        Only the token's file is elsewhere: all pods share this machine's file system.
+        """
         self._pods.append(pod)
+        token = self.token(pod)
+        token.touch(mode=0o600)
+        token.write_text(self._kubernetes.run(pod.manifest, pod.uid, pod.ip, manifests.NODE))
         for name in pod.containers():
             argv, env = kubelet.container_process(
                 pod.manifest,
@@ -164,8 +171,10 @@ class Kubelet:
                 pod_ip=pod.ip,
                 uid=pod.uid,
                 node=manifests.NODE,
-                secrets=self._secrets,
+                secrets={},
             )
+            if ENV_TOKEN_FILE in env:
+                env[ENV_TOKEN_FILE] = str(token)
             own = f" and {len(env)} variables" if env else ""
             self._timeline.say("kubelet", f"{pod.name}: container {name} started: {_short(argv)}{own}")
             pod.processes[name] = await Process.start(
@@ -194,6 +203,7 @@ class Kubelet:
         """
         spec = pod.manifest["spec"]
         grace = float(spec["terminationGracePeriodSeconds"])
+        self._kubernetes.delete_pod(pod.manifest)
         began = time.monotonic()
         self._timeline.say(
             "kubelet", f"{pod.name}: Terminating, grace period {grace:.0f} s; preStop hooks now"
@@ -211,6 +221,7 @@ class Kubelet:
         finally:
             for hook in hooks.values():
                 hook.cancel()
+        self._kubernetes.remove_pod(pod.manifest)
         self._timeline.say("kubelet", f"{pod.name}: gone {time.monotonic() - began:.1f} s after its deletion")
 
     async def _pre_stop(self, pod: Pod, name: str, grace: float) -> None:

@@ -13,6 +13,10 @@ from typing import Final, Self
 ROOT: Final = Path(__file__).parents[2]
 
 
+class DemoError(Exception):
+    """The demo did not go as it should; the message says what was seen."""
+
+
 class Process:
     """One child process in a session of its own, so that Ctrl-C reaches only the demo, which ends it."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
-import re
+import ssl
 import sys
 import tempfile
 from collections import Counter
@@ -14,25 +14,40 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, TextIO
 
-from sidecar.contract import DEFAULT_LITELLM_SECRET, DOMAIN, LABEL_SERVER
+import httpx
+
+from sidecar.broker_contract import CONTRACT_HEADER
+from sidecar.contract import CONTRACT_VERSION, DOMAIN, LABEL_SERVER
 from tests.demo import manifests
-from tests.demo.cluster import ApiServer, DemoError, Images, Kubelet, Pod
+from tests.demo.broker import Broker, short
+from tests.demo.cluster import ApiServer, Images, Kubelet, Pod
+from tests.demo.process import DemoError
 from tests.demo.timeline import Timeline
 from tests.load import Load, Tally, examples
 from tests.standins.listening import free_port
 from tests.standins.litellm import LiteLLM
-from tests.standins.litellm_store import MASTER_KEY
+from tests.standins.litellm_store import MASTER_KEY, Key
+from webhook.broker.key_abilities import ROUTES
 
 INTRO: Final = (
-    "Real: the webhook over TLS; the registrars, started with the command and environment of the patched "
-    "pods; every request. Stand-ins: vLLM, and LiteLLM with two replicas over one database, each of which "
-    "learns of the other's writes only at its reload. Kubernetes is played, in the order a real kubelet "
-    "keeps. Scaled down: LiteLLM reloads every {reload:g} s (as shipped: 30 s), the registrar waits "
-    "{propagation:g} s for that (by default: 35 s), the model loads in {load:g} s. All pods share this "
-    "machine's network, so each has a loopback address and a server port of its own."
+    "Real: webhook and broker over TLS; the registrars, started with the command and environment of the "
+    "patched pods; every request. Stand-ins: vLLM, and LiteLLM with two replicas over one database, each of "
+    "which learns of the other's writes only at its reload. Kubernetes is played: an API server in memory, "
+    "which knows whose a token is, and a kubelet that keeps to a real one's order. Scaled down: LiteLLM "
+    "reloads every {reload:g} s (as shipped: 30 s), the registrar waits {propagation:g} s for that (by "
+    "default: 35 s), the model loads in {load:g} s. All pods share this machine's network, so each has a "
+    "loopback address and a server port of its own."
 )
 REPORT_SECONDS: Final = 2.0
-_LONG_ID: Final = re.compile(r"(registrar-[0-9a-f]{8})[0-9a-f]{24}")
+BROKERS_KEY: Final = "sk-of-the-broker"
+# The clients' and the broker's, which can do what rows need and nothing else.
+KEYS: Final = {MASTER_KEY: Key(), BROKERS_KEY: Key(allowed_routes=ROUTES)}
+# A model of LiteLLM's own configuration, which is nobody's here.
+CONFIGURED: Final = {
+    "model_name": "gpt-4o",
+    "litellm_params": {"model": "openai/gpt-4o", "api_key": "sk-of-openai"},
+    "model_info": {"id": "configured-1", "db_model": False},
+}
 
 # The name of a LiteLLM replica, the short name of a pod.
 Route = tuple[str, str]
@@ -66,6 +81,7 @@ class Stage:
     api: ApiServer
     kubelet: Kubelet
     litellm: LiteLLM
+    broker: Broker
     addresses: tuple[tuple[str, int], ...]
     pods: dict[str, str] = field(default_factory=dict)
 
@@ -85,16 +101,21 @@ async def tell(out: TextIO, pace: Pace) -> Tally:
     timeline.note(INTRO.format(reload=pace.reload, propagation=pace.propagation, load=pace.load))
 
     def litellm_said(replica: str, text: str) -> None:
-        timeline.say(f"litellm {replica}", _LONG_ID.sub(r"\1…", text))
+        timeline.say(f"litellm {replica}", short(text))
 
     with tempfile.TemporaryDirectory(prefix="litellm-registrar-demo-") as folder:
-        timeline.chapter("The webhook starts; LiteLLM is there already")
+        timeline.chapter(
+            "Broker and webhook start; LiteLLM is there already, and only the broker has its key"
+        )
         async with (
-            LiteLLM(2, reload=pace.reload, tell=litellm_said) as litellm,
-            ApiServer(timeline, Path(folder)) as api,
-            Kubelet(timeline, _secrets(litellm), _images(pace)) as kubelet,
+            LiteLLM(
+                2, reload=pace.reload, keys=KEYS, tell=litellm_said, config_models=[CONFIGURED]
+            ) as litellm,
+            Broker(timeline, Path(folder), (litellm.url, BROKERS_KEY)) as broker,
+            ApiServer(timeline, Path(folder), broker) as api,
+            Kubelet(timeline, broker.kubernetes, Path(folder), _images(pace)) as kubelet,
         ):
-            return await _act(Stage(pace, timeline, api, kubelet, litellm, _addresses()))
+            return await _act(Stage(pace, timeline, api, kubelet, litellm, broker, _addresses()))
 
 
 async def _act(stage: Stage) -> Tally:
@@ -102,6 +123,7 @@ async def _act(stage: Stage) -> Tally:
     deployment = await _label(stage)
     first = await _pod(stage, deployment, 0, "x2x9p", show=True)
     await _start(stage, first)
+    await _try_the_token(stage, first)
     async with _traffic(stage) as load:
         await asyncio.sleep(pace.look)
         timeline.chapter("A rolling update: the second pod replaces the first")
@@ -149,6 +171,24 @@ async def _pod(stage: Stage, deployment: dict[str, Any], number: int, suffix: st
 async def _start(stage: Stage, pod: Pod) -> None:
     await stage.kubelet.run(pod)
     await stage.kubelet.ready(pod)
+
+
+async def _try_the_token(stage: Stage, pod: Pod) -> None:
+    """Show what can be done with a pod's token: nothing to rows that are not that pod's."""
+    stage.timeline.chapter("Somebody takes the pod's token, and tries to delete gpt-4o")
+    token = stage.kubelet.token(pod).read_text()
+    headers = {"Authorization": f"Bearer {token}", CONTRACT_HEADER: str(CONTRACT_VERSION)}
+    trust = ssl.create_default_context(cafile=stage.broker.ca)
+    async with httpx.AsyncClient(verify=trust, trust_env=False, timeout=10) as client:
+        for where, url, expected in (
+            ("at the broker", stage.broker.url, 403),
+            ("at LiteLLM itself", stage.litellm.url, 401),
+        ):
+            answer = await client.post(f"{url}/model/delete", json={"id": "configured-1"}, headers=headers)
+            said = answer.json()["error"]["message"]
+            stage.timeline.say("somebody", f"POST /model/delete {where}: {answer.status_code}, {said}")
+            if answer.status_code != expected:
+                raise DemoError(f"a stolen token was answered {answer.status_code} {where}, not {expected}")
 
 
 @contextlib.asynccontextmanager
@@ -221,10 +261,6 @@ def _check(stage: Stage, survivor: Pod) -> None:
     idle = [r.name for r in stage.litellm.replicas if not r.router.served]
     if idle:
         raise DemoError(f"no request went through {', '.join(idle)}")
-
-
-def _secrets(litellm: LiteLLM) -> dict[str, dict[str, str]]:
-    return {DEFAULT_LITELLM_SECRET: {"url": litellm.url, "key": MASTER_KEY}}
 
 
 def _addresses() -> tuple[tuple[str, int], ...]:

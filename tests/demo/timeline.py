@@ -25,6 +25,7 @@ _COLOURS: Final[Mapping[str, str]] = {
     "kubectl": _BOLD,
     "kubernetes": _BOLD,
     "webhook": _MAGENTA,
+    "broker": _MAGENTA,
     "registrar": _GREEN,
     "litellm": _BLUE,
     "client": _CYAN,

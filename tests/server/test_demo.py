@@ -15,8 +15,7 @@ import pytest
 
 from tests.demo import manifests
 from tests.demo.__main__ import run
-from tests.demo.cluster import DemoError
-from tests.demo.process import ROOT
+from tests.demo.process import ROOT, DemoError
 from tests.demo.story import Pace, tell, verdict
 from tests.demo.timeline import Timeline
 from tests.load import Tally
@@ -37,9 +36,14 @@ async def test_a_rolling_update_loses_no_request() -> None:
         r"kubectl +kubectl label deployment qwen",
         r"\+ +litellm-registrar.io/carried: vllm",
         r"\+ +- name: registrar",
+        r"\+ +- serviceAccountToken:",
+        r"broker +CREATED ",
         r"registrar x2x9p +SERVING ",
+        r"somebody +POST /model/delete at the broker: 403, id: found 'configured-1'",
+        r"somebody +POST /model/delete at LiteLLM itself: 401",
         r"registrar k7w4d +SERVING ",
         r"registrar x2x9p +DRAINING ",
+        r"broker +DELETED ",
         r"kubelet .*preStop of vllm answered 200",
         r"kubelet .*SIGTERM to vllm",
         r"kubelet .*SIGTERM to registrar",
