@@ -46,6 +46,7 @@ _SECRETS: Final = re.compile(
     r"|\b[a-z][a-z0-9+.-]*://[^\s\"']+|\b[0-9a-f]{64}\b|\b[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b",
     re.IGNORECASE,
 )
+_KIND: Final = re.compile(r"[a-z_]{1,64}", re.IGNORECASE)
 _ROW_IDS: Final = re.compile(r"registrar-[0-9a-f]{24}-(?:[0-9a-f]{24})?")
 
 
@@ -173,7 +174,11 @@ def _fault(reply: Reply, found: Mapping[str, Any], prefix: str, secrets: Collect
         return _written(reply.status, _error("LiteLLM does not take the broker's key", _LITELLM_ERROR, "401"))
     message = scrubbed(_message(found) or reply.body.decode(errors="replace"), prefix, secrets)
     text = " ".join(message.split())[: limits.MAX_SAID]
-    return _written(reply.status, _error(text, _LITELLM_ERROR, str(reply.status)))
+    # registrars know a database that is not there by it
+    kind = mapping(found.get("error")).get("type")
+    if not isinstance(kind, str) or not _KIND.fullmatch(kind):
+        kind = _LITELLM_ERROR
+    return _written(reply.status, _error(text, kind, str(reply.status)))
 
 
 def _message(found: Mapping[str, Any]) -> str:
