@@ -334,7 +334,8 @@ RULES: Final = (
         _GROUP,
         "serviceAccountToken",
         Choice(),
-        "a token for the Kubernetes API: mounted unless `automountServiceAccountToken` is false, or by hand",
+        "a token for the Kubernetes API: mounted unless `automountServiceAccountToken` is false, or by hand; "
+        "the registrar's token for the broker is none",
         _tokens,
     ),
 )
