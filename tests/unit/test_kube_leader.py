@@ -208,6 +208,20 @@ def test_a_lease_that_was_deleted_is_made_again_by_its_holder() -> None:
     run(main())
 
 
+def test_a_lease_emptied_by_hand_is_left_to_its_holder() -> None:
+    """Its leader, who knows nothing of it yet, writes it again; nobody else begins meanwhile."""
+
+    async def main() -> None:
+        async with two() as (one, other):
+            for _ in range(20):
+                one.api.put(PATH, {"spec": {**spec(one), "holderIdentity": ""}})
+                for _ in range(50):
+                    await asyncio.sleep(0.1)
+                    assert (one.leading, other.leading) == (True, False)
+
+    run(main())
+
+
 def test_a_lease_in_anothers_name_is_left_to_it() -> None:
     """Who finds another's name in its Lease leads no longer, whoever wrote it there."""
 

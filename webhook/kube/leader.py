@@ -28,6 +28,8 @@ from webhook.log import Log
 
 # A Lease that says it lasts longer than so many of ours is not believed: its holder may never come back.
 _LONGEST: Final = 10
+# The duration (seconds) of a Lease that its leader has given up, as client-go writes it.
+_RELEASED: Final = 1
 _JITTER: Final = 0.2
 _NOT_FOUND: Final = 404
 _CONFLICT: Final = 409
@@ -116,7 +118,7 @@ class Leader:
             async with asyncio.timeout(self._timing.retry):
                 lease = await self._api.get(self._path)
                 if _spec(lease).get("holderIdentity") == self._holder:
-                    await self._api.replace(self._path, self._written(lease, "", 1))
+                    await self._api.replace(self._path, self._written(lease, "", _RELEASED))
 
     async def _attempt(self) -> None:
         sent = self._now()
@@ -163,9 +165,11 @@ class Leader:
         now = self._now()
         if spec != self._seen:
             self._seen, self._seen_at = spec, now
-        if spec.get("holderIdentity") in {None, "", self._holder}:
+        holder, said = spec.get("holderIdentity"), spec.get("leaseDurationSeconds") or 0
+        if holder == self._holder:
             return True
-        said = spec.get("leaseDurationSeconds") or 0
+        if not holder and (said <= _RELEASED or self.leading):
+            return True  # an empty one of a longer duration was emptied by hand, and may have a leader
         lasts = min(max(said, self._timing.lease), _LONGEST * self._timing.lease)
         return now >= self._seen_at + lasts
 

@@ -14,6 +14,7 @@ import pytest
 from tests.peers.cluster import (
     CONTROL_PLANE,
     CONTROL_PLANE_PROGRAMS,
+    SCRIPTS,
     Cluster,
     control_plane,
     missing,
@@ -96,24 +97,22 @@ class ApiServer:
 
     def __init__(self, cluster: Cluster) -> None:
         self._cluster = cluster
-        self._file = cluster.work / "pids" / "kube-apiserver"
+        self._pid = cluster.work / "pids" / "kube-apiserver"
         self._command: list[str] = []
 
     def stop(self) -> None:
         """End it."""
-        process = Path("/proc", self._file.read_text().split()[0])
+        process = Path("/proc", self._pid.read_text().split()[0])
         self._command = (process / "cmdline").read_text().split("\0")[:-1]
-        # so that no connection is left to be waited for
+        # killed, so that no connection is left to be waited for
         subprocess.run(["kill", f"-{signal.SIGKILL}", process.name], check=True)
         wait_until("end of the API server", 20, lambda: not _lives(process))
 
     def start(self) -> None:
         """Start it, and wait until it is ready."""
-        log = (self._cluster.work / "log" / "kube-apiserver.log").open("ab")
-        with log:
-            server = subprocess.Popen(self._command, stdout=log, stderr=log, start_new_session=True)
-        began = Path("/proc", str(server.pid), "stat").read_text().rpartition(")")[2].split()[19]
-        self._file.write_text(f"{server.pid} {began}\n")
+        script = '. "$0"; WORK=$1; shift; start kube-apiserver "$@"'
+        lib = SCRIPTS / "lib.sh"
+        subprocess.run(["bash", "-euc", script, lib, self._cluster.work, *self._command], check=True)
         ready = ("get", "--raw", "/readyz")
         wait_until("API server", 60, lambda: self._cluster.kubectl(*ready, check=False).out == "ok")
 
