@@ -39,9 +39,14 @@ _STATUSES: Final[Mapping[int, Reason]] = {
     HTTPStatus.UNAUTHORIZED: Reason.BROKER_REFUSED_TOKEN,
     HTTPStatus.TOO_MANY_REQUESTS: Reason.BROKER_BUSY,
     HTTPStatus.SERVICE_UNAVAILABLE: Reason.BROKER_BUSY,
-    # The broker could not connect to LiteLLM, so nothing was sent; and: LiteLLM did not answer in time.
+}
+# The broker cannot ask LiteLLM: it was not reached, so nothing was sent; it did not answer in time; or what
+# it has shown so far is no ground to say that a name is free.
+_CANNOT_ASK_LITELLM: Final = "cannot_ask_litellm"
+_OF_LITELLM: Final[Mapping[int, Reason]] = {
     HTTPStatus.BAD_GATEWAY: Reason.LITELLM_UNREACHABLE,
     HTTPStatus.GATEWAY_TIMEOUT: Reason.LITELLM_NO_ANSWER,
+    HTTPStatus.SERVICE_UNAVAILABLE: Reason.BROKER_NOT_YET,
 }
 _NAMES: Final[Mapping[Reason, Reason]] = {
     Reason.LITELLM_WRONG_KEY: Reason.BROKER_WRONG_KEY,
@@ -77,7 +82,8 @@ class ByToken:
         rule = reply.headers.get(RULE_HEADER)
         if rule is None:
             return None
-        reason = _RULES.get(rule) or _STATUSES.get(reply.status_code)
+        by_status = _OF_LITELLM if rule == _CANNOT_ASK_LITELLM else _STATUSES
+        reason = _RULES.get(rule) or by_status.get(reply.status_code)
         if reason is None:
             server_fault = reply.status_code >= HTTPStatus.INTERNAL_SERVER_ERROR
             reason = Reason.BROKER_ERROR if server_fault else Reason.BROKER_REFUSED_ROW

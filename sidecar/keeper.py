@@ -12,7 +12,7 @@ from sidecar.clock import Clock
 from sidecar.entry import ALL, Entry
 from sidecar.litellm import Absent, LiteLLM, Outcome
 from sidecar.log import Log, Word
-from sidecar.patience import OF_ONE_ROW, OVER_BY_READING, pause, silence
+from sidecar.patience import OF_ONE_ROW, OVER_BY_READING, PASSING, pause, silence
 from sidecar.problems import Problems
 from sidecar.reasons import Reason
 from sidecar.registration import Row, Stored, drift
@@ -354,8 +354,9 @@ class Keeper:
             entry.id if entry is not None and failed.reason in OF_ONE_ROW else LITELLM,
             failed.reason,
             failed.detail,
+            word=Word.WAITING if failed.reason in PASSING else Word.PROBLEM,
             rule=failed.rule,
-            silence=silence(failed.reason),
+            silence=silence(failed),
             name=None if entry is None else entry.name,
         )
 

@@ -13,9 +13,11 @@ BACKOFF_MOST: Final = 30.0
 # A broker's rule stays as it is until somebody changes what it is about: seconds.
 REFUSED_FIRST: Final = 5.0
 REFUSED_MOST: Final = 300.0
-# A queue with places is looked at by many at once; its answer says how long to stay away at least.
-BUSY_MOST: Final = 10.0
+# What passes by itself soon; the answer says how long to stay away at least.
+PASSING_MOST: Final = 10.0
 
+# Nothing is wrong with these: they pass when their time has come.
+PASSING: Final = frozenset({Reason.BROKER_BUSY, Reason.BROKER_NOT_YET, Reason.BROKER_POD_UNSEEN})
 _REFUSED: Final = frozenset({Reason.BROKER_REFUSED_ROW, Reason.BROKER_REFUSED_POD})
 # A Service refuses for a moment while the broker's pods change; a new pod's address is at the API server
 # within a second or two; a full queue is what a queue is for.
@@ -24,8 +26,11 @@ _SILENCE: Final[Mapping[Reason, float]] = {
     Reason.BROKER_NO_ANSWER: 5.0,
     Reason.BROKER_WITHOUT_KUBERNETES: 5.0,
     Reason.BROKER_POD_UNSEEN: 15.0,
+    Reason.BROKER_NOT_YET: 60.0,
     Reason.BROKER_BUSY: 60.0,
 }
+# LiteLLM behind a broker: many pods ask for it at a time, and the broker's own log has it at once.
+_SILENCE_BEHIND_A_BROKER: Final = 30.0
 
 # What an answer of any kind disproves; the rest is over only when a write has succeeded.
 OVER_BY_READING: Final = frozenset(
@@ -41,6 +46,7 @@ OVER_BY_READING: Final = frozenset(
         Reason.BROKER_REFUSED_TOKEN,
         Reason.BROKER_REFUSED_POD,
         Reason.BROKER_POD_UNSEEN,
+        Reason.BROKER_NOT_YET,
         Reason.BROKER_WITHOUT_KUBERNETES,
         Reason.BROKER_WRONG_KEY,
     }
@@ -65,11 +71,12 @@ def pause(failed: Failed, failures: int, random: float) -> float:
     first, most = BACKOFF_FIRST, BACKOFF_MOST
     if failed.reason in _REFUSED:
         first, most = REFUSED_FIRST, REFUSED_MOST
-    elif failed.reason is Reason.BROKER_BUSY:
-        most = BUSY_MOST
+    elif failed.reason in PASSING:
+        most = PASSING_MOST
     return failed.retry_after + min(most, first * 2.0 ** min(failures - 1, 16)) * (0.5 + 0.5 * random)
 
 
-def silence(reason: Reason) -> float:
+def silence(failed: Failed) -> float:
     """Give the seconds for which this must last before it is worth a line."""
-    return _SILENCE.get(reason, 0.0)
+    behind = failed.rule and failed.reason in {Reason.LITELLM_UNREACHABLE, Reason.LITELLM_NO_ANSWER}
+    return _SILENCE_BEHIND_A_BROKER if behind else _SILENCE.get(failed.reason, 0.0)

@@ -133,6 +133,10 @@ class Reason(StrEnum):
         "broker_pod_unseen",
         "The broker does not see this pod's address at the API server yet",
     )
+    BROKER_NOT_YET = (
+        "broker_not_yet",
+        "The broker cannot tell yet who has which name in LiteLLM, and lets nobody take one",
+    )
     BROKER_BUSY = (
         "broker_busy",
         "The broker has asked for patience for a minute: more is written than it lets through",

@@ -108,6 +108,7 @@ _NOT_NOW: Final = frozenset(
     {
         Reason.BROKER_REFUSED_ROW,
         Reason.BROKER_POD_UNSEEN,
+        Reason.BROKER_NOT_YET,
         Reason.BROKER_BUSY,
         Reason.BROKER_WITHOUT_KUBERNETES,
     }

@@ -94,6 +94,7 @@ def test_the_rule_of_patience_is_the_brokers() -> None:
     ("answer", "reason"),
     [
         (refusal("cannot_ask_litellm", "no answer in time", 504), Reason.LITELLM_NO_ANSWER),
+        (refusal("cannot_ask_litellm", "its table is empty", 503), Reason.BROKER_NOT_YET),
         # Of a newer broker: its status tells.
         (refusal("quantum", "x"), Reason.BROKER_REFUSED_ROW),
         (refusal("quantum", "x", 401), Reason.BROKER_REFUSED_TOKEN),

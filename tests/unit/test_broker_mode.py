@@ -169,13 +169,14 @@ async def test_a_full_queue_is_waited_for_without_a_word(pod: Pod) -> None:
 
 
 async def test_a_queue_that_stays_full_is_said_after_a_minute(pod: Pod) -> None:
-    """Patience has an end, not the tries."""
+    """Patience has an end, not the tries; a line then says for what it waits, for nothing is wrong."""
     pod.broker.table.fail(10_000, refusal("rate", "60 writes a minute", 429, Retry_After="5"), "/model/new")
     pod.server.seen = serving("m")
     await pod.clock.advance(59)
     assert not pod.said("PROBLEM")
     await pod.clock.advance(20)
-    assert pod.said("broker_busy") == 1
+    assert pod.said("WAITING    The broker has asked for patience") == 1
+    assert not pod.said("PROBLEM")
 
 
 async def test_one_refused_connection_is_no_line(pod: Pod) -> None:

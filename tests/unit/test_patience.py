@@ -3,7 +3,7 @@
 import pytest
 
 from sidecar.access import Failed
-from sidecar.patience import BACKOFF_MOST, BUSY_MOST, REFUSED_MOST, pause, silence
+from sidecar.patience import BACKOFF_MOST, PASSING_MOST, REFUSED_MOST, pause, silence
 from sidecar.reasons import Reason
 
 
@@ -15,7 +15,8 @@ from sidecar.reasons import Reason
         (Reason.BROKER_REFUSED_TOKEN, 0.25, BACKOFF_MOST),
         (Reason.BROKER_REFUSED_ROW, 5.0, REFUSED_MOST),
         (Reason.BROKER_REFUSED_POD, 5.0, REFUSED_MOST),
-        (Reason.BROKER_BUSY, 0.25, BUSY_MOST),
+        (Reason.BROKER_BUSY, 0.25, PASSING_MOST),
+        (Reason.BROKER_NOT_YET, 0.25, PASSING_MOST),
     ],
 )
 def test_pauses_grow_to_their_bound(reason: Reason, first: float, most: float) -> None:
@@ -35,11 +36,19 @@ def test_retry_after_is_the_least() -> None:
 
 def test_only_what_passes_by_itself_is_kept_quiet() -> None:
     """A moment without the broker, a full queue; never what somebody must put right, nor LiteLLM's faults."""
-    quiet = {reason: silence(reason) for reason in Reason if silence(reason)}
+    quiet = {reason: seconds for reason in Reason if (seconds := silence(Failed(reason, "")))}
     assert quiet == {
         Reason.BROKER_UNREACHABLE: 5.0,
         Reason.BROKER_NO_ANSWER: 5.0,
         Reason.BROKER_WITHOUT_KUBERNETES: 5.0,
         Reason.BROKER_POD_UNSEEN: 15.0,
+        Reason.BROKER_NOT_YET: 60.0,
         Reason.BROKER_BUSY: 60.0,
     }
+
+
+def test_litellm_behind_a_broker_is_given_a_moment() -> None:
+    """Its overload meets many pods at once; a LiteLLM that a pod asks itself is said at once."""
+    assert silence(Failed(Reason.LITELLM_NO_ANSWER, "", rule="cannot_ask_litellm")) == 30.0
+    assert silence(Failed(Reason.LITELLM_NO_ANSWER, "")) == 0.0
+    assert silence(Failed(Reason.BROKER_REFUSED_ROW, "", rule="name_taken")) == 0.0

@@ -172,6 +172,7 @@ def test_a_block_that_the_broker_writes_otherwise_is_what_is_wanted() -> None:
         (Reason.BROKER_REFUSED_ROW, Presence.NEW, False),
         (Reason.BROKER_BUSY, Presence.NEW, False),
         (Reason.BROKER_WITHOUT_KUBERNETES, Presence.NEW, False),
+        (Reason.BROKER_NOT_YET, Presence.NEW, False),
         (Reason.BROKER_NO_ANSWER, Presence.UNSURE, True),
         (Reason.BROKER_ERROR, Presence.UNSURE, True),
     ],
