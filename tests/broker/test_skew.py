@@ -2,8 +2,8 @@
 
 `contract-3.json` was recorded of the registrar of contract 3. No recorded file is ever changed: what an older
 registrar sends stays what it is. Contracts 4 and 5 are made up: rows of contract 3 with more in them than
-anybody knows yet; `passes_as` names the request that LiteLLM is to see of it. When such a contract comes to be,
-its file is recorded, and made-up ones of the two behind it take their places here.
+anybody knows yet; `passes_as` names the request that LiteLLM is to see of it. When such a contract comes to
+be, its file is recorded, and made-up ones of the two behind it take their places here.
 """
 
 from __future__ import annotations

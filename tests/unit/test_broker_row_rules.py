@@ -502,6 +502,8 @@ def test_a_block_that_says_too_little_is_refused(key: str) -> None:
         {"blocked_by": "admin"},
         {"blocked_by": None},
         {"reaper": "never"},
+        {"version": "os.environ/X"},
+        {"unknown": ["os.environ/X"]},
     ],
 )
 def test_a_block_that_says_it_wrongly_is_refused(wrong: dict[str, Any]) -> None:

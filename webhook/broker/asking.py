@@ -71,10 +71,12 @@ def read(method: str, path: str, query: str, body: bytes, contract: int) -> Aske
         raise _no_route(method, path[: limits.MAX_PATH])
     if method == "GET":
         if body:
-            raise RefusedError(Rule.BODY_BAD, f"GET {path}: a body, which it does not take")
+            raise RefusedError(Rule.BODY_BAD, f"GET {shown(path)}: a body, which it does not take")
         return _got(path, query)
     if query:
-        raise RefusedError(Rule.ROUTE_UNKNOWN, f"{method} {shown(path)}: a query, which it does not take")
+        raise RefusedError(
+            Rule.ROUTE_UNKNOWN, f"{shown(method)} {shown(path)}: a query, which it does not take"
+        )
     if method == "POST" and path == _NEW_PATH:
         return Create(_row(_object(body), contract))
     if method == "POST" and path == _DELETE_PATH:

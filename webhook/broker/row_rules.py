@@ -234,6 +234,7 @@ def owner_block(
         if sent[MARK] != MARKED_BY_US:
             raise _block(f"{MARK}: found {shown(sent[MARK])}, allowed is {MARKED_BY_US!r}")
         block[MARK] = MARKED_BY_US
+    _no_references(block, f"model_info.{OWNER_KEY}", Rule.MODEL_INFO)
     return block, tuple(f"model_info.{OWNER_KEY}.{key}" for key in nameable(unknown))
 
 
