@@ -19,6 +19,7 @@ OURS = Holder("here", "shop")
 ELSEWHERE = Holder()
 CALLER = Caller("shop", "qwen-1", "uid-1")
 PREFIX = pod_prefix("here", "shop", "uid-1")
+NEW_NAME = ["table", "wildcard_only", "/v1/models", "model", "/model/registrar-nobody/update"]
 DONE = Reply(200, b"{}")
 
 
@@ -40,6 +41,7 @@ class Table:
     def __init__(self, *rows: dict[str, Any]) -> None:
         self.memory = list(rows)
         self.database: list[dict[str, Any]] = []
+        self.has_database = True
         self.listed: list[str] = []
         self.fault: Reply | RefusedError | None = None
         self.calls: list[str] = []
@@ -48,15 +50,13 @@ class Table:
     async def send(self, call: Call, _: float) -> Reply:
         """Answer as /v2/model/info and /v1/models do."""
         query = call.query
-        self.calls.append(
-            call.path
-            if call.path != "/v2/model/info"
-            else next((key for key in query if key in _KINDS), "table")
-        )
+        self.calls.append(_kind(call))
         if isinstance(self.fault, RefusedError):
             raise self.fault
         if self.fault is not None:
             return self.fault
+        if call.method == "PATCH":
+            return Reply(404 if self.has_database else 500, b"{}")
         if call.path == "/v1/models":
             return Reply(200, json.dumps({"data": [{"id": name} for name in self.listed]}).encode())
         rows = self.memory
@@ -74,7 +74,10 @@ class Table:
         return Reply(200, json.dumps(shown).encode())
 
 
-_KINDS = ("modelId", "wildcard_only", "model")
+def _kind(call: Call) -> str:
+    if call.path != "/v2/model/info":
+        return call.path
+    return next((key for key in ("modelId", "wildcard_only", "model") if key in call.query), "table")
 
 
 class World:
@@ -107,7 +110,7 @@ async def test_a_name_of_nobody_is_of_nobody() -> None:
     """It was looked for in the table, in what else can be asked for, and by itself."""
     world = World(row("gpt-4o"))
     assert await world.known.holders("qwen") == ()
-    assert world.table.calls == ["table", "wildcard_only", "/v1/models", "model"]
+    assert world.table.calls == NEW_NAME
 
 
 async def test_a_name_that_is_held_costs_no_call() -> None:
@@ -124,7 +127,7 @@ async def test_many_who_ask_for_a_new_name_at_once_cost_one_look() -> None:
     """A thousand pods of a new name."""
     world = World(row("gpt-4o"))
     await asyncio.gather(*(world.known.holders("qwen") for _ in range(1000)))
-    assert world.table.calls == ["table", "wildcard_only", "/v1/models", "model"]
+    assert world.table.calls == NEW_NAME
 
 
 async def test_a_row_that_a_lagging_replica_does_not_know_is_found_in_the_database() -> None:
@@ -175,6 +178,15 @@ async def test_no_new_name_is_given_while_litellm_cannot_be_asked(fault: Reply |
     with pytest.raises((RefusedError, FaultError)):
         await world.known.holders("new")
     assert await world.known.holders("qwen") == (OURS,)
+
+
+async def test_a_replica_without_its_database_gives_no_new_name() -> None:
+    """It goes on answering from its memory, which may lack the row of a moment ago."""
+    world = World(row("gpt-4o"))
+    world.table.has_database = False
+    with pytest.raises(FaultError) as fault:
+        await world.known.holders("qwen")
+    assert fault.value.reply.status == 500
 
 
 async def test_what_is_no_list_of_rows_is_no_answer() -> None:
