@@ -289,7 +289,7 @@ def _no_references(value: Any, place: str, rule: Rule) -> None:
 
 
 def _is_reference(text: str) -> bool:
-    return text.strip().lower().startswith(LITELLM_REFERENCE)
+    return text.lstrip()[: len(LITELLM_REFERENCE)].lower() == LITELLM_REFERENCE
 
 
 def _listed(allowed: list[str]) -> str:
