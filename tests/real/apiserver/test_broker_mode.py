@@ -11,7 +11,7 @@ from sidecar import contract
 from sidecar.broker_contract import TOKEN_VOLUME
 from tests.certificates import make_ca
 from tests.golden.cases import Case, cases
-from tests.peers.cluster import JSON, Cluster
+from tests.peers.cluster import JSON, Cluster, wait_until
 from tests.peers.webhook import ROOT, Webhook
 from tests.real.apiserver.manifests import pod, registrars
 from tests.real.apiserver.test_golden import CONFIG, admit
@@ -102,3 +102,21 @@ def test_the_annotation_of_a_secret_is_told(cluster: Cluster, namespace: str) ->
     answer = cluster.create(pod(namespace, annotations=annotations), "-o", "json")
     assert [warning.partition(":")[0] for warning in answer.warnings] == ["secret_ignored"]
     assert "secretKeyRef" not in answer.out
+
+
+def test_a_changed_bundle_is_for_new_pods(cluster: Cluster, namespace: str, config: Injection) -> None:
+    """What the broker publishes anew goes into the pods made from then on, without a restart."""
+    assert config.broker is not None
+    newer = BUNDLE + make_ca("next").certificate.decode()
+    patch = json.dumps({"data": {"ca-bundle.crt": newer}})
+    cluster.kubectl("patch", "configmap", CONFIGMAP, "-n", NAMESPACE, "--type=merge", "-p", patch)
+
+    def bundle() -> str:
+        answer = cluster.create(pod(namespace), "-o", "json", "--dry-run=server")
+        (registrar,) = registrars(json.loads(answer.out))
+        return next(str(one["value"]) for one in registrar["env"] if one["name"] == contract.ENV_LITELLM_CA)
+
+    wait_until("pod with the newer bundle", 10, lambda: bundle() == newer)
+    back = json.dumps({"data": {"ca-bundle.crt": BUNDLE}})
+    cluster.kubectl("patch", "configmap", CONFIGMAP, "-n", NAMESPACE, "--type=merge", "-p", back)
+    wait_until("pod with the former bundle", 10, lambda: bundle() == BUNDLE)
