@@ -34,7 +34,7 @@ SERVICE: Final = "registrar.apps.svc"
 Places = list[Any]
 
 # What hands do to a Secret: halves that do not belong together, notes lost or of the future, others' pairs.
-DAMAGE: Final = ("leaf", "ca", "next_ca", "notes", "seen", "foreign ca", "foreign leaf")
+DAMAGE: Final = ("leaf", "ca", "next_ca", "notes", "seen", "foreign ca", "foreign leaf", "foreign both")
 
 
 class Makers(Protocol):
@@ -212,9 +212,11 @@ class Paper:
             case "foreign ca":
                 made = self._authority(now - DAY, now + 1000 * DAY)
                 return replace(held, state=replace(state, ca=made, bundle=(*state.bundle, made)))
-            case "foreign leaf":
+            case "foreign leaf" | "foreign both":
                 made = self._authority(now - DAY, now + 1000 * DAY)
-                leaf = Leaf(made.fingerprint, floor(now - DAY), floor(now + 100 * DAY), (SERVICE,))
+                leaf = Leaf(made.fingerprint, floor(now - DAY), floor(now + 80 * DAY), (SERVICE,))
+                if how == "foreign both":
+                    state = replace(state, ca=made, bundle=(*state.bundle, made))
                 return replace(held, state=replace(state, leaf=leaf), chain=())
         raise AssertionError(how)
 
@@ -316,10 +318,10 @@ class Real:
             return secret.written(replace(read, seen=seen), held)
         else:
             made = issue.new_ca("foreign", now - DAY, now + 1000 * DAY)
-            if how == "foreign ca":
+            if how != "foreign leaf":
                 data |= _encoded("ca", made)
-            else:
-                data |= _encoded("tls", issue.new_leaf(made, [SERVICE], now - DAY, now + 100 * DAY))
+            if how != "foreign ca":
+                data |= _encoded("tls", issue.new_leaf(made, [SERVICE], now - DAY, now + 80 * DAY))
         return {**held, "data": data}
 
 

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from tests.rotation_makers import DAMAGE, SERVICE, Makers, Places
 from webhook.tls import rotation
-from webhook.tls.rotation import State, Step, Times, Why, Write
+from webhook.tls.rotation import MakeLeaf, State, Step, Times, Why, Write
 
 MINUTE: Final = 60.0
 HOUR: Final = 60 * MINUTE
@@ -67,6 +67,8 @@ class Cluster:
     histories: list[tuple[float, Places]] = field(default_factory=list)
     asked: int = 0
     acted: int = 0
+    # for each leaf: whether it verified when it was written
+    verified: list[bool] = field(default_factory=list)
     # for each leaf that was replaced by one of another CA: whether that had been published for long enough
     changes: list[bool] = field(default_factory=list)
     quiet: float = START  # when a leader last found nothing to do
@@ -222,8 +224,11 @@ class Cluster:
             yield step.write is None and step.publish is None
 
     def _noted(self, write: Write) -> None:
+        """Remember what was written, and whether a leaf was made for which its CA was not published."""
         self.trace.append(f"{type(write).__name__} {write.why}")
         self.acted += write.why is Why.CA_ASKED_FOR
+        if isinstance(write, MakeLeaf):
+            self.verified.append(self._verifies(self.makers.leaf(self.secret)))
         if write.why is Why.CA_CHANGED:
             self.changes.append(self._long_published(self.makers.state(self.secret, self.now)))
 

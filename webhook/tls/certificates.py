@@ -7,15 +7,17 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
 
 from cryptography import x509
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
+from cryptography.hazmat.primitives.serialization import Encoding, load_pem_private_key
 from cryptography.x509 import verification
 
 # What may be asked to sign: both take the same call (Ed25519 would not, and Go and OpenSSL want no others).
@@ -23,6 +25,20 @@ SigningKey = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
 
 # How many certificates may stand between leaf and root: OpenSSL's own default (X509_VERIFY_PARAM_set_depth).
 MAX_DEPTH: Final = 100
+
+# What `cryptography` raises over certificates of a foreign hand, also long after they were loaded (found by
+# flipping bits in good ones).
+_FAULTS: Final = (
+    ValueError,
+    TypeError,
+    OverflowError,
+    InvalidSignature,
+    UnsupportedAlgorithm,
+    verification.VerificationError,
+    x509.DuplicateExtension,
+    x509.InvalidVersion,
+    x509.UnsupportedGeneralNameType,
+)
 
 _BLOCK: Final = re.compile(rb"-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----", re.DOTALL)
 
@@ -33,13 +49,12 @@ class CertificateError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Certificate:
-    """What a certificate says. `fingerprint` is the SHA-256 of the certificate, in hex; `key_id` of its key.
+    """What a certificate says. `fingerprint` is its SHA-256, in hex; times are seconds since the epoch.
 
-    Times are seconds since the epoch; `names` are its DNS names and IP addresses, sorted.
+    `names` are its DNS names and IP addresses, sorted.
     """
 
     fingerprint: str
-    key_id: str
     subject: str
     issuer: str
     not_before: float
@@ -57,7 +72,6 @@ def read(pem: bytes) -> Certificate:
     found = load(pem)
     return Certificate(
         fingerprint=fingerprint(found),
-        key_id=key_id(found.public_key()),
         subject=found.subject.rfc4514_string(),
         issuer=found.issuer.rfc4514_string(),
         not_before=found.not_valid_before_utc.timestamp(),
@@ -88,7 +102,7 @@ def bundle(pem: bytes) -> dict[str, bytes]:
 
 def check_pair(certificate: bytes, key: bytes) -> None:
     """Check that the key is the first certificate's own. Raises CertificateError."""
-    if key_id(load(certificate).public_key()) != key_id(load_key(key).public_key()):
+    if load(certificate).public_key() != load_key(key).public_key():
         raise CertificateError("certificate and key do not belong together")
 
 
@@ -101,14 +115,9 @@ def check_authority(certificate: bytes, key: bytes) -> None:
     """
     check_pair(certificate, key)
     found = load(certificate)
-    try:
+    with told("the CA is not self-signed"):
         found.verify_directly_issued_by(found)
-    except Exception:  # noqa: BLE001 - ValueError, TypeError or InvalidSignature: each means that it is not
-        raise CertificateError("the CA is not self-signed") from None
-    try:
-        extensions = {extension.oid: extension.value for extension in found.extensions}
-    except ValueError as error:
-        raise CertificateError(f"extensions of the CA cannot be read: {error}") from None
+    extensions = {extension.oid: extension.value for extension in found.extensions}
     basic = extensions.get(x509.BasicConstraints.oid)
     usage = extensions.get(x509.KeyUsage.oid)
     if not isinstance(basic, x509.BasicConstraints) or not basic.ca:
@@ -134,10 +143,10 @@ def verify(chain: bytes, roots: bytes, now: float, names: Iterable[str]) -> str:
     trusted = [load(block) for block in bundle(roots).values()]
     if not trusted:
         raise CertificateError("the bundle holds no certificate")
-    try:
-        wanted = [_general_name(name) for name in names]
-        if not wanted:
-            raise CertificateError("no name to verify for")
+    wanted = [general_name(name) for name in names]
+    if not wanted:
+        raise CertificateError("no name to verify for")
+    with told("it does not verify"):
         policy = (
             verification.PolicyBuilder()
             .store(verification.Store(trusted))
@@ -146,17 +155,28 @@ def verify(chain: bytes, roots: bytes, now: float, names: Iterable[str]) -> str:
             .extension_policies(ca_policy=_AUTHORITY, ee_policy=_SERVER)
         )
         found = [policy.build_server_verifier(name).verify(leaf, between) for name in wanted]
-    except (verification.VerificationError, ValueError) as error:
-        raise CertificateError(str(error)) from None
     return fingerprint(found[0][-1])
 
 
 def load(pem: bytes) -> x509.Certificate:
-    """Load the first certificate of a PEM text. Raises CertificateError."""
+    """Load the first certificate of a PEM text, if all of it can be read. Raises CertificateError."""
+    with told("not a certificate"):
+        found = x509.load_pem_x509_certificate(pem)
+        # these are read when they are asked for; Go and OpenSSL have no use for one that has a bad one either
+        _ = found.subject, found.issuer, found.public_key(), found.extensions
+    return found
+
+
+@contextmanager
+def told(what: str) -> Iterator[None]:
+    """Make one CertificateError of all that `cryptography` may raise over data of a foreign hand."""
     try:
-        return x509.load_pem_x509_certificate(pem)
-    except ValueError as error:
-        raise CertificateError(f"not a certificate: {str(error)[:200]}") from None
+        yield
+    except CertificateError:
+        raise
+    except _FAULTS as error:
+        found = f": {str(error)[:200]}" if str(error) else ""
+        raise CertificateError(f"{what}{found}") from None
 
 
 def load_key(pem: bytes) -> SigningKey:
@@ -175,14 +195,16 @@ def fingerprint(certificate: x509.Certificate) -> str:
     return certificate.fingerprint(hashes.SHA256()).hex()
 
 
-def key_id(key: object) -> str:
-    """Give the SHA-256 of a public key, in hex. Raises CertificateError for what is none."""
-    digest = hashes.Hash(hashes.SHA256())
+def general_name(name: str) -> x509.DNSName | x509.IPAddress:
+    """Give a host name or an IP address as certificates hold it. Raises CertificateError."""
     try:
-        digest.update(key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo))  # type: ignore[attr-defined]
-    except (AttributeError, ValueError):
-        raise CertificateError("a key of unknown kind") from None
-    return digest.finalize().hex()
+        return x509.IPAddress(ipaddress.ip_address(name))
+    except ValueError:
+        pass
+    try:
+        return x509.DNSName(name)
+    except ValueError as error:
+        raise CertificateError(f"{name!r} is no host name: {error}") from None
 
 
 def plain_names(names: Iterable[str]) -> tuple[str, ...]:
@@ -204,17 +226,10 @@ def _plain(name: str) -> str:
         return name.lower()
 
 
-def _general_name(name: str) -> x509.DNSName | x509.IPAddress:
-    try:
-        return x509.IPAddress(ipaddress.ip_address(name))
-    except ValueError:
-        return x509.DNSName(name)
-
-
 def _names(certificate: x509.Certificate) -> tuple[str, ...]:
     try:
         names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-    except (x509.ExtensionNotFound, ValueError):
+    except x509.ExtensionNotFound:
         return ()
     addresses: Sequence[str] = [str(address) for address in names.get_values_for_type(x509.IPAddress)]
     return plain_names([*names.get_values_for_type(x509.DNSName), *addresses])

@@ -5,7 +5,6 @@ Times are seconds since the epoch. Only what is random comes from outside: keys 
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -16,7 +15,15 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from webhook.tls.certificates import CertificateError, SigningKey, check_pair, load, load_key
+from webhook.tls.certificates import (
+    CertificateError,
+    SigningKey,
+    check_pair,
+    general_name,
+    load,
+    load_key,
+    told,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,17 +46,18 @@ def new_ca(name: str, not_before: float, not_after: float) -> Pair:
 def new_leaf(ca: Pair, names: Iterable[str], not_before: float, not_after: float) -> Pair:
     """Make a server's certificate for DNS names and IP addresses, signed by `ca`.
 
-    It never ends after its CA. Raises CertificateError if `ca` cannot sign, or there is no name.
+    It never ends after its CA. Raises CertificateError if `ca` cannot sign, has ended, or there is no name.
     """
     issuer, signer = _signer(ca)
-    sans = [_san(name) for name in names]
+    sans = [general_name(name) for name in names]
     if not sans:
         raise CertificateError("a server's certificate needs a name")
     key = _new_key()
     end = min(not_after, issuer.not_valid_after_utc.timestamp())
+    with told("no certificate can be made"):
+        builder = _builder(_name("litellm-registrar"), issuer.subject, key, not_before, end)
     certificate = (
-        _builder(_name("litellm-registrar"), issuer.subject, key, not_before, end)
-        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+        builder.add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(_usage(signs=False), critical=True)
         .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
         .add_extension(x509.SubjectAlternativeName(sans), critical=False)
@@ -140,13 +148,6 @@ def _new_key() -> ec.EllipticCurvePrivateKey:
 
 def _name(text: str) -> x509.Name:
     return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, text)])
-
-
-def _san(text: str) -> x509.GeneralName:
-    try:
-        return x509.IPAddress(ipaddress.ip_address(text))
-    except ValueError:
-        return x509.DNSName(text)
 
 
 def _pair(certificate: x509.Certificate, key: ec.EllipticCurvePrivateKey) -> Pair:
