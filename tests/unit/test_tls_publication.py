@@ -13,7 +13,7 @@ from webhook.tls.publication import (
     Patience,
     Target,
     WebhookConfiguration,
-    other_writer,
+    managers,
     webhook_configurations,
 )
 
@@ -141,15 +141,12 @@ def test_an_absent_config_map_is_a_place_that_holds_nothing_yet() -> None:
     assert CONFIG_MAP.ops({**new, "metadata": {"resourceVersion": "1"}}, ONE) == []
 
 
-def test_who_else_wrote_last_is_told_by_managed_fields() -> None:
-    """Of all writers but ourselves the latest one is named."""
-    fields = [
-        {"manager": "helm", "time": "2026-11-21T10:00:00Z"},
-        {"manager": "argocd-controller", "time": "2026-11-21T12:00:00Z"},
-        {"manager": "litellm-registrar", "time": "2026-11-21T13:00:00Z"},
-    ]
-    assert other_writer({"metadata": {"managedFields": fields}}, "litellm-registrar") == "argocd-controller"
-    assert other_writer({"metadata": {}}, "litellm-registrar") == ""
+def test_who_else_manages_an_object_is_told_by_managed_fields() -> None:
+    """Everybody but ourselves is named once."""
+    fields = [{"manager": name} for name in ("helm", "litellm-registrar", "argocd-controller", "helm")]
+    found = {"metadata": {"managedFields": fields}}
+    assert managers(found, "litellm-registrar") == ["argocd-controller", "helm"]
+    assert managers({"metadata": {}}, "litellm-registrar") == []
 
 
 def test_some_writes_are_at_once_and_more_wait_longer_and_longer() -> None:

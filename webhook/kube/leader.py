@@ -1,9 +1,9 @@
 """One of several replicas leads, by a Lease (coordination.k8s.io/v1).
 
-Not `kubernetes.aio.leaderelection` (37.0.2), because of what its source does: it measures deadlines by the
-wall clock; one call may hang for five minutes past the deadline; a refused connection ends `run` without
-stopping what leads (only ApiException is caught); an hour of the day is written as UTC whatever the zone; a
-Lease without acquireTime is taken from its holder; nothing is released at the stop.
+Not `kubernetes.aio.leaderelection` (37.0.2). Tried on a real API server: it cannot create a Lease (its own
+client refuses `pretty=True`), a refused connection ends `run` while what leads goes on for ever, and the time
+of day is written as UTC whatever the zone. By its source: deadlines go by the wall clock, one call may hang
+for five minutes past them, a Lease without acquireTime is taken from its holder, nothing is released.
 
 A Lease is no lock: who was paused in the middle of a write may write after another one leads. What leaders
 write is guarded by resourceVersions.

@@ -160,13 +160,13 @@ def webhook_configurations(
     return tuple(WebhookConfiguration(kind, name, ours) for name in names for kind in kinds)
 
 
-def other_writer(found: JSON, manager: str) -> str:
-    """Name who else wrote this object last, by its `managedFields` (kubernetes.io, "Server-Side Apply")."""
-    entries = [
-        entry for entry in found["metadata"].get("managedFields") or () if entry.get("manager") != manager
-    ]
-    last: JSON = max(entries, key=lambda entry: str(entry.get("time", "")), default={})
-    return str(last.get("manager", ""))
+def managers(found: JSON, own: str) -> list[str]:
+    """Name who else manages fields of this object (kubernetes.io, "Server-Side Apply", `managedFields`).
+
+    Who only takes a field away is not written down there (tried on 1.36).
+    """
+    entries = found["metadata"].get("managedFields") or ()
+    return sorted({str(entry.get("manager")) for entry in entries} - {own})
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from typing import Final
 from webhook.kube.api import JSON, MANAGER, Api, ApiError
 from webhook.kube.follow import Followed
 from webhook.log import Log
-from webhook.tls.publication import Patience, Place, State, Target, other_writer
+from webhook.tls.publication import Patience, Place, State, Target, managers
 
 # Seconds after which a write is tried again that came too late, or that nobody answered.
 _SOON: Final = 0.2
@@ -185,11 +185,11 @@ class _Object:
         self._try_again(seconds)
         if not self._refused and not self._fought:
             self._fought = True
-            by = other_writer(found, MANAGER) if found else ""
             self._is(
                 State.FOUGHT_OVER,
-                f"another hand{by and f' ({by})'} changes it again and again; it is put back less and less "
-                "often, and until then the certificate that is served may be refused",
+                "another hand changes it again and again; it is put back less and less often, and until then "
+                "the certificate that is served may be refused",
+                managers=", ".join(managers(found, MANAGER)) if found else "",
             )
 
     def _settled(self) -> None:
@@ -201,13 +201,13 @@ class _Object:
             self._fought = False
             self._is(State.GOOD)
 
-    def _is(self, state: State, problem: str = "") -> None:
+    def _is(self, state: State, problem: str = "", **values: str) -> None:
         if state is self._state:
             return
         before, self._state = self._state, state
         self._show(self._where, state)
         if problem:
-            self._log.say("PROBLEM", f"The CA bundle in {self._where}: {problem}", state=state)
+            self._log.say("PROBLEM", f"The CA bundle in {self._where}: {problem}", state=state, **values)
         elif before in _SAID:
             self._log.say(
                 "PUBLISHED", f"The CA bundle in {self._where} can be kept from now on", before=before
