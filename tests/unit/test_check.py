@@ -196,6 +196,24 @@ def test_defaults_of_annotations_count(shell: Shell) -> None:
     assert told == [False, True]
 
 
+def test_the_audience_of_the_broker_is_told(shell: Shell) -> None:
+    """A token in a manifest is none for the Kubernetes API if it is for the audience that is named."""
+    shell.file(
+        "policy.yaml", POLICY.replace("    code:", "    podSecurity: {serviceAccountToken: deny}\n    code:")
+    )
+    volume = "{name: t, projected: {sources: [{serviceAccountToken: {path: token, audience: AUDIENCE}}]}}"
+    spec = f"      automountServiceAccountToken: false\n      volumes: [{volume}]\n      containers:\n"
+    codes = []
+    for audience, *flags in (
+        ("litellm-registrar.io",),
+        ("us",),
+        ("us", "--token-audience", "us"),
+    ):
+        text = HONEST.replace("      containers:\n", spec.replace("AUDIENCE", audience))
+        codes.append(shell.check(shell.file("a.yaml", text), *flags)[0])
+    assert codes == [0, 1, 0]
+
+
 @pytest.mark.parametrize(
     ("args", "said"),
     [
