@@ -15,7 +15,14 @@ from aiohttp import web
 
 from tests.standins import litellm_answers as answers
 from tests.standins.litellm_router import INFO_DEFAULTS, KNOWN_PROVIDERS, Router, model_of
-from tests.standins.litellm_store import Database, DatabaseDownError, Key, Row, UniqueViolationError
+from tests.standins.litellm_store import (
+    MASTER_KEY,
+    Database,
+    DatabaseDownError,
+    Key,
+    Row,
+    UniqueViolationError,
+)
 
 # GenericLiteLLMParams' defaults, seen in every answer
 PARAM_DEFAULTS: Final = {
@@ -78,6 +85,7 @@ class Admin:
             web.get("/model/info", self.info),
             web.get("/v1/model/info", self.info),
             web.get("/v2/model/info", self.info_v2),
+            web.get("/key/info", self.key_info),
         ]
 
     async def create(self, request: web.Request) -> web.Response:
@@ -161,7 +169,10 @@ class Admin:
         return web.json_response({"data": [shown(m) for m in models]})
 
     async def info_v2(self, request: web.Request) -> web.Response:
-        """GET /v2/model/info: by id from memory, then the database; else pages of this replica's memory."""
+        """GET /v2/model/info: by id from memory, then the database; else pages of this replica's memory.
+
+        With `search` also of what only the database knows.
+        """
         page, size = int(request.query.get("page", "1")), int(request.query.get("size", "50"))
         if page < 1:
             raise answers.page_below_one()
@@ -178,10 +189,33 @@ class Admin:
         wanted, search = request.query.get("model"), request.query.get("search", "").lower()
         models = [
             shown(m)
-            for m in self._router.models.values()
-            if wanted in (None, m["model_name"]) and search in str(m["model_name"]).lower()
+            for m in [*self._router.models.values(), *(self._unknown(wanted) if search else ())]
+            if wanted in (None, m["model_name"])
+            and search in str(m["model_name"]).lower()
+            and (request.query.get("wildcard_only") != "true" or "*" in m["model_name"])
         ]
         return web.json_response(_page(models, page, size))
+
+    async def key_info(self, request: web.Request) -> web.Response:
+        """GET /key/info: of the key that asks; the master key is in no database."""
+        key = request.headers["Authorization"].removeprefix("Bearer ")
+        if key == MASTER_KEY:
+            raise answers.key_not_in_db()
+        routes = list(self._key_of(request).allowed_routes)
+        hashed = hashlib.sha256(key.encode()).hexdigest()
+        return web.json_response({"key": hashed, "info": {"models": [], "allowed_routes": routes}})
+
+    def _unknown(self, name: str | None) -> list[dict[str, Any]]:
+        """Give the rows (of this name, if one is given) of which only the database knows."""
+        try:
+            rows = self._database.all()
+        except DatabaseDownError:
+            return []  # LiteLLM logs it and answers with what it remembers
+        return [
+            model_of(row, has_blocked=self._faults.has_blocked)
+            for row in rows
+            if row.model_id not in self._router.models and name in (None, row.model_name)
+        ]
 
     def _by_id(self, model_id: str) -> dict[str, Any] | None:
         if model_id in self._router.models:

@@ -42,6 +42,11 @@ def no_key() -> RefusedError:
     return proxy_error(401, "Authentication Error, No api key passed in.", "auth_error")
 
 
+def key_not_in_db() -> RefusedError:
+    """/key/info of the master key."""
+    return proxy_error(404, "Key not found in database", "not_found_error", "key")
+
+
 def unknown_key(key: str) -> RefusedError:
     """Refuse a key that is not in the database."""
     if not key.startswith("sk-"):

@@ -312,6 +312,40 @@ async def test_the_rows_of_a_name_are_listed(r0: httpx.AsyncClient) -> None:
     assert await listed("a") == await listed("nobody") == []
 
 
+async def test_a_search_finds_what_only_the_database_knows(
+    lite: LiteLLM, r0: httpx.AsyncClient, r1: httpx.AsyncClient
+) -> None:
+    """The other replica's new row is found by its exact name, but not without search or database."""
+    await r1.post("/model/new", json=row("first", "other"))
+    lite.replicas[0].reload()
+    await r1.post("/model/new", json=row("a", "m"))
+
+    async def found(query: str) -> list[str]:
+        rows = (await r0.get(f"/v2/model/info?{query}")).json()["data"]
+        return [each["model_info"]["id"] for each in rows]
+
+    assert (await found("model=m"), await found("model=m&search=m")) == ([], ["a"])
+    assert await found("model=n&search=n") == []
+    lite.database.up = False
+    assert await found("model=m&search=m") == []
+
+
+async def test_only_names_with_a_star_are_patterns(r0: httpx.AsyncClient) -> None:
+    """`wildcard_only` leaves out all other rows."""
+    for key, name in (("a", "m"), ("b", "team/*")):
+        await r0.post("/model/new", json=row(key, name))
+    shown = (await r0.get("/v2/model/info?wildcard_only=true")).json()["data"]
+    assert [each["model_name"] for each in shown] == ["team/*"]
+
+
+async def test_a_key_is_told_what_it_may_call() -> None:
+    """A key of the database may be asked about, the master key is in none."""
+    keys = {MASTER_KEY: Key(), "sk-any": Key()}
+    async with LiteLLM(1, keys=keys) as lite, client(lite, 0, "sk-any") as some, client(lite, 0) as master:
+        assert (await some.get("/key/info")).json()["info"]["allowed_routes"] == []
+        assert (await master.get("/key/info")).status_code == 404
+
+
 async def test_config_models_are_served_and_cannot_be_written() -> None:
     """A deployment of the config file is in memory only."""
     async with (
