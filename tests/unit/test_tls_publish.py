@@ -137,18 +137,18 @@ def test_a_configuration_that_comes_later_gets_the_bundle() -> None:
 
 
 def test_who_rewrites_it_all_the_time_is_named_and_answered_ever_more_seldom() -> None:
-    """An hour of rewriting it every second leads to some fifty writes, one line, a state; then it is over."""
+    """Half an hour of rewriting every 3 s leads to some twenty writes, one line, a state; then it is over."""
 
     async def main() -> None:
         bench = Bench(MUTATING)
         bench.put(MUTATING, webhook("pods.litellm-registrar.io"))
         async with bench.leading():
             began = now()
-            while now() < began + 3600:
+            while now() < began + 1800:
                 bench.put(MUTATING, webhook("pods.litellm-registrar.io"), manager="argocd-controller")
-                await asyncio.sleep(1)
+                await asyncio.sleep(3)
             assert bench.states["mutatingwebhookconfigurations/registrar"] == "fought_over"
-            assert 10 < bench.writes() < 70
+            assert 10 < bench.writes() < 40
             assert bench.said("another hand changes it again and again") == 1
             assert bench.said("managers=argocd-controller") == 1
             await asyncio.sleep(121)
