@@ -19,7 +19,7 @@ from webhook.kube.api import ApiError
 from webhook.log import Log
 from webhook.tls import certificates
 from webhook.tls.certificates import CertificateError
-from webhook.tls.issue import Pair
+from webhook.tls.issue import Pair, new_ca, new_leaf
 from webhook.tls.live import Live
 from webhook.tls.metrics import OwnMetrics
 from webhook.tls.own import Keeper, Own
@@ -304,6 +304,26 @@ def test_a_foreign_leaf_in_the_secret_is_not_served() -> None:
                 "The Secret's certificate cannot be served, the last good one is served on: the certificate "
                 "does not verify against the Secret's own bundle."
             )
+            assert it.refused == []
+
+    run(main())
+
+
+def test_someones_own_ca_with_its_leaf_is_served_once_it_is_published() -> None:
+    """Both verify against the Secret; clients go by what is published, which takes its time here."""
+
+    async def main() -> None:
+        async with world() as it:
+            before = it.one.serial
+            ca = new_ca("someone", now() - 5, now() + 99 * SPAN)
+            leaf = new_leaf(ca, NAMES, now() - 5, now() + 6 * SPAN)
+            it.leader.api.fail["patch"] = UNREACHABLE
+            it.edit(ca_crt=ca.certificate, ca_key=ca.key, tls_crt=leaf.certificate, tls_key=leaf.key)
+            await asyncio.sleep(20)
+            assert it.one.serial == it.other.serial == before
+            it.leader.api.fail.clear()
+            await asyncio.sleep(20)
+            assert it.one.live.pair == it.other.live.pair == leaf
             assert it.refused == []
 
     run(main())

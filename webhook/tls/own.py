@@ -165,8 +165,7 @@ class Keeper:
         """
         published = await self._publisher.read()
         readable = await self._followed.look()
-        self._replica.serve()
-        self._replica.judge(published.places if published else ())
+        self._replica.look(published.places if published else ())
         if not readable:
             return
         now = self._now()

@@ -45,6 +45,7 @@ class Replica:
         self._now = now
         self._began = now()
         self._held: Held | None = None
+        self._places: Sequence[Place] = ()
         self._refused: tuple[Pair, str] | None = None
         self._told: frozenset[str] = frozenset()
         self._none = Alarm(log, "There is a certificate to serve")
@@ -65,6 +66,12 @@ class Replica:
         self.serve()
         return held
 
+    def look(self, places: Sequence[Place]) -> None:
+        """Serve and judge by what is published there now; none: that cannot be told."""
+        self._places = places
+        self.serve()
+        self._judge()
+
     def serve(self) -> None:
         """Serve the Secret's leaf if that is not done yet; what cannot be served is said and counted once."""
         leaf = self._held.leaf if self._held else None
@@ -73,6 +80,8 @@ class Replica:
         now = self._now()
         try:
             _check(self._held, now)
+            if self._waits(leaf, now):
+                return
             # one of other names only where there is nothing better: a Secret of before the names changed
             self._live.use(leaf, now, self._names if self._live.ends > now else ())
         except CertificateError as error:
@@ -82,7 +91,19 @@ class Replica:
         self._metrics.ends("leaf", self._live.ends)
         self._log.say("TLS", "This certificate is served from now on", ends=written(self._live.ends))
 
-    def judge(self, places: Sequence[Place]) -> None:
+    def _waits(self, leaf: Pair, now: float) -> bool:
+        """Tell whether clients would refuse this one and take the one that is served.
+
+        Somebody put a CA and its leaf into the Secret by hand: that is served when it is published.
+        """
+        pair = self._live.pair
+        return (
+            pair is not None
+            and bool(self._unverified_at(leaf, now)[0])
+            and not self._unverified_at(pair, now)[0]
+        )
+
+    def _judge(self) -> None:
         """See whether what is served verifies where it is published, and say it if not."""
         now, pair = self._now(), self._live.pair
         if pair is None:
@@ -90,16 +111,16 @@ class Replica:
                 self._none.sound("There is no certificate to serve yet; not ready until there is", now)
             return
         self._none.silence()
-        problem, where = self._unverified_at(pair, places, now)
+        problem, where = self._unverified_at(pair, now)
         self._metrics.verifies.set(not problem)
         if problem:
             self._unverified.sound(f"{_UNVERIFIED}: {problem}", now, where=where)
         else:
             self._unverified.silence()
 
-    def _unverified_at(self, pair: Pair, places: Sequence[Place], now: float) -> tuple[str, str]:
+    def _unverified_at(self, pair: Pair, now: float) -> tuple[str, str]:
         """Give what is wrong, and one place where it is; of places with the same bundle one is looked at."""
-        for bundle, where in {b"".join(place.bundle.values()): place.where for place in places}.items():
+        for bundle, where in {b"".join(place.bundle.values()): place.where for place in self._places}.items():
             try:
                 certificates.verify(pair.certificate, bundle, now, self._names)
             except CertificateError as error:
