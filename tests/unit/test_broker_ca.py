@@ -95,13 +95,21 @@ def test_until_there_is_a_bundle_it_is_said_once_what_is_missing(found: dict[str
 
 
 def test_a_bad_change_keeps_the_last_good_bundle() -> None:
-    """It is said and shown by `good`; when the same good one is back, nothing has to be used anew."""
+    """It is said, and what is good again is taken."""
     taken = Taken()
     taken.take(FIRST)
     taken.take(FIRST + TWO.key.decode())
     assert "the last good one counts: found PRIVATE KEY" in taken.log[-1]["message"]
-    assert not taken.published.good
-    taken.take(FIRST)
-    assert taken.published.good
     taken.take(FIRST + SECOND)
     assert taken.used == [FIRST, FIRST + SECOND]
+
+
+def test_what_counts_may_not_be_what_is_published() -> None:
+    """`good` is false while the ConfigMap holds something else than the bundle that goes into pods."""
+    taken = Taken()
+    shown = []
+    for text in ("", FIRST, FIRST + TWO.key.decode(), FIRST):
+        taken.take(text)
+        shown.append(taken.published.good)
+    assert shown == [False, True, False, True]
+    assert taken.used == [FIRST]
