@@ -10,7 +10,7 @@ from sidecar.row_contract import row_id
 from tests.honest import CALLER, CLUSTER, POD
 from webhook.broker import rules
 from webhook.broker.names import Grant
-from webhook.broker.rules import Context, name_of, needs_pod
+from webhook.broker.rules import Context, model_of, name_of, needs_pod
 from webhook.broker.shapes import (
     Asked,
     AskPod,
@@ -141,6 +141,30 @@ def test_a_taken_name_is_refused(asked: Asked) -> None:
     assert called(asked, replace(CONTEXT, holders=ELSEWHERE, grant=Grant(share=("qwen",)))) is not None
 
 
+def test_a_model_that_a_configured_row_has_too_is_refused() -> None:
+    """LiteLLM takes requests for `openai/gpt-4o` as well, wherever no row is called so."""
+    configured = replace(CONTEXT, serving=(Holder(CLUSTER, "team"), Holder()))
+    assert refusal(Create(ROW), configured) is Rule.NAME_TAKEN
+    shared = replace(configured, grant=Grant(share=("hosted_vllm/qwen",)))
+    assert called(Create(ROW), shared) is not None
+
+
+def test_a_model_may_be_served_by_registrars_everywhere() -> None:
+    """Many namespaces serve the same model, each under a name of its own."""
+    assert (
+        called(Create(ROW), replace(CONTEXT, serving=(Holder("c2", "x"), Holder(CLUSTER, "other"))))
+        is not None
+    )
+
+
+def test_a_row_may_keep_its_model_and_not_take_another() -> None:
+    """Its id tells the model's name at the server, not the provider."""
+    configured = replace(CONTEXT, serving=(Holder(),), own={ID: "qwen"})
+    assert called(Change(ID, ROW), replace(configured, reached=("qwen", "hosted_vllm/qwen"))) is not None
+    assert called(Change(ID, replace(ROW, params={}, info={})), configured) is not None
+    assert refusal(Change(ID, ROW), replace(configured, reached=("qwen", "openai/qwen"))) is Rule.NAME_TAKEN
+
+
 def test_a_row_that_keeps_its_name_may_be_changed_when_others_have_taken_it() -> None:
     """It could not be blocked otherwise when its server is ill; a new name has to be free."""
     taken = replace(CONTEXT, holders=ELSEWHERE, own={ID: "qwen"})
@@ -225,5 +249,8 @@ def test_whose_name_is_asked_and_whether_the_pod_is() -> None:
     """What the desk has to find out before it asks the rules."""
     asked: list[Asked] = [Ready(), AskPod(), OwnRows(), Look(ID), Delete(ID)]
     assert [(name_of(each), needs_pod(each)) for each in asked] == [(None, False)] * 5
+    assert [model_of(each) for each in (*asked, Siblings("qwen"))] == [None] * 6
+    assert model_of(Create(replace(ROW, params={"model": 7}))) is None
+    assert model_of(Change(ID, ROW)) == "hosted_vllm/qwen"
     for each in (Create(ROW), Change(ID, ROW), Siblings("qwen")):
         assert (name_of(each), needs_pod(each)) == ("qwen", True)

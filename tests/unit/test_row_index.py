@@ -135,6 +135,14 @@ def test_what_is_listed_is_no_other_holder_of_a_name_with_rows() -> None:
     assert index(own("qwen"), listed=("qwen",)).holders("qwen") == {OURS}
 
 
+def test_a_model_is_reached_by_its_own_name_patterns_aside() -> None:
+    """LiteLLM takes requests by `litellm_params.model` only where no pattern takes them."""
+    made = index(shown("gpt-4o", model="openai/gpt-4o"), shown("openai/*", "wild", "openai/*"), own("qwen"))
+    assert made.exactly("openai/gpt-4o") == {ELSEWHERE}
+    assert made.exactly("openai/gpt-4.1") == NOBODY
+    assert made.exactly("hosted_vllm/qwen") == {OURS}
+
+
 def test_a_pod_has_its_own_rows_only() -> None:
     """A pod's rows are those whose ids tell it; a namespace's are counted by their holder."""
     found = index(own("qwen"), own("lora"), own("qwen", "uid-2"), shown("x", registrar=block()))

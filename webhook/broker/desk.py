@@ -220,12 +220,14 @@ class Desk:
     async def _ruled(self, asked: Asked, caller: Caller, contract: int, course: _Course) -> Call:
         """Have everything looked at that rules ask for. Raises RefusedError, FaultError."""
         pod = await self._pods.facts(caller) if rules.needs_pod(asked) else None
-        name = rules.name_of(asked)
+        name, model = rules.name_of(asked), rules.model_of(asked)
         context = rules.Context(
             cluster=self._cluster,
             contract=contract,
             grant=self._names.of(caller.namespace),
             holders=() if name is None else await self._holders(name, course),
+            serving=() if model is None else self._rows.exactly(model),
+            reached=self._rows.names(asked.id) if isinstance(asked, Change) else (),
             own=self._rows.own(pod_prefix(self._cluster, caller.namespace, caller.pod_uid)),
             in_namespace=self._rows.in_namespace(caller.namespace),
             rows_per_pod=self._bounds.rows_per_pod,

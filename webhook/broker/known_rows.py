@@ -14,7 +14,7 @@ import json
 import math
 import random
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from typing import Any, Final, Protocol
 
 from webhook.broker.flights import Flights
@@ -100,6 +100,15 @@ class KnownRows:
         """Tell whether a namespace may have a row of this name: as far as known, or nothing is known yet."""
         unread = self._read_at == -math.inf
         return unread or Holder(self._cluster, namespace) in self._index.holders(name)
+
+    def exactly(self, name: str) -> Collection[Holder]:
+        """Tell whose rows are known to be reached by this name, patterns aside."""
+        return self._index.exactly(name)
+
+    def names(self, key: str) -> Collection[str]:
+        """Tell by which names a row is known to be reached."""
+        known = self._index.get(key)
+        return known.names if known else ()
 
     async def follow(self) -> None:
         """Read the table again and again; a failure is said once, and when it is over."""

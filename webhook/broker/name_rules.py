@@ -62,6 +62,21 @@ def free(name: str, namespace: str, cluster: str, holders: Collection[Holder], g
     raise RefusedError(Rule.NAME_TAKEN, message)
 
 
+def free_model(model: str, serving: Collection[Holder], grant: Grant) -> None:
+    """Refuse a `litellm_params.model` that rows of no registrar have too.
+
+    LiteLLM takes requests by it where it is no row's name (`deployment_names` in
+    litellm/proxy/route_llm_request.py, 1.106), and what one such row says of its model for all of them. Rows
+    of registrars have it alike wherever the same model is served.
+    """
+    if not grant.shares(model) and any(not holder.namespace for holder in serving):
+        message = (
+            f"litellm_params.model: a row that is of no registrar has {shown(model)} too; another provider, "
+            "or name at the server, is needed, or a line under `share` of the broker's names file"
+        )
+        raise RefusedError(Rule.NAME_TAKEN, message)
+
+
 def _mixed(name: str) -> bool:
     scripts = {unicodedata.name(letter, "").partition(" ")[0] for letter in name if letter.isalpha()}
     return "LATIN" in scripts and not scripts.isdisjoint(_ALIKE)

@@ -145,15 +145,18 @@ class RowIndex:
 
     def holders(self, name: str) -> frozenset[Holder]:
         """Give whose rows a request by this name reaches now; what is no row's is of elsewhere."""
-        found = {self._rows[key][0].holder for key in self._by_name.get(name, ())}
-        found |= {
+        found = self.exactly(name) | {
             row.holder
             for row in self._with_patterns.values()
             if any(self._taken(pattern, name) for pattern in row.patterns)
         }
         if not found and name in self._listed:
             return frozenset({_ELSEWHERE})
-        return frozenset(found)
+        return found
+
+    def exactly(self, name: str) -> frozenset[Holder]:
+        """Give whose rows a request by this name reaches when no pattern takes it."""
+        return frozenset(self._rows[key][0].holder for key in self._by_name.get(name, ()))
 
     def _taken(self, pattern: str, name: str) -> bool:
         """Tell whether a pattern takes a name, by itself or with the provider that LiteLLM knows it to be of.

@@ -42,14 +42,17 @@ class Context:
 
     `contract` is the registrar's, `grant` what the names file says of the caller's namespace. `holders` are
     the rows that have the name which is asked for (`name_of`), or would catch it: wildcards, aliases of the
-    router. `own` are the pod's rows as far as known, id to name; `in_namespace` is how many rows its
-    namespace has.
+    router; `serving` those that are reached by the row's `litellm_params.model` (`model_of`). `reached` are
+    the names that are known to lead to a row that is to be changed; `own` the pod's rows as far as known, id
+    to name; `in_namespace` is how many rows its namespace has.
     """
 
     cluster: str
     contract: int
     grant: Grant = field(default_factory=Grant)
     holders: Collection[Holder] = ()
+    serving: Collection[Holder] = ()
+    reached: Collection[str] = ()
     own: Mapping[str, str] = field(default_factory=dict)
     in_namespace: int = 0
     rows_per_pod: int = limits.ROWS_PER_POD
@@ -65,6 +68,12 @@ def name_of(asked: Asked) -> str | None:
             return name
         case _:
             return None
+
+
+def model_of(asked: Asked) -> str | None:
+    """Give the `litellm_params.model` by which LiteLLM takes requests too; None where none is written."""
+    model = asked.row.params.get("model") if isinstance(asked, Create | Change) else None
+    return model if isinstance(model, str) else None
 
 
 def needs_pod(asked: Asked) -> bool:
@@ -119,6 +128,7 @@ def _create(row: RowSent, caller: Caller, pod: PodFacts, context: Context) -> Ca
         raise RefusedError(Rule.MODEL_INFO, f"model_info.{OWNER_KEY}: missing, a new row needs it")
     body, left_out = _body(row, caller, pod, context)
     _may_use(row.name, caller, context)
+    name_rules.free_model(row.params["model"], context.serving, context.grant)
     _room(row, context)
     return Call("POST", "/model/new", body=body, left_out=left_out)
 
@@ -128,9 +138,11 @@ def _change(key: str, row: RowSent, caller: Caller, pod: PodFacts, context: Cont
     row_rules.same_id(key, row)
     write = _body if row.params else _poor_body
     body, left_out = write(row, caller, pod, context)
-    # a row that keeps its name takes nothing from anyone
+    # a row that keeps its names takes nothing from anyone
     if context.own.get(key) != row.name:
         _may_use(row.name, caller, context)
+    if row.params and row.params["model"] not in context.reached:
+        name_rules.free_model(row.params["model"], context.serving, context.grant)
     return Call("PATCH", f"/model/{key}/update", body=body, left_out=left_out)
 
 
