@@ -247,8 +247,8 @@ async def test_a_row_is_known_by_all_its_names() -> None:
     """By its model at the server too, which LiteLLM takes for a name; of a row that is unknown by none."""
     world = World(row("gpt-4o"))
     world.known.wrote(Call("POST", "/model/new", body=own("qwen")), DONE, CALLER)
-    assert "hosted_vllm/qwen" in world.known.names(row_id("here", "shop", "uid-1", "qwen"))
-    assert set(world.known.exactly("hosted_vllm/qwen")) == {OURS}
+    assert "openai/of-qwen" in world.known.names(row_id("here", "shop", "uid-1", "qwen"))
+    assert set(world.known.exactly("openai/of-qwen")) == {OURS}
     assert not world.known.names("registrar-other")
 
 
