@@ -118,9 +118,9 @@ _SUPPORTS: Final = (
 )
 SUPPORTS: Final = "supports_"
 # LiteLLM reads more of model_info with each release, and some of it does much: it merges
-# `health_check_params` into the parameters of a health check, whatever they are, and a row with
-# `supported_environments` may keep it from loading any (litellm/proxy/health_check.py, litellm/router.py).
-# Names that begin so are its own; and such structures stand under names of letters, digits and `_`.
+# `health_check_params` into the parameters of a health check, an address and a provider too
+# (`update_litellm_params_for_health_check` in litellm/proxy/health_check.py, 1.106; tried). Names that begin so
+# are its own; and such structures stand under names of letters, digits and `_`.
 LITELLMS: Final = ("health_check_", "litellm_", "custom_", "team_", "supported_")
 OWN_KEY: Final = re.compile(r".*[-./].*", re.DOTALL)
 
