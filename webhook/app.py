@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import secrets
 import time
-import traceback
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import PurePath
 from typing import Final
 
 from aiohttp import web
@@ -15,7 +13,7 @@ from aiohttp import web
 from webhook.defaults import Defaults
 from webhook.handlers import Verdict, Word, denied, mutate, noted, validate, warned
 from webhook.inject import Injection
-from webhook.log import Log
+from webhook.log import Log, traced
 from webhook.metrics import Metrics
 from webhook.policy.policy import Policy
 from webhook.reasons import Problem, Reason
@@ -28,7 +26,6 @@ VALIDATE: Final = "/validate"
 # Two objects of up to 3 MB, the most that etcd and the API server let through, and the envelope
 # (controller-runtime reasons likewise); aiohttp's own limit is 1 MiB.
 MAX_BODY: Final = 8 * 1024 * 1024
-_FRAMES_SHOWN: Final = 4
 
 
 class Admission:
@@ -116,12 +113,10 @@ class Admission:
             f"an error of the webhook's own, {reference} in its log; nothing is wrong with the request",
         )
         verdict = denied([problem], 500) if self._denies[path] else warned([problem])
-        frames = traceback.extract_tb(error.__traceback__)[-_FRAMES_SHOWN:]
-        where = " > ".join(f"{PurePath(f.filename).name}:{f.lineno} {f.name}" for f in frames)
         return self._noted(path, verdict._replace(word=Word.FAILED)), {
             "reference": reference,
             "error": type(error).__name__,
-            "at": where,
+            "at": traced(error),
         }
 
     def _noted(self, path: str, verdict: Verdict) -> Verdict:
