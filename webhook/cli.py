@@ -107,6 +107,10 @@ def _change_ca(given: argparse.Namespace, _: Mapping[str, str]) -> int:
         return _complain([str(error)], 1)
 
 
+def _lint_names(given: argparse.Namespace, _: Mapping[str, str]) -> int:
+    return command.lint_names(given.file)
+
+
 def _complain(problems: Sequence[str], code: int) -> int:
     for problem in problems:
         print(f"webhook: error: {problem}", file=sys.stderr)  # noqa: T201 - nothing is logged yet
@@ -131,6 +135,16 @@ def _parser() -> argparse.ArgumentParser:
     )
     lint.add_argument("file", metavar="FILE", help="the policy file, or `default` for the one that ships")
     lint.set_defaults(run=_lint)
+    names = commands.add_parser("names", help="work on names files of the broker", allow_abbrev=False)
+    actions = names.add_subparsers(title="commands", required=True, metavar="COMMAND")
+    lint = actions.add_parser(
+        "lint",
+        help="find every mistake in a names file",
+        description="Read a names file as the broker would, and name every mistake with its path and line.",
+        allow_abbrev=False,
+    )
+    lint.add_argument("file", metavar="FILE", help="the names file, or - for standard input")
+    lint.set_defaults(run=_lint_names)
     return parser
 
 

@@ -119,8 +119,8 @@ _SUPPORTS: Final = (
 SUPPORTS: Final = "supports_"
 # LiteLLM reads more of model_info with each release, and some of it does much: it merges
 # `health_check_params` into the parameters of a health check, an address and a provider too
-# (`update_litellm_params_for_health_check` in litellm/proxy/health_check.py, 1.106; tried). Names that begin so
-# are its own; and such structures stand under names of letters, digits and `_`.
+# (`update_litellm_params_for_health_check` in litellm/proxy/health_check.py, 1.106; tried). Names that begin
+# so are its own; and such structures stand under names of letters, digits and `_`.
 LITELLMS: Final = ("health_check_", "litellm_", "custom_", "team_", "supported_")
 OWN_KEY: Final = re.compile(r".*[-./].*", re.DOTALL)
 

@@ -288,3 +288,29 @@ def test_lint_of_a_good_policy(shell: Shell) -> None:
     assert code == 0
     assert "good.yaml: policy t " in out
     assert shell.run("policy", "lint", "default")[0] == 0
+
+
+NAMES = "apiVersion: names.litellm-registrar.io/v1\nkind: ModelNames\nspec:\n  namespaces:\n"
+
+
+def test_lint_of_a_names_file(shell: Shell) -> None:
+    """One that can be used is told so, with what its author probably did not mean."""
+    good = shell.file(
+        "names.yaml", NAMES + "    - {match: '*', allow: [], share: ['*'], hostNetwork: true}\n"
+    )
+    code, out, _ = shell.run("names", "lint", good)
+    assert code == 0
+    assert out.splitlines() == [
+        f"{good}: warning: every namespace may take a share of the requests to any name",
+        f"{good}: warning: every namespace may register pods with the address of their node",
+        f"{good}: warning: every namespace is given no name by this entry, and needs another to use any",
+        f"{good}: names for 1 kinds of namespaces can be used",
+    ]
+
+
+def test_a_bad_names_file_is_told_with_its_lines(shell: Shell) -> None:
+    """Every mistake, and nothing is printed as if it could be used."""
+    bad = shell.file("names.yaml", NAMES + "    - {match: a, alow: [x]}\n")
+    code, out, err = shell.run("names", "lint", bad)
+    assert (code, out) == (2, "")
+    assert err == f"webhook: error: {bad}: spec.namespaces[0].alow (line 5): unknown, did you mean allow?\n"

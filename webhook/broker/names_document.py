@@ -59,6 +59,20 @@ def parse(text: str) -> Names:
     return Names(tuple(entries))
 
 
+def doubts(names: Names) -> list[str]:
+    """Say what is allowed to stand in the file, and its author probably did not mean."""
+    found = []
+    for entry in names.entries:
+        whom = "every namespace" if entry.match == "*" else f"namespace {entry.match}"
+        if "*" in entry.grant.share:
+            found.append(f"{whom} may take a share of the requests to any name")
+        if entry.match == "*" and entry.grant.host_network:
+            found.append("every namespace may register pods with the address of their node")
+        if entry.grant.allow == ():
+            found.append(f"{whom} is given no name by this entry, and needs another to use any")
+    return found
+
+
 def _entry(sheet: Sheet, item: Any, path: Path) -> Entry:
     found = sheet.object(item, path, tuple(_READERS))
     if isinstance(item, dict) and "match" not in item:

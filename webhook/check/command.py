@@ -1,4 +1,4 @@
-"""The commands `check` and `policy lint`: reads files, judges, prints."""
+"""The commands `check`, `policy lint` and `names lint`: reads files, judges, prints."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, TypeVar
 
+from webhook.broker.names_document import doubts
+from webhook.broker.names_document import parse as parse_names
 from webhook.check import manifests, report
 from webhook.check.cluster import CLOSED, COLLECTIONS, NAMESPACES, Survey
 from webhook.check.manifests import ManifestError
@@ -146,6 +148,14 @@ def lint_policy(name: str) -> int:
     say([f"{called}: warning: {warning}" for warning in found.warnings])
     policy = parse_policy(text, RULES)
     say([f"{called}: policy {policy.name} {policy.hash} can be used"])
+    return 0
+
+
+def lint_names(name: str) -> int:
+    """Check a names file of the broker. Gives 0. Raises UnusableError with every mistake."""
+    names, called = _read(name, parse_names), _called(name)
+    say([f"{called}: warning: {doubt}" for doubt in doubts(names)])
+    say([f"{called}: names for {len(names.entries)} kinds of namespaces can be used"])
     return 0
 
 
