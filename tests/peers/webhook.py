@@ -17,28 +17,21 @@ CLUSTER_ID = "test-cluster"
 IMAGE = "litellm-registrar/sidecar:test"
 
 
-class WebhookProcess:
-    """`python -m webhook serve` with this certificate and key; its output is appended to `log`."""
+class ServeProcess:
+    """`python -m webhook serve` with these flags on free ports; its output is appended to `log`."""
 
-    def __init__(self, cert: Path, key: Path, log: Path, address: str = "127.0.0.1", *flags: str) -> None:
+    def __init__(self, log: Path, address: str, *flags: str) -> None:
         self.address = address
         self.port = free_port(address)
         self.log = log
         self._health = f"{address}:{free_port(address)}"
-        self._command = [
-            sys.executable,
-            "-m",
-            "webhook",
-            "serve",
-            "--tls-cert",
-            str(cert),
-            "--tls-key",
-            str(key),
-        ]
+        self._command = [sys.executable, "-m", "webhook", "serve", *flags]
         self._command += ["--listen-address", address, "--port", str(self.port), "--stop-delay", "0"]
         self._command += ["--health-port", self._health.rpartition(":")[2]]
-        self._command += ["--cluster-id", CLUSTER_ID, "--registrar-image", IMAGE, *flags]
+        self._command += ["--cluster-id", CLUSTER_ID, "--registrar-image", IMAGE]
         self._process: subprocess.Popen[bytes] | None = None
+        # Whether it has been ready, and not been ended since.
+        self.runs = False
 
     @property
     def url(self) -> str:
@@ -50,6 +43,7 @@ class WebhookProcess:
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(self._command, cwd=ROOT, stdout=log, stderr=log)
         self.wait(until)
+        self.runs = True
 
     def wait(self, until: str = "ok") -> None:
         """Wait until /readyz says so."""
@@ -66,14 +60,36 @@ class WebhookProcess:
         assert (answer.status_code == 200) == (answer.text == "ok\n")
         return answer.text.strip()
 
+    def metric(self, name: str) -> float:
+        """Give one of its metrics, by its whole name with its labels; NaN if there is none yet."""
+        text = httpx.get(f"http://{self._health}/metrics", trust_env=False).text
+        values = (line.rpartition(" ")[2] for line in text.splitlines() if line.startswith(f"{name} "))
+        return float(next(values, "nan"))
+
+    def kill(self) -> None:
+        """End it as a crash does."""
+        assert self._process is not None
+        self.runs = False
+        self._process.kill()
+        self._process.wait(10)
+        self._process = None
+
     def stop(self) -> None:
         """End it as the kubelet would, and check that it ended well."""
         if self._process is None:
             return
+        self.runs = False
         self._process.send_signal(signal.SIGTERM)
         code = self._process.wait(30)
         self._process = None
         assert code == 0, f"the webhook ended with {code}:\n{self.log.read_text()}"
+
+
+class WebhookProcess(ServeProcess):
+    """A webhook with this certificate and key."""
+
+    def __init__(self, cert: Path, key: Path, log: Path, address: str = "127.0.0.1", *flags: str) -> None:
+        super().__init__(log, address, "--tls-cert", str(cert), "--tls-key", str(key), *flags)
 
 
 class Webhook(WebhookProcess):
