@@ -276,10 +276,15 @@ def test_dry_run_changes_nothing_because_nothing_ever_changes(monkeypatch: pytes
     assert "patch" in answers[0]
 
 
-def test_the_webhook_has_no_client() -> None:
-    """Neither httpx nor a Kubernetes client is imported by the program that serves."""
-    code = "import sys, webhook.cli; print(*sys.modules)"
+def test_the_program_that_serves_knows_nothing_of_litellm() -> None:
+    """Neither httpx nor the broker's process nor the registrar's own code is imported for `serve`."""
+    code = "import sys, webhook.cli, webhook.server; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     loaded = set(done.stdout.split())
-    assert "webhook.server" in loaded
-    assert not loaded & {"httpx", "h11", "kubernetes", "cryptography", "sidecar.reasons"}
+    assert not loaded & {
+        "httpx",
+        "h11",
+        "webhook.broker.server",
+        "webhook.broker.upstream",
+        "sidecar.reasons",
+    }
