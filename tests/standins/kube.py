@@ -1,5 +1,7 @@
 """A Kubernetes API in memory, for tests of time and faults; the real one is asked in `tests/real`."""
 
+from __future__ import annotations
+
 import asyncio
 import copy
 import itertools
@@ -28,6 +30,12 @@ class FakeApi(Api):
         self.calls: list[tuple[str, str]] = []
         self._watches: dict[asyncio.Queue[tuple[str, JSON] | None], str] = {}
         self._versions = itertools.count(1)
+
+    def another(self) -> FakeApi:
+        """Give another connection to the same cluster, with faults of its own."""
+        api = FakeApi()
+        api.objects, api._watches, api._versions = self.objects, self._watches, self._versions
+        return api
 
     async def close(self) -> None:
         """End the watches."""

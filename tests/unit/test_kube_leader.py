@@ -23,8 +23,7 @@ class Candidate:
     """One candidate, its own way to the API server, and what it was told."""
 
     def __init__(self, api: FakeApi, holder: str, **options: Any) -> None:
-        self.api = FakeApi()
-        self.api.objects = api.objects  # the same cluster, faults of its own
+        self.api = api.another()
         self.lines = io.StringIO()
         self.told: list[bool] = []
         self.leader = Leader(

@@ -198,7 +198,7 @@ class _Object:
             self._try_again(calm)
             self._is(State.FOUGHT_OVER)
         else:
-            self._fought = False
+            self._fought = self._refused = False
             self._is(State.GOOD)
 
     def _is(self, state: State, problem: str = "", **values: str) -> None:
