@@ -130,6 +130,25 @@ async def test_many_who_ask_for_a_new_name_at_once_cost_one_look() -> None:
     assert world.table.calls == NEW_NAME
 
 
+async def test_new_names_are_looked_up_a_few_at_a_time() -> None:
+    """However many new names come at once, LiteLLM has four looks in hand, and every name is answered."""
+    world = World(row("gpt-4o"))
+    await world.read()
+    send, in_hand, most = world.table.send, 0, 0
+
+    async def counting(call: Call, _: float) -> Reply:
+        nonlocal in_hand, most
+        in_hand, most = in_hand + 1, max(most, in_hand + 1)
+        await asyncio.sleep(0)
+        in_hand -= 1
+        return await send(call, _)
+
+    world.table.send = counting  # type: ignore[method-assign]
+    told = await asyncio.gather(*(world.known.holders(f"new-{number}") for number in range(100)))
+    assert set(told) == {()}
+    assert most == 4
+
+
 async def test_a_row_that_a_lagging_replica_does_not_know_is_found_in_the_database() -> None:
     """A hand-made row of a second ago, seen by the database alone, holds its name."""
     world = World(row("gpt-4o"))

@@ -112,6 +112,7 @@ class Desk:
         rows: KnownRows,
         claims: Claims,
         queue: FairQueue,
+        reads: FairQueue,
         upstream: Upstream,
         log: Log,
         metrics: Metrics,
@@ -127,6 +128,7 @@ class Desk:
         self._rows = rows
         self._claims = claims
         self._queue = queue
+        self._reads = reads
         self._upstream = upstream
         self._log = log
         self._metrics = metrics
@@ -173,7 +175,7 @@ class Desk:
                     call, reply = await self._write(asked, caller, contract, course)
                 case _:
                     call = await self._ruled(asked, caller, contract, course)
-                    reply = await self._send(asked, call, course)
+                    reply = await self._read(asked, call, caller, course)
             left_out = call.left_out
         except FaultError as fault:
             reply = fault.reply
@@ -206,6 +208,17 @@ class Desk:
             raise
         self._rows.wrote(call, reply, caller)
         return call, reply
+
+    async def _read(self, asked: Asked, call: Call, caller: Caller, course: _Course) -> Reply:
+        """Read when it is this pod's turn: a thousand starting pods must not hold up LiteLLM's writes."""
+        begun = self._now()
+        try:
+            async with self._reads.place(caller.namespace, caller.pod_uid):
+                course.queue = self._now() - begun
+                return await self._send(asked, call, course)
+        except RefusedError:
+            course.queue = course.queue or self._now() - begun
+            raise
 
     async def _claim(self, asked: Write, caller: Caller) -> None:
         """Claim the name of a row, unless it is one that may be shared. Raises RefusedError."""

@@ -17,6 +17,7 @@ import time
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from typing import Any, Final, Protocol
 
+from webhook.broker.fair_queue import FairQueue
 from webhook.broker.flights import Flights
 from webhook.broker.row_index import LAG, KnownRow, RowIndex, known_row
 from webhook.broker.shapes import Call, Caller, Holder, RefusedError, Reply, Rule
@@ -78,6 +79,7 @@ class KnownRows:
         self._sleep = sleep
         self._index = RowIndex()
         self._flights = Flights[None]()
+        self._looks = FairQueue(_AT_ONCE)
         # When the last whole reading, and that of what is around, were begun.
         self._read_at = self._around_at = -math.inf
         self._empty_since: float | None = None
@@ -167,11 +169,12 @@ class KnownRows:
             self._index.wrote(KnownRow(row.id, row.name, names, row.patterns, holder), self._now())
 
     async def _look(self, name: str) -> None:
-        """Look up who holds a name that nobody is known to hold."""
+        """Look up who holds a name that nobody is known to hold: a few names at a time, each in its turn."""
         await self._table(_OLD)
         await self._flights.once("around", self._look_around)
-        await self._pages({"model": name, "search": name}, _LOOK_SECONDS)
-        reply = await self._upstream.send(_NOBODY, _LOOK_SECONDS)
+        async with self._looks.place("", name):
+            await self._pages({"model": name, "search": name}, _LOOK_SECONDS)
+            reply = await self._upstream.send(_NOBODY, _LOOK_SECONDS)
         if reply.status != _NOT_FOUND:
             raise FaultError(reply)
 

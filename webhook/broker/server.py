@@ -10,7 +10,7 @@ from typing import Any, Final
 from webhook.broker.app import App
 from webhook.broker.claims import Claims
 from webhook.broker.desk import Bounds, Desk
-from webhook.broker.fair_queue import FairQueue
+from webhook.broker.fair_queue import READS_AT_ONCE, FairQueue
 from webhook.broker.key_report import KeyReport
 from webhook.broker.known_rows import KnownRows
 from webhook.broker.metrics import PREFIX, Metrics
@@ -65,6 +65,7 @@ class Server:
             rows=self._rows,
             claims=self._claims,
             queue=queue,
+            reads=FairQueue(READS_AT_ONCE),
             upstream=self._upstream,
             log=log,
             metrics=self._metrics,
