@@ -349,6 +349,25 @@ def test_a_wiped_bundle_is_loud_and_put_back() -> None:
     run(main())
 
 
+def test_an_alarm_does_not_end_because_the_api_server_is_away() -> None:
+    """What was published last counts until it can be read again."""
+
+    async def main() -> None:
+        async with world() as it:
+            for replica in (it.one, it.other):
+                replica.api.fail["patch"] = UNREACHABLE
+            it.api.put(CONFIGURATION, {"metadata": {}, "webhooks": [webhook("pods.litellm-registrar.io")]})
+            await asyncio.sleep(10)
+            for replica in (it.one, it.other):
+                replica.api.fail["get"] = UNREACHABLE
+            await asyncio.sleep(30)
+            for replica in (it.one, it.other):
+                assert replica.shown("leaf_verifies") == 0
+                assert not [line for line in replica.said("tls") if "verifies again" in line]
+
+    run(main())
+
+
 def test_what_clients_refuse_is_said_again_every_ten_minutes() -> None:
     """One line may be overlooked."""
 

@@ -54,8 +54,8 @@ _SAID: Final[Mapping[Why, str]] = {
 _WAITS: Final[Mapping[Waiting, str]] = {
     Waiting.PUBLICATION_UNKNOWN: "A certificate is made when it can be told what is published",
     Waiting.PUBLICATION: "A certificate is made when its CA is published everywhere",
-    Waiting.NEW_CA_PUBLICATION: "The next CA signs when it is published everywhere, and later",
-    Waiting.OVERLAP: "The next CA signs when it has been published for the whole overlap",
+    Waiting.NEW_CA_PUBLICATION: "The next CA signs when it has been published everywhere for the overlap",
+    Waiting.OVERLAP: "The next CA signs when the overlap is over",
 }
 
 
@@ -165,7 +165,7 @@ class Keeper:
         """
         published = await self._publisher.read()
         readable = await self._followed.look()
-        self._replica.look(published.places if published else ())
+        self._replica.look(published.places if published else None)
         if not readable:
             return
         now = self._now()
@@ -177,7 +177,6 @@ class Keeper:
 
     async def _act(self, step: Step, published: Published | None, now: float) -> None:
         """Do what the machine says; the two parts of a step are independent of each other."""
-        self._say_waiting(step.waiting)
         before, held = self._secret, self._held
         bundles = [place.bundle for place in published.places] if published else []
         if step.publish is not None and published is not None:
@@ -185,6 +184,7 @@ class Keeper:
             await self._publisher.publish(published, {key: known[key] for key in step.publish})
         if step.write is not None:
             await self._write(step.write, before, held, bundles, now)
+        self._say_waiting(step.waiting)
 
     async def _write(
         self,

@@ -66,9 +66,10 @@ class Replica:
         self.serve()
         return held
 
-    def look(self, places: Sequence[Place]) -> None:
-        """Serve and judge by what is published there now; none: that cannot be told."""
-        self._places = places
+    def look(self, places: Sequence[Place] | None) -> None:
+        """Serve and judge by what is published there now; None: that cannot be told, what was counts."""
+        if places is not None:
+            self._places = places
         self.serve()
         self._judge()
 
