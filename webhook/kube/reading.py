@@ -33,7 +33,9 @@ class Cluster:
                 kubeconfig or None, context or None, persist_config=False
             )
         except ConfigException as error:
-            raise KubeError(f"{kubeconfig or 'the kubeconfig'}: {error}") from None
+            # An entry that it quotes, perhaps with a token, begins with a brace.
+            said = str(error).partition("{")[0]
+            raise KubeError(f"{kubeconfig or 'the kubeconfig'}: {said}") from None
         except (OSError, ValueError) as error:
             raise KubeError(f"{kubeconfig or 'the kubeconfig'}: {error}") from None
         except Exception as error:  # noqa: BLE001 - the client trusts the file: it fails in any way, and quotes it

@@ -189,7 +189,7 @@ class _Object:
                 State.FOUGHT_OVER,
                 "another hand changes it again and again; it is put back less and less often, and until then "
                 "the certificate that is served may be refused",
-                managers=", ".join(managers(found, MANAGER)) if found else "",
+                managers=", ".join(managers(found, MANAGER)) if found else None,
             )
 
     def _settled(self) -> None:
@@ -201,7 +201,7 @@ class _Object:
             self._fought = self._refused = False
             self._is(State.GOOD)
 
-    def _is(self, state: State, problem: str = "", **values: str) -> None:
+    def _is(self, state: State, problem: str = "", **values: str | None) -> None:
         if state is self._state:
             return
         before, self._state = self._state, state

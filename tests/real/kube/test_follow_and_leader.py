@@ -17,7 +17,8 @@ from webhook.kube.follow import Followed
 from webhook.kube.leader import Leader, Timing, identity
 from webhook.log import Log
 
-pytestmark = pytest.mark.kube
+# an API server that is stopped and started takes its time on a busy machine
+pytestmark = [pytest.mark.kube, pytest.mark.timeout(120)]
 
 TIMING = Timing(lease=4, renew=3, retry=0.5)
 SECRETS = f"/api/v1/namespaces/{NAMESPACE}/secrets"
