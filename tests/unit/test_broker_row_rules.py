@@ -377,14 +377,14 @@ def test_a_newer_registrars_parameters_are_left_out_and_named() -> None:
 )
 def test_what_describes_the_model_passes(info: dict[str, Any]) -> None:
     """The registrar's numbers may be 0; other keys are the owner's own."""
-    assert row_rules.info(row(info=info)) == {"mode": "chat"} | info
+    assert row_rules.info(row(info=info), CONTRACT_VERSION) == ({"mode": "chat"} | info, ())
 
 
 @pytest.mark.parametrize("key", sorted(REFUSED_INFO))
 def test_keys_that_annotations_refuse_are_refused(key: str) -> None:
     """LiteLLM's own, and those that name secrets."""
     with pytest.raises(RefusedError) as caught:
-        row_rules.info(row(info={key: "x"}))
+        row_rules.info(row(info={key: "x"}), NEWER)
     refused(caught, Rule.MODEL_INFO, repr(key))
 
 
@@ -421,8 +421,16 @@ def test_keys_that_annotations_refuse_are_refused(key: str) -> None:
 def test_what_does_not_describe_the_model_is_refused(info: dict[str, Any]) -> None:
     """Values of another kind, keys that belong elsewhere, and references however deep."""
     with pytest.raises(RefusedError) as caught:
-        row_rules.info(row(info=info))
+        row_rules.info(row(info=info), CONTRACT_VERSION)
     refused(caught, Rule.MODEL_INFO, "model_info")
+
+
+def test_what_a_newer_registrar_says_of_the_model_is_left_out_and_named() -> None:
+    """Where it may mean something to LiteLLM; what is known to be dangerous is refused all the same."""
+    sent = row(info={"health_check_url": "http://x", "plan": {"a": 1}, "owner": "me", "rank": [1]})
+    kept, left_out = row_rules.info(sent, NEWER)
+    assert kept == {"mode": "chat", "owner": "me", "rank": [1]}
+    assert left_out == ("model_info.health_check_url", "model_info.plan")
 
 
 def test_a_health_check_asks_by_the_rows_own_provider() -> None:

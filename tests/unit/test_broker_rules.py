@@ -233,6 +233,7 @@ def test_what_a_newer_registrar_sends_is_left_out_and_named() -> None:
     sent = replace(
         ROW,
         params=PARAMS | {"zeta": 1},
+        info={**ROW.info, "team_size": 3},
         owner=DESCRIBED | {"licence": "MIT"},
         left_out=("priority",),
     )
@@ -241,7 +242,12 @@ def test_what_a_newer_registrar_sends_is_left_out_and_named() -> None:
         "POST",
         "/model/new",
         body=BODY,
-        left_out=("priority", "litellm_params.zeta", "model_info.registrar.licence"),
+        left_out=(
+            "priority",
+            "litellm_params.zeta",
+            "model_info.team_size",
+            "model_info.registrar.licence",
+        ),
     )
 
 

@@ -165,22 +165,31 @@ def params(row: RowSent, contract: int) -> tuple[dict[str, Any], tuple[str, ...]
     return kept, tuple(f"litellm_params.{key}" for key in nameable(tuple(sorted(unknown))))
 
 
-def info(row: RowSent) -> dict[str, Any]:
-    """Give what LiteLLM is told of the model: its own keys of their kinds, and the owner's own."""
+def info(row: RowSent, contract: int) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """Give what LiteLLM is told of the model: its own keys of their kinds, and the owner's own.
+
+    With it the names of those that a newer registrar sent in vain: they may mean something to LiteLLM.
+    """
+    kept: dict[str, Any] = {}
+    unknown = []
     for key, value in row.info.items():
         place = f"model_info.{key}"
         if key in _OR_NONE and value == 0 and isinstance(value, int) and value is not False:
-            continue
-        if key in INFO:
-            _of(INFO[key], value, place, Rule.MODEL_INFO)
+            kept[key] = value
+        elif key in INFO:
+            kept[key] = _of(INFO[key], value, place, Rule.MODEL_INFO)
         elif why := _why_not(key):
             raise RefusedError(Rule.MODEL_INFO, f"model_info: {shown(key)} is not allowed: {why}")
         elif key.startswith(SUPPORTS):
-            _of(FLAG, value, place, Rule.MODEL_INFO)
-        elif why := not_own(key, value):
+            kept[key] = _of(FLAG, value, place, Rule.MODEL_INFO)
+        elif not (why := not_own(key, value)):
+            kept[key] = value
+        elif contract > CONTRACT_VERSION:
+            unknown.append(key)
+        else:
             raise RefusedError(Rule.MODEL_INFO, f"model_info: {shown(key)} is not allowed: {why}")
-    _no_references(row.info, "model_info", Rule.MODEL_INFO)
-    return dict(row.info)
+    _no_references(kept, "model_info", Rule.MODEL_INFO)
+    return kept, tuple(f"model_info.{key}" for key in nameable(tuple(sorted(unknown))))
 
 
 def checked_like_the_row(row: RowSent, provider: str) -> None:

@@ -158,9 +158,10 @@ def _body(
     row_rules.checked_like_the_row(row, provider)
     row_rules.team(row, context.grant)
     params, left_out = row_rules.params(row, context.contract)
-    block, more = _block(row, caller, pod, context)
-    info = {**row_rules.info(row), "id": row.id, **block}
-    return _written(row, params, info), (*row.left_out, *left_out, *more)
+    info, of_info = row_rules.info(row, context.contract)
+    block, of_block = _block(row, caller, pod, context)
+    body = _written(row, params, {**info, "id": row.id, **block})
+    return body, (*row.left_out, *left_out, *of_info, *of_block)
 
 
 def _poor_body(
