@@ -221,9 +221,12 @@ class Desk:
             raise
 
     async def _claim(self, asked: Write, caller: Caller) -> None:
-        """Claim the name of a row, unless it is one that may be shared. Raises RefusedError."""
+        """Claim the name that a row gets, unless it is one that may be shared. Raises RefusedError."""
         name = rules.name_of(asked)
-        if name is None or self._names.of(caller.namespace).shares(name):
+        if isinstance(asked, Delete) or name is None or self._names.of(caller.namespace).shares(name):
+            return
+        own = self._rows.own(pod_prefix(self._cluster, caller.namespace, caller.pod_uid))
+        if own.get(asked.row.id) == name:  # it has it already
             return
         holder = await self._claims.claim(name, caller.namespace)
         if holder != caller.namespace:

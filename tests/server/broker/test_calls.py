@@ -165,6 +165,17 @@ async def test_a_name_is_claimed_in_the_cluster(broker: Brokering, pod: Pod) -> 
     assert list(broker.rows().values()) == ["qwen"]
 
 
+async def test_a_row_that_has_its_name_needs_no_claim(broker: Brokering, pod: Pod) -> None:
+    """A change of a row goes on, blocking it too, whatever has become of the Lease."""
+    await broker.create(pod)
+    held = {"metadata": {}, "spec": {"holderIdentity": "other"}}
+    broker.kube.put(f"{LEASES}/{lease_name('qwen')}", held)
+    broker.kube.fail["replace"] = UNREACHABLE
+    body = {**pod.row(), "blocked": True}
+    assert (await broker.call(pod, "PATCH", f"/model/{pod.id()}/update", body)).status_code == 200
+    assert broker.litellm.database.rows[pod.id()].blocked
+
+
 @pytest.mark.parametrize(
     ("headers", "status", "named"),
     [
