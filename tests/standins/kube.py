@@ -67,6 +67,11 @@ class FakeApi(Api):
         for queue in self._watches:
             queue.put_nowait(None)
 
+    def deafen(self) -> None:
+        """Have every watch stay open and give nothing more, as over a connection that died unseen."""
+        for queue in self._watches:
+            self._watches[queue] = ""
+
     async def get(self, path: str, query: Query | None = None) -> JSON:
         """Read one object."""
         assert query is None

@@ -99,6 +99,36 @@ def test_a_watch_that_ends_or_fails_is_begun_again() -> None:
     run(main())
 
 
+def test_a_watch_that_died_unseen_costs_no_more_than_the_time_between_two_looks() -> None:
+    """A connection that is open and dead rings no more; the change is seen with the next look."""
+
+    async def main() -> None:
+        bench = Bench()
+        async with bench.following():
+            await asyncio.sleep(60)
+            bench.api.deafen()
+            bench.put("a")
+            await asyncio.sleep(LOOK_EVERY + 0.1)
+        assert bench.used == [None, "a"]
+
+    run(main())
+
+
+def test_who_looks_of_its_own_accord_is_not_looked_for_again() -> None:
+    """A caller that reads the object every two seconds anyway makes no more calls by following it too."""
+
+    async def main() -> None:
+        bench = Bench()
+        async with bench.following():
+            bench.api.calls.clear()
+            for _ in range(50):
+                await asyncio.sleep(2)
+                await bench.followed.look()
+        assert bench.api.calls.count(("get", PATH)) <= 51
+
+    run(main())
+
+
 def test_without_the_right_to_watch_looking_suffices_and_that_is_said_once() -> None:
     """A change is seen with the next look; one line says why it took so long."""
 

@@ -43,6 +43,7 @@ class Followed:
         self._every = every
         self._bell = asyncio.Event()
         self._looking = asyncio.Lock()
+        self._looked = 0.0
         self._seen: tuple[str, str] | None = None
         self._failed: tuple[str, str] | None = None
         self._unread = ""
@@ -57,6 +58,7 @@ class Followed:
     async def look(self) -> bool:
         """Read the object now, and tell whether it could be read; `use` has then had its newest state."""
         async with self._looking:
+            self._looked = asyncio.get_running_loop().time()
             try:
                 found = await self._read()
             except ApiError as error:
@@ -94,13 +96,16 @@ class Followed:
             self._seen = version
 
     async def _look_for_ever(self) -> None:
+        loop = asyncio.get_running_loop()
         while True:
             self._bell.clear()
             await self.look()
             await asyncio.sleep(_LOOK_AT_MOST_EVERY)
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(self._every - _LOOK_AT_MOST_EVERY):
-                    await self._bell.wait()
+            # who looks of its own accord meanwhile has looked for this too
+            while not self._bell.is_set() and (left := self._looked + self._every - loop.time()) > 0:
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(left):
+                        await self._bell.wait()
 
     async def _listen_for_ever(self) -> None:
         failures = 0
