@@ -1,6 +1,7 @@
 """The webhook's certificate changes while it serves: no request fails, no connection is lost."""
 
 import asyncio
+import base64
 import ssl
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -13,7 +14,11 @@ from tests.certificates import Pair, make_ca, make_leaf
 from tests.handshakes import der
 from tests.server.reviews import dump, pod, review
 from tests.server.running import Running, Serving, until
+from tests.standins.kube import UNREACHABLE, FakeApi
+from webhook.flags import SettingsError
+from webhook.kube.api import Api
 from webhook.tls import files
+from webhook.tls.publication import ADMISSION
 
 CA = make_ca()
 CLIENT = ssl.create_default_context(cadata=CA.certificate.decode())
@@ -123,3 +128,76 @@ async def test_a_mismatched_pair_keeps_the_old_one_until_a_good_one_comes(
     assert (await running.health.get("/readyz")).status_code == 200
     second.write(tmp_path)
     await until_shown(running, second)
+
+
+@pytest.fixture
+def kube(monkeypatch: pytest.MonkeyPatch) -> FakeApi:
+    """Give the Kubernetes in memory that every process connects to; the configuration has no bundle yet."""
+    api = FakeApi()
+    webhook = {"name": "pods.litellm-registrar.io", "clientConfig": {"url": "https://127.0.0.1:1"}}
+    for kind in ("mutating", "validating"):
+        api.put(f"{ADMISSION}/{kind}webhookconfigurations/litellm-registrar", {"webhooks": [webhook]})
+
+    async def connect(_kubeconfig: str = "", _context: str = "") -> FakeApi:
+        return api
+
+    monkeypatch.setattr(Api, "connect", connect)
+    return api
+
+
+async def until_ready(running: Running) -> None:
+    """Ask until it is ready."""
+    while (await running.health.get("/readyz")).text != "ok\n":
+        pass
+
+
+def published(kube: FakeApi) -> str:
+    """Give what is published."""
+    found = kube.objects[f"{ADMISSION}/mutatingwebhookconfigurations/litellm-registrar"]
+    return base64.b64decode(found["webhooks"][0]["clientConfig"]["caBundle"]).decode()
+
+
+# What is 1 while all is well.
+SHOWN = ("leading", "leaf_verifies", "bundle_published")
+OWN = {
+    "tls_cert": "",
+    "tls_key": "",
+    "tls_secret": "webhook-tls",
+    "namespace": "shop",
+    "service": "webhook",
+    "tls_names": "127.0.0.1",
+}
+
+
+async def test_with_a_secret_of_its_own_it_serves_what_is_published(serving: Serving, kube: FakeApi) -> None:
+    """From an empty cluster to a review over TLS, and the Lease is given back at the end."""
+    async with serving(**OWN) as running:
+        await until_ready(running)
+        trust = ssl.create_default_context(cadata=published(kube))
+        async with httpx.AsyncClient(base_url=f"https://{running.server.address}", verify=trust) as client:
+            assert await post(client) == 200
+        wanted = {f"litellm_registrar_webhook_tls_{name} 1.0" for name in SHOWN}
+        while not wanted <= set((await running.health.get("/metrics")).text.splitlines()):
+            pass
+    lease = kube.objects["/apis/coordination.k8s.io/v1/namespaces/shop/leases/webhook-tls"]
+    assert lease["spec"]["holderIdentity"] == ""
+
+
+async def test_before_there_is_a_certificate_it_is_not_ready(serving: Serving, kube: FakeApi) -> None:
+    """While the API server is away nothing is served; once it answers, all goes its way."""
+    kube.fail[""] = UNREACHABLE
+    async with serving(**OWN) as running:
+        answer = await running.health.get("/readyz")
+        assert (answer.status_code, answer.text) == (503, "no_certificate\n")
+        assert (await running.health.get("/healthz")).status_code == 200
+        with pytest.raises((ssl.SSLError, ConnectionError)):
+            await shown(running)
+        kube.fail.clear()
+        await until_ready(running)
+
+
+async def test_without_a_way_to_the_api_it_does_not_start(serving: Serving, tmp_path: Path) -> None:
+    """A kubeconfig that is not there is a bad setting."""
+    with pytest.raises(SettingsError, match="the Kubernetes API is needed"):
+        async with serving(**OWN, kubeconfig=str(tmp_path / "missing")):
+            raise AssertionError("it serves")
