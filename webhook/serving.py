@@ -16,6 +16,8 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST
 # A large object is thousands of dicts, none of them garbage; at the default of 700 new objects the collector
 # would walk them several times per request (measured: a sixth of the time of a 76 kB review).
 _COLLECT_EVERY: Final = 10_000
+# The API server keeps its few connections for as long as it is let (seconds; aiohttp's own default).
+_KEEPALIVE: Final = 3630.0
 # aiohttp's own wait for answers that are being written when everything else has ended (seconds).
 _WRITE_TIMEOUT: Final = 1.0
 
@@ -47,14 +49,19 @@ class InHand:
 class Port:
     """One web application on one port of its own, with TLS if there is a context.
 
-    `flag` is the setting that its number comes from, for errors.
+    `flag` is the setting that its number comes from, for errors. `keepalive` is for how long a connection may
+    be idle between two requests, in seconds.
     """
 
-    def __init__(self, app: web.Application, flag: str) -> None:
+    def __init__(self, app: web.Application, flag: str, keepalive: float = _KEEPALIVE) -> None:
         self._flag = flag
         # No client of ours compresses; without auto_decompress there is nothing to bomb.
         self._runner = web.AppRunner(
-            app, access_log=None, auto_decompress=False, shutdown_timeout=_WRITE_TIMEOUT
+            app,
+            access_log=None,
+            auto_decompress=False,
+            keepalive_timeout=keepalive,
+            shutdown_timeout=_WRITE_TIMEOUT,
         )
 
     @property

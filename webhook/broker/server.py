@@ -34,6 +34,8 @@ from webhook.tls.own import Keeper, Own, times
 from webhook.tls.performing import Kind
 from webhook.tls.publication import ConfigMapKey
 
+# Seconds that a registrar's connection may be idle; it gives one up itself after 5 (httpx's default).
+_KEEPALIVE: Final = 30.0
 # How many calls may come at once, for each call a second that may come on average.
 _BURST: Final = 10.0
 # Seconds between two looks for claims of names that are stale.
@@ -79,7 +81,7 @@ class Server:
             "names": names_file(settings.names, log, desk.use),
         }
         self._follows: list[asyncio.Task[None]] = []
-        self._calls = Port(self._app.calls(), "--port")
+        self._calls = Port(self._app.calls(), "--port", _KEEPALIVE)
         self._health = Port(health(self._metrics.text, self._unready), "--health-port")
 
     @property
