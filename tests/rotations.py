@@ -64,6 +64,7 @@ class Cluster:
     random: Random = field(init=False)
     published: Places = field(init=False)
     version: int = 0
+    hands: int = 0  # how often the Secret was edited by hand
     histories: list[tuple[float, Places]] = field(default_factory=list)
     asked: int = 0
     acted: int = 0
@@ -154,6 +155,7 @@ class Cluster:
     def hand(self, what: str) -> None:
         """Let someone do what they should not. What they break is not held against the machine."""
         self.trace.append(f"hand: {what}")
+        self.hands += what in SECRET
         if what in PUBLICATION:
             self._edit_publication(what)
         elif what == "lose secret":
@@ -204,7 +206,7 @@ class Cluster:
         while True:
             version, places = self.version, list(self.published)
             yield False
-            number, held = len(self.secrets), self.secret
+            number, held, hands = len(self.secrets), self.secret, self.hands
             yield False
             now, names = self.now + offset, self.names
             there = [self.makers.fingerprints(place) for place in places]
@@ -218,7 +220,8 @@ class Cluster:
             if step.publish is not None:
                 text = self.makers.text(held, step.publish, places)
                 yield False
-                if self.version == version:
+                # against a hand that restores an old Secret in the seconds between the calls nothing guards
+                if self.version == version and self.hands == hands:
                     self.published = [text] * len(self.published)
                     self._published()
             yield step.write is None and step.publish is None
@@ -246,7 +249,7 @@ class Cluster:
     def _look(self, replica: Replica, *, old: bool) -> None:
         """Take the Secret's leaf if it verifies by what is published; `old`: see an older Secret."""
         newest = len(self.secrets) - 1
-        oldest = next((at for at, (time, _) in enumerate(self.secrets) if time + LAG >= self.now), newest)
+        oldest = next((at for at, (time, _) in enumerate(self.secrets) if time + LAG > self.now), newest + 1)
         at = self.random.randint(max(0, oldest - 1), newest) if old else newest
         leaf = self.makers.leaf(self.secrets[at][1])
         replica.seen = at

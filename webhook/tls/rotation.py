@@ -12,7 +12,8 @@ the publication may be lost or edited by hand. So:
 This holds if the shell reads in one order and guards both: the publication first, then the Secret (from the
 API server, not from a cache); the Secret is written at the version it was read at, and the publication is
 changed only if it is still what was read. Whatever another leader published earlier, it had written to its
-Secret before that, so it is seen; whatever it publishes later makes our change fail.
+Secret before that, so it is seen; whatever it publishes later makes our change fail. (Not guarded: a hand
+that restores an old Secret in the moment between a leader's reading it and publishing.)
 
 Times are seconds since the epoch. CAs are called by the fingerprints of their certificates.
 """
