@@ -18,7 +18,7 @@ from sidecar.token_file import TokenFile
 from tests.honest import BASE, CLUSTER, IDENTITY, POD, PREFIX, SETTINGS, Core
 from tests.standins import litellm_answers
 from tests.standins.litellm_table import KEY, URL, Table
-from webhook.broker import answers
+from webhook.broker import answers, limits
 from webhook.broker.shapes import (
     Answer,
     Asked,
@@ -74,13 +74,17 @@ def shown(answer: Answer) -> Any:
     return json.loads(answer.body)
 
 
+@pytest.mark.parametrize("params", [{"model": "gAAAAA", "rpm": 3}, '{"model": "gAAAAA"}'])
 @pytest.mark.parametrize("asked", [Create(SENT), Change(ID, SENT)])
-def test_a_write_is_answered_with_its_row(asked: Asked) -> None:
-    """With its block and whether it is blocked, by which the registrar goes; not with who wrote it."""
+def test_a_write_is_answered_with_its_row(asked: Asked, params: object) -> None:
+    """With its block and whether it is blocked, by which the registrar goes; not with who wrote it.
+
+    Nor with parameters that LiteLLM has encrypted: whoever has these can try out its key at leisure.
+    """
     told = {
         "model_id": ID,
         "model_name": "qwen",
-        "litellm_params": '{"model": "gAAAAA"}',
+        "litellm_params": params,
         "model_info": OWN["model_info"] | {"created_by": "admin", "updated_by": "admin"},
         "blocked": True,
         "created_by": "admin",
@@ -227,6 +231,13 @@ def test_no_secret_and_nobody_elses_row_is_in_a_fault(secret: str) -> None:
     answer = answered(Create(SENT), told, 500, secrets=(KEY, "my-own-master-key", ""))
     assert secret not in answer.body.decode()
     assert ID in answer.body.decode()
+
+
+@pytest.mark.parametrize("quoted", ["a." * 65_536, "a" * 131_072, "a. " * 43_690])
+def test_a_body_that_a_fault_quotes_holds_up_nobody(quoted: str) -> None:
+    """Looking for secrets in all of it took two minutes, in which nobody else was answered."""
+    answer = answered(Create(SENT), {"error": {"message": quoted}}, 500)
+    assert shown(answer)["error"]["message"] == quoted[: limits.MAX_SAID]
 
 
 def test_what_was_left_out_is_named_in_the_answer() -> None:

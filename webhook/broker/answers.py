@@ -39,11 +39,13 @@ _OTHERS_INFO: Final = frozenset(
 )
 _SECRET_PARAMS: Final = frozenset({"api_key"})
 _HIDDEN: Final = "[hidden]"
+# Characters of a text that are looked through for secrets: LiteLLM may quote a body, and that takes its time.
+_MOST_READ: Final = 4 * limits.MAX_SAID
 # In texts of LiteLLM's: keys as it makes them and quotes them in part, a token behind its word, JSON web
 # tokens, addresses (of rows, with passwords in them), hashes of keys, ids that LiteLLM makes.
 _SECRETS: Final = re.compile(
     r"\bsk-[A-Za-z0-9._*-]+|(?<=bearer )[^\s\"']+|\beyJ[A-Za-z0-9_-]{8,}[A-Za-z0-9._-]*"
-    r"|\b[a-z][a-z0-9+.-]*://[^\s\"']+|\b[0-9a-f]{64}\b|\b[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b",
+    r"|[a-z0-9+.-]{0,30}://[^\s\"']+|\b[0-9a-f]{64}\b|\b[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b",
     re.IGNORECASE,
 )
 _KIND: Final = re.compile(r"[a-z_]{1,64}", re.IGNORECASE)
@@ -97,7 +99,9 @@ def _done(asked: Asked, found: Mapping[str, Any], prefix: str) -> Answer:
         case Create(row) | Change(_, row):
             if _id(found) != row.id:
                 raise _not_understood("it answered with another row than the one that was written")
-            return _written(HTTPStatus.OK, {**_own(found), "model_id": row.id})
+            # its parameters are left out: LiteLLM encrypts them with its own key in this answer
+            shown = {key: value for key, value in _own(found).items() if key != "litellm_params"}
+            return _written(HTTPStatus.OK, {**shown, "model_id": row.id})
         case Delete(key):
             return _written(HTTPStatus.OK, {"message": f"Model: {key} deleted successfully"})
         case Look(key):
@@ -124,7 +128,7 @@ def _ready(reply: Reply, found: Mapping[str, Any]) -> Answer:
 
 
 def _own(row: Mapping[str, Any]) -> dict[str, Any]:
-    """Give a row of the pod's own, as LiteLLM shows it; after writes it shows encrypted parameters."""
+    """Give a row of the pod's own, as LiteLLM shows it."""
     info = {key: value for key, value in mapping(row.get("model_info")).items() if key not in _OTHERS_INFO}
     shown = {"model_name": row.get("model_name"), "model_info": info}
     if isinstance(params := row.get("litellm_params"), dict):
@@ -172,8 +176,8 @@ def _fault(reply: Reply, found: Mapping[str, Any], prefix: str, secrets: Collect
     if reply.status == HTTPStatus.UNAUTHORIZED:
         # Its text quotes part of the key. Without a rule nobody takes this for the pod's token.
         return _written(reply.status, _error("LiteLLM does not take the broker's key", _LITELLM_ERROR, "401"))
-    message = scrubbed(_message(found) or reply.body.decode(errors="replace"), prefix, secrets)
-    text = " ".join(message.split())[: limits.MAX_SAID]
+    message = " ".join((_message(found) or reply.body.decode(errors="replace")).split())
+    text = scrubbed(message[:_MOST_READ], prefix, secrets)[: limits.MAX_SAID]
     # registrars know a database that is not there by it
     kind = mapping(found.get("error")).get("type")
     if not isinstance(kind, str) or not _KIND.fullmatch(kind):
