@@ -18,7 +18,7 @@ from webhook.log import Log
 from webhook.metrics import PREFIX, Metrics
 from webhook.policy_file import policy_file
 from webhook.reasons import Reason
-from webhook.serving import Port, until_stopped, wind_down
+from webhook.serving import Port, started, until_stopped, wind_down
 from webhook.settings import Settings
 from webhook.tls.files import PairFiles
 from webhook.tls.live import Live
@@ -96,12 +96,12 @@ class Server:
         except (OSError, SettingsError):
             await self.close()
             raise
-        self._follows = [asyncio.create_task(file.follow(), name=name) for name, file in self._files.items()]
-        self._follows.append(asyncio.create_task(certificates.run(), name="certificates"))
+        work = {name: file.follow() for name, file in self._files.items()}
+        work["certificates"] = certificates.run()
         if self._api is not None and settings.broker_ca_configmap:
             path = f"/api/v1/namespaces/{settings.namespace}/configmaps/{settings.broker_ca_configmap}"
-            published = Followed(self._api, path, self._published.take, self._log)
-            self._follows.append(asyncio.create_task(published.run(), name="broker-ca"))
+            work["broker-ca-configmap"] = Followed(self._api, path, self._published.take, self._log).run()
+        self._follows = started(work, self._log)
         self._log.say(
             "STARTED",
             "Admission reviews are answered",

@@ -6,12 +6,14 @@ import asyncio
 import gc
 import signal
 import ssl
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 from aiohttp import web
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
+
+from webhook.log import Log, traced
 
 # A large object is thousands of dicts, none of them garbage; at the default of 700 new objects the collector
 # would walk them several times per request (measured: a sixth of the time of a 76 kB review).
@@ -117,6 +119,24 @@ async def wind_down(port: Port, in_hand: InHand, *, delay: float, most: float, h
     await port.refuse()
     await _within(most, in_hand.idle.wait())
     return in_hand.count
+
+
+def started(parts: Mapping[str, Coroutine[Any, Any, None]], log: Log) -> list[asyncio.Task[None]]:
+    """Run the parts of a process beside what it answers, by name; one that ends by an error is said."""
+
+    def ended(task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and isinstance(error := task.exception(), Exception):
+            log.say(
+                "FAILED",
+                f"A part of the process has ended by an error of its own: {task.get_name()}",
+                error=type(error).__name__,
+                at=traced(error),
+            )
+
+    tasks = [asyncio.create_task(part, name=name) for name, part in parts.items()]
+    for task in tasks:
+        task.add_done_callback(ended)
+    return tasks
 
 
 class Stoppable(Protocol):

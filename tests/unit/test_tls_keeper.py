@@ -8,6 +8,7 @@ import json
 from collections.abc import AsyncIterator
 from typing import Any, Final
 
+import pytest
 from prometheus_client import CollectorRegistry
 
 from sidecar.contract import LogFormat
@@ -17,7 +18,7 @@ from tests.virtual_time import now as ticks
 from tests.virtual_time import run
 from webhook.kube.api import ApiError
 from webhook.log import Log
-from webhook.tls import certificates
+from webhook.tls import certificates, own
 from webhook.tls.certificates import CertificateError
 from webhook.tls.issue import Pair, new_ca, new_leaf
 from webhook.tls.live import Live
@@ -437,6 +438,27 @@ def test_a_secret_that_cannot_be_written_is_said_once_until_it_can() -> None:
             await asyncio.sleep(5 * SPAN)
             assert it.leader is not leader
             assert it.refused == []
+
+    run(main())
+
+
+def test_a_fault_of_our_own_ends_no_keeping(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is said once, with where it comes from, and all goes on when it is over."""
+
+    def broken(*_: object) -> Any:
+        raise ZeroDivisionError
+
+    async def main() -> None:
+        async with world() as it:
+            before = it.one.serial
+            with monkeypatch.context() as fault:
+                fault.setattr(own, "decide", broken)
+                await asyncio.sleep(5 * SPAN)
+            for replica in (it.one, it.other):
+                (problem,) = replica.said("problem")
+                assert problem.endswith("an error of our own: ZeroDivisionError.")
+            await asyncio.sleep(10)
+            assert it.one.serial == it.other.serial != before
 
     run(main())
 

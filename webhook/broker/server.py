@@ -25,8 +25,8 @@ from webhook.flags import SettingsError
 from webhook.followed_file import FollowedFile
 from webhook.kube.api import Api, ApiError
 from webhook.kube.events import Events
-from webhook.log import Log, traced
-from webhook.serving import Port, health, until_stopped, wind_down
+from webhook.log import Log
+from webhook.serving import Port, health, started, until_stopped, wind_down
 from webhook.tls.files import PairFiles
 from webhook.tls.live import Live
 from webhook.tls.metrics import OwnMetrics, TlsMetrics
@@ -116,9 +116,7 @@ class Server:
             "key": KeyReport(self._upstream, self._log, self._metrics.key).follow(),
             "rows": self._rows.follow(),
         }
-        self._follows = [asyncio.create_task(each, name=name) for name, each in work.items()]
-        for task in self._follows:
-            task.add_done_callback(self._ended)
+        self._follows = started(work, self._log)
         self._log.say(
             "STARTED",
             "Registrars are answered",
@@ -170,16 +168,6 @@ class Server:
                 if problem != error.reason:
                     problem = error.reason
                     self._log.say("PROBLEM", f"Claims of names are not cleared up: {error}")
-
-    def _ended(self, task: asyncio.Task[None]) -> None:
-        """Say it if a part ends that should not."""
-        if not task.cancelled() and isinstance(error := task.exception(), Exception):
-            self._log.say(
-                "FAILED",
-                f"A part of the broker has ended by an error of its own: {task.get_name()}",
-                error=type(error).__name__,
-                at=traced(error),
-            )
 
     def _unready(self) -> str:
         if self._app.stopping:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -129,9 +129,8 @@ class Keeper:
         """Serve, look and lead until cancelled; then another replica may lead at once."""
         try:
             async with asyncio.TaskGroup() as together:
-                for part in (self._followed, self._publisher, self._leader):
-                    together.create_task(part.run())
-                together.create_task(self._look_for_ever())
+                for part in (self._followed.run, self._publisher.run, self._leader.run, self._look_for_ever):
+                    together.create_task(self._kept_going(part))
         finally:
             await self._leader.release()
 
@@ -143,16 +142,22 @@ class Keeper:
         if leading:
             self._bell.set()
 
-    async def _look_for_ever(self) -> None:
+    async def _kept_going(self, part: Callable[[], Awaitable[None]]) -> None:
+        """Begin a part anew that ends by a fault of our own: nothing else would renew certificates."""
         while True:
-            self._bell.clear()
             try:
-                await self._look()
-            except Exception as error:  # noqa: BLE001 - a fault of our own must not end the keeping
+                await part()
+            except Exception as error:  # noqa: BLE001 - whatever it is
                 self._say_problem(
                     f"Certificates are not looked after, an error of our own: {type(error).__name__}",
                     at=traced(error),
                 )
+            await asyncio.sleep(_LOOK_EVERY)
+
+    async def _look_for_ever(self) -> None:
+        while True:
+            self._bell.clear()
+            await self._look()
             await asyncio.sleep(_LOOK_AT_MOST_EVERY)
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(_LOOK_EVERY - _LOOK_AT_MOST_EVERY):
