@@ -105,7 +105,10 @@ class BrokerProcess:
         """Start it, and wait until it is ready."""
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(self._command, cwd=ROOT, stdout=log, stderr=log)
-        wait_until("ready broker", 30, self._is_ready)
+        try:
+            wait_until("ready broker", 60, self._is_ready)
+        except AssertionError as error:
+            raise AssertionError(f"{error}:\n{self.log.read_text()}") from None
 
     def _is_ready(self) -> bool:
         assert self._process is not None
