@@ -5,7 +5,9 @@ import base64
 import contextlib
 import io
 import json
+import time
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import Any, Final
 
 import pytest
@@ -13,6 +15,7 @@ from prometheus_client import CollectorRegistry
 
 from sidecar.contract import LogFormat
 from tests.certificates import make_ca, make_leaf
+from tests.handshakes import connect, trusting
 from tests.standins.kube import UNREACHABLE, FakeApi
 from tests.virtual_time import now as ticks
 from tests.virtual_time import run
@@ -25,7 +28,7 @@ from webhook.tls.live import Live
 from webhook.tls.metrics import OwnMetrics
 from webhook.tls.own import Keeper, Own
 from webhook.tls.performing import Kind
-from webhook.tls.publication import webhook_configurations
+from webhook.tls.publication import ConfigMapKey, webhook_configurations
 from webhook.tls.rotation import Times
 from webhook.tls.secret import CHANGE_CA
 
@@ -42,6 +45,10 @@ OWN: Final = Own(
     kind=Kind("test", crosses=False),
     targets=webhook_configurations(["litellm-registrar"])[:1],  # one of them is enough here
     times=TIMES,
+)
+BUNDLE: Final = "/api/v1/namespaces/shop/configmaps/broker-ca"
+BROKER: Final = replace(
+    OWN, kind=Kind("test", crosses=True), targets=[ConfigMapKey(namespace="shop", name="broker-ca")]
 )
 
 
@@ -438,6 +445,39 @@ def test_a_secret_that_cannot_be_written_is_said_once_until_it_can() -> None:
             await asyncio.sleep(5 * SPAN)
             assert it.leader is not leader
             assert it.refused == []
+
+    run(main())
+
+
+def test_a_client_of_two_ca_changes_ago_still_takes_a_broker() -> None:
+    """It knows only the bundle of then; cross certificates lead OpenSSL from today's leaf to it."""
+
+    async def main() -> None:
+        api, live = FakeApi(), Live()
+        # OpenSSL goes by the machine's clock: this ends now
+        began = time.time() - ticks() - 19 * SPAN
+        keeper = Keeper(
+            api,
+            BROKER,
+            live,
+            Log(io.StringIO()),
+            OwnMetrics(CollectorRegistry(), "x"),
+            now=lambda: began + ticks(),
+            ticks=ticks,
+        )
+        task = asyncio.create_task(keeper.run())
+        await asyncio.sleep(10)
+        then = api.objects[BUNDLE]["data"]["ca-bundle.crt"]
+        for _ in range(2):
+            found = api.objects[SECRET]
+            api.put(SECRET, {**found, "metadata": {**found["metadata"], "annotations": {CHANGE_CA: "x"}}})
+            await asyncio.sleep(9 * SPAN)
+        today = api.objects[BUNDLE]["data"]["ca-bundle.crt"]
+        assert not certificates.bundle(today.encode()).keys() & certificates.bundle(then.encode()).keys()
+        for bundle in (then, today):
+            assert connect(live.context, trusting(bundle.encode())).carries(b"a call")
+        task.cancel()
+        await asyncio.wait([task])
 
     run(main())
 
