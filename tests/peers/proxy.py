@@ -68,6 +68,14 @@ class LiteLLM:
         assert answer.status_code == 200, answer.text
         return str(answer.json()["model_id"])
 
+    def make_key(self, **more: Any) -> str:
+        """Make a key as the README says, of a user of its own."""
+        user = self.call("POST", "/user/new", {"user_role": "proxy_admin", "auto_create_key": False})
+        assert user.status_code == 200, user.text
+        made = self.call("POST", "/key/generate", {"user_id": user.json()["user_id"], **more})
+        assert made.status_code == 200, made.text
+        return str(made.json()["key"])
+
     def rows(self, model_name: str | None = None, replica: int = 0) -> list[dict[str, Any]]:
         """Give the rows a replica knows, as /v2/model/info shows them; those of one name, if given."""
         answer = self.call("GET", "/v2/model/info?size=500", replica=replica)

@@ -6,7 +6,7 @@ import itertools
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Final, Protocol
 
 import httpx
 import pytest
@@ -45,15 +45,6 @@ def configured(logs: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator
         yield proxy
 
 
-def make_key(proxy: LiteLLM, **more: Any) -> str:
-    """Make a key as the README says, of a user of its own."""
-    user = proxy.call("POST", "/user/new", {"user_role": "proxy_admin", "auto_create_key": False})
-    assert user.status_code == 200, user.text
-    made = proxy.call("POST", "/key/generate", {"user_id": user.json()["user_id"], **more})
-    assert made.status_code == 200, made.text
-    return str(made.json()["key"])
-
-
 class Way(Protocol):
     """Opens the broker's way to a replica."""
 
@@ -70,7 +61,7 @@ def way() -> Way:
     @asynccontextmanager
     async def opened(proxy: LiteLLM, key: str = "", replica: int = 0) -> AsyncIterator[Upstream]:
         async with Upstream(proxy.urls[replica]) as upstream:
-            upstream.use(key or make_key(proxy, allowed_routes=[*ROUTES]))
+            upstream.use(key or proxy.make_key(allowed_routes=[*ROUTES]))
             yield upstream
 
     return opened
@@ -100,7 +91,7 @@ def shared_broker(
 ) -> Iterator[BrokerProcess]:
     """Run a broker with its own rights and certificates, and the narrowest key of the quick LiteLLM."""
     folder = tmp_path_factory.mktemp("broker")
-    process = BrokerProcess(cluster, quick.urls[0], make_key(quick, allowed_routes=[*ROUTES]), folder)
+    process = BrokerProcess(cluster, quick.urls[0], quick.make_key(allowed_routes=[*ROUTES]), folder)
     process.start()
     yield process
     process.stop()

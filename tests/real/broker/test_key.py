@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.peers.proxy import LiteLLM
-from tests.real.broker.conftest import Way, make_key
+from tests.real.broker.conftest import Way
 from webhook.broker.key_abilities import ROUTES, Abilities, Ability, find_out
 from webhook.broker.shapes import Call
 from webhook.broker.upstream import Upstream
@@ -84,12 +84,12 @@ async def test_what_a_key_can_do_is_found_out_without_writing(proxy: LiteLLM, wa
     """Of the narrowest, of narrower and wider ones, of the master key and of none at all; no row changes."""
     before = proxy.stored()
     keys = {
-        make_key(proxy, allowed_routes=[*ROUTES]): Abilities(),
-        make_key(proxy, allowed_routes=["/v2/model/info"]): Abilities(
+        proxy.make_key(allowed_routes=[*ROUTES]): Abilities(),
+        proxy.make_key(allowed_routes=["/v2/model/info"]): Abilities(
             missing=(Ability.CREATE, Ability.CHANGE, Ability.DELETE, Ability.LIST)
         ),
-        make_key(proxy, allowed_routes=["/model/*", "/v2/model/info", "/v1/models"]): Abilities(wide=True),
-        make_key(proxy): Abilities(wide=True, unbound=True),
+        proxy.make_key(allowed_routes=["/model/*", "/v2/model/info", "/v1/models"]): Abilities(wide=True),
+        proxy.make_key(): Abilities(wide=True, unbound=True),
         proxy.key: Abilities(wide=True, master=True),
         "sk-of-nobody": Abilities(unknown="LiteLLM does not know it (401)"),
     }

@@ -16,7 +16,6 @@ from tests.peers.balancer import balancer
 from tests.peers.broker import BrokerProcess, Caller, caller
 from tests.peers.cluster import Cluster
 from tests.peers.proxy import LiteLLM
-from tests.real.broker.conftest import make_key
 from tests.server.registrars import HOST, registrar
 from tests.standins.listening import free_port
 from tests.standins.vllm import VLLM
@@ -64,7 +63,7 @@ async def test_replacing_every_broker_loses_nothing(
     cluster: Cluster, namespace: str, proxy: LiteLLM, tmp_path: Path
 ) -> None:
     """Every call is answered, the registrar says nothing of it, and a drain in progress ends as ever."""
-    key, model = make_key(proxy, allowed_routes=[*ROUTES]), f"{namespace}-qwen"
+    key, model = proxy.make_key(allowed_routes=[*ROUTES]), f"{namespace}-qwen"
     brokers = []
     for name in ("one", "two"):
         (tmp_path / name).mkdir()
@@ -111,7 +110,7 @@ async def test_a_broker_that_crashes_is_taken_over_from(
 ) -> None:
     """After a kill -9 the same row is still this pod's: another process changes and deletes it."""
     model = f"{namespace}-qwen"
-    broker = BrokerProcess(cluster, proxy.urls[0], make_key(proxy, allowed_routes=[*ROUTES]), tmp_path)
+    broker = BrokerProcess(cluster, proxy.urls[0], proxy.make_key(allowed_routes=[*ROUTES]), tmp_path)
     try:
         await asyncio.to_thread(broker.start)
         pod = caller(cluster, injected(namespace, "qwen"), "10.1.2.3")
