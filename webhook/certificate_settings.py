@@ -11,6 +11,12 @@ from webhook.flags import SECONDS, setting
 # Certificates tell times in whole seconds: in less than this nothing can be renewed.
 _SHORTEST: Final = 10
 _DAY: Final = 86400.0
+# Certificates are backdated by so many skews, and renewed after two thirds of what they say they live for:
+# what lives for half of the former after it is made would be renewed at once, again and again.
+BACKDATED: Final = 24
+_SKEWS: Final = BACKDATED // 2
+# As many overlaps have to fit into the life of a CA: the next one is made after two thirds of it.
+_OVERLAPS: Final = 3
 _FOR_TESTS: Final = "another value only for tests of one's own rotation"
 
 
@@ -105,4 +111,10 @@ class CertificateSettings:
             problems.append("--tls-secret: found no --namespace, which is needed with it")
         if self.tls_secret and not self.tls_hosts:
             problems.append("--tls-secret: found neither --service nor --tls-names, one is needed")
+        if self.tls_clock_skew * _SKEWS >= self.tls_leaf_lifetime:
+            less = f"less than a {_SKEWS}th of --tls-leaf-lifetime"
+            problems.append(f"--tls-clock-skew: found {self.tls_clock_skew:g}, allowed: {less}")
+        if self.tls_overlap * _OVERLAPS >= self.tls_ca_lifetime:
+            less = "less than a third of --tls-ca-lifetime"
+            problems.append(f"--tls-overlap: found {self.tls_overlap:g}, allowed: {less}")
         return problems

@@ -49,10 +49,18 @@ OWN = {name: text for name, text in REQUIRED.items() if not name.startswith("tls
             {"tls_secret": "x", "namespace": "n"},
             "--tls-secret: found neither --service nor --tls-names, one is needed",
         ),
+        (
+            {"tls_cert": "x", "tls_key": "x", "tls_leaf_lifetime": "3600"},
+            "--tls-clock-skew: found 3600, allowed: less than a 12th of --tls-leaf-lifetime",
+        ),
+        (
+            {"tls_cert": "x", "tls_key": "x", "tls_ca_lifetime": "259200"},
+            "--tls-overlap: found 86400, allowed: less than a third of --tls-ca-lifetime",
+        ),
     ],
 )
 def test_certificates_come_from_one_place(given: dict[str, str | None], problem: str) -> None:
-    """From files or from a Secret of one's own, with all that each needs."""
+    """From files or from a Secret of one's own, with all that each needs, and times that go together."""
     with pytest.raises(SettingsError) as caught:
         Settings.read(OWN | given, {})
     assert caught.value.problems == [problem]

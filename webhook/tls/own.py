@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from webhook.certificate_settings import CertificateSettings
+from webhook.certificate_settings import BACKDATED, CertificateSettings
 from webhook.kube.api import JSON, Api, ApiError
 from webhook.kube.follow import Followed
 from webhook.kube.leader import Leader, Timing, identity, since_boot
@@ -34,8 +34,6 @@ from webhook.tls.secret import Held
 _LOOK_EVERY: Final = 3.0
 _LOOK_AT_MOST_EVERY: Final = 0.2
 _CONFLICT: Final = 409
-# How far certificates are backdated, in terms of how far clocks may be off: by default a day.
-_BACKDATED: Final = 24
 
 _SAID: Final[Mapping[Why, str]] = {
     Why.KEPT: "Certificates that are published stay so until nothing signed by them can be alive",
@@ -77,7 +75,7 @@ class Own:
 def times(settings: CertificateSettings) -> Times:
     """Give how long things last, as the settings say; certificates begin a day before they are made."""
     return Times(
-        backdated=_BACKDATED * settings.tls_clock_skew,
+        backdated=BACKDATED * settings.tls_clock_skew,
         ca=settings.tls_ca_lifetime,
         leaf=settings.tls_leaf_lifetime,
         overlap=settings.tls_overlap,
