@@ -24,5 +24,10 @@ class Flights(Generic[T]):
         if flight is None:
             flight = asyncio.ensure_future(call())
             self._under_way[key] = flight
-            flight.add_done_callback(lambda _: self._under_way.pop(key, None))
+            flight.add_done_callback(lambda landed: self._land(key, landed))
         return await asyncio.shield(flight)
+
+    def _land(self, key: Hashable, flight: asyncio.Future[T]) -> None:
+        del self._under_way[key]
+        if not flight.cancelled():
+            flight.exception()  # looked at, or asyncio would tell of it where everybody has gone
