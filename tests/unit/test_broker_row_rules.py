@@ -73,6 +73,7 @@ def test_ids_with_the_pods_prefix_are_its_own(key: str) -> None:
     "key",
     [
         "",
+        "0" * 24,
         PREFIX,
         PREFIX + "0" * 23,
         PREFIX + "0" * 25,
@@ -186,6 +187,14 @@ def test_other_providers_are_refused(model: object) -> None:
     refused(caught, Rule.PROVIDER, "litellm_params.model")
 
 
+@pytest.mark.parametrize("model", ["hosted_vllm/", "hosted_vllm", "/qwen"])
+def test_a_provider_alone_is_no_model(model: str) -> None:
+    """Also where no block says which model it is."""
+    with pytest.raises(RefusedError) as caught:
+        row_rules.provider(replace(row(params={"model": model}), owner=None))
+    refused(caught, Rule.PROVIDER)
+
+
 DUAL = replace(POD, addresses=("10.0.0.5", "fd00::5"), base_urls=frozenset({URL, "http://[fd00::5]:8000"}))
 HOSTED = replace(POD, host="LLM.example.com", host_url="https://LLM.example.com:8443/p")
 GIVEN = Grant(hosts=frozenset({"llm.example.com"}))
@@ -266,6 +275,13 @@ def test_a_host_is_one_that_was_given(base: str, pod: PodFacts, grant: Grant) ->
     with pytest.raises(RefusedError) as caught:
         row_rules.at_the_pod(row(params={"api_base": base}), "hosted_vllm", pod, grant)
     refused(caught, Rule.API_BASE)
+
+
+def test_a_host_that_was_not_given_is_named() -> None:
+    """The owner set an annotation, and has to learn that it is not enough."""
+    with pytest.raises(RefusedError) as caught:
+        row_rules.at_the_pod(row(params={"api_base": "x"}), "hosted_vllm", HOSTED, Grant())
+    refused(caught, Rule.API_BASE, "'LLM.example.com' is not one of those that the names file gives")
 
 
 @pytest.mark.parametrize("key", ["none", "sk-server", "two words", "x" * 4096])
@@ -401,6 +417,8 @@ def test_keys_that_annotations_refuse_are_refused(key: str) -> None:
         {"supports_telepathy": "yes"},
         {"input_cost_per_token": 0},
         {"some_cost": 0},
+        {"cost_per_second": 0},
+        {"rpm": 5},
         {"api_base": "http://litellm:4000"},
         {"": 1},
         {"a\nb": 1},

@@ -7,7 +7,7 @@ import pytest
 
 from sidecar.contract import CONTRACT_VERSION
 from sidecar.row_contract import row_id
-from tests.honest import CALLER, CLUSTER, POD
+from tests.honest import CALLER, CLUSTER, POD, PREFIX
 from webhook.broker import rules
 from webhook.broker.names import Grant
 from webhook.broker.rules import Context, model_of, name_of, needs_pod
@@ -110,7 +110,11 @@ def test_a_change_without_a_block_leaves_the_stored_one_alone() -> None:
         (Change(OTHERS, replace(ROW, id=OTHERS)), Rule.ROW_ID),
         (Change(OTHERS, ROW), Rule.ROW_ID),
         (Change(ID, replace(ROW, id=OTHERS)), Rule.ROW_ID),
+        (Change(OTHERS, replace(ROW, id=OTHERS, params={}, info={}, owner=None)), Rule.ROW_ID),
+        (Change(PREFIX + "0" * 24, ROW), Rule.ROW_ID),
         (Create(replace(ROW, id=OTHERS)), Rule.ROW_ID),
+        (Create(replace(ROW, id=OTHERS, params={"model": 7}, owner={})), Rule.ROW_ID),
+        (Create(replace(ROW, id=PREFIX + "0" * 24)), Rule.ROW_ID),
         (Create(replace(ROW, owner=None)), Rule.MODEL_INFO),
         (Create(replace(ROW, params={})), Rule.PROVIDER),
         (Create(replace(ROW, params=PARAMS | {"api_base": "http://10.0.0.6:8000/v1"})), Rule.API_BASE),

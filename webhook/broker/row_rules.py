@@ -84,8 +84,8 @@ def provider(row: RowSent) -> str:
     Any other would have LiteLLM reach for cloud credentials of its own.
     """
     found = row.params.get("model")
-    name, slash, served = found.partition("/") if isinstance(found, str) else ("", "", "")
-    if name not in PROVIDERS or not slash or not served:
+    name, _, served = found.partition("/") if isinstance(found, str) else ("", "", "")
+    if name not in PROVIDERS or not served:
         allowed = ", ".join(f"{each}/" for each in PROVIDERS)
         message = f"litellm_params.model: found {shown(found)}, allowed is a model behind one of {allowed}"
         raise RefusedError(Rule.PROVIDER, message)
