@@ -80,6 +80,11 @@ class Port:
         except OSError as error:
             raise OSError(f"--listen-address {host!r}, {self._flag} {port}: {error}") from error
 
+    @property
+    def connections(self) -> list[web.RequestHandler]:
+        """Those that are open now; a request's is its `protocol`."""
+        return self._runner.server.connections if self._runner.server else []
+
     async def refuse(self) -> None:
         """Take no new connection; what is in hand goes on."""
         for site in tuple(self._runner.sites):

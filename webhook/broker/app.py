@@ -13,10 +13,12 @@ from sidecar.broker_contract import CONTRACT_HEADER
 from webhook.broker.desk import Sent
 from webhook.broker.limits import MAX_BODY
 from webhook.broker.shapes import Answer, RefusedError, Rule
-from webhook.serving import InHand
+from webhook.serving import InHand, Port
 
 # Seconds for a body to come in: it is 128 KiB at most, from within the cluster.
 _BODY_SECONDS: Final = 10.0
+# And for the head of a connection's first request, TLS's own handshake aside.
+_HEAD_SECONDS: Final = 20.0
 
 
 class Answering(Protocol):
@@ -34,13 +36,29 @@ class App:
         self.in_hand = InHand()
         self._desk = desk
         self._body_seconds = body_seconds
+        # Connections on which a request has begun, and since when the others have been open.
+        self._heard: set[web.RequestHandler] = set()
+        self._silent: dict[web.RequestHandler, float] = {}
 
     def calls(self) -> web.Application:
         """Give an application without routes: what is no call of a registrar's is for the desk to refuse."""
         return web.Application(client_max_size=MAX_BODY, middlewares=[self._call])
 
+    def end_silent(self, port: Port, now: float) -> None:
+        """End connections on which no head of a request has come to its end for too long.
+
+        (Between two requests aiohttp does so itself.) `now` is in seconds.
+        """
+        connections = set(port.connections)
+        self._heard &= connections
+        self._silent = {one: self._silent.get(one, now) for one in connections - self._heard}
+        for one, since in self._silent.items():
+            if now - since >= _HEAD_SECONDS and one.transport is not None:
+                one.transport.abort()
+
     @web.middleware
     async def _call(self, request: web.Request, handler: Handler) -> web.StreamResponse:  # noqa: ARG002 - aiohttp hands in what its routes would do
+        self._heard.add(request.protocol)
         path, _mark, query = request.raw_path.partition("?")
         sent = Sent(
             method=request.method,

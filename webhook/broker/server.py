@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import time
 from functools import partial
 from typing import Any, Final
 
@@ -38,6 +39,8 @@ from webhook.tls.publication import ConfigMapKey
 _KEEPALIVE: Final = 30.0
 # How many calls may come at once, for each call a second that may come on average.
 _BURST: Final = 10.0
+# Seconds between two looks for connections that say nothing.
+_LISTEN_EVERY: Final = 5.0
 # Seconds between two looks for claims of names that are stale.
 _SWEEP_EVERY: Final = 300.0
 
@@ -115,6 +118,7 @@ class Server:
             "events": self._events.run(),
             "key": KeyReport(self._upstream, self._log, self._metrics.key).follow(),
             "rows": self._rows.follow(),
+            "silence": self._end_silent(),
         }
         self._follows = started(work, self._log)
         self._log.say(
@@ -155,6 +159,11 @@ class Server:
             self._log.say("STOPPED", "Calls in hand were cut", cut=cut)
         else:
             self._log.say("STOPPED", "Every call in hand was answered")
+
+    async def _end_silent(self) -> None:
+        while True:
+            await asyncio.sleep(_LISTEN_EVERY)
+            self._app.end_silent(self._calls, time.monotonic())
 
     async def _sweep(self) -> None:
         """Remove claims that nothing came of; replicas that do so at the same time do no harm."""

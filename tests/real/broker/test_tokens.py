@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from typing import Any
 
 import httpx
 import pytest
 
 from sidecar.broker_contract import RULE_HEADER
 from tests.peers.broker import ISSUER, BrokerProcess, Caller
+from tests.peers.cluster import wait_until
 from tests.peers.proxy import LiteLLM
 
 pytestmark = [pytest.mark.real, pytest.mark.kube]
@@ -119,3 +121,17 @@ def test_a_pod_that_is_being_deleted_is_told_its_grace(pod: Caller, client: http
     state = pod.call(client, "GET", "/registrar/pod")
     assert state.json() == {"deleting": True, "grace_period_seconds": 45}
     assert refusal(pod.call(client, "POST", "/model/new", pod.row(model))) == (403, "pod_gone")
+
+
+def test_a_refusal_is_an_event_on_the_pod(pod: Caller, client: httpx.Client, model: str) -> None:
+    """`kubectl describe pod` shows by which rule something was refused, and why."""
+    row = pod.row(model, api_base="http://169.254.169.254/v1")
+    assert refusal(pod.call(client, "POST", "/model/new", row)) == (403, "api_base")
+
+    def found() -> list[dict[str, Any]]:
+        events = pod.cluster.list("events", pod.namespace)
+        return [event for event in events if event["involvedObject"].get("uid") == pod.uid]
+
+    (event,) = wait_until("Event", 20, found)
+    assert (event["reason"], event["type"]) == ("api_base", "Warning")
+    assert "169.254.169.254" in event["message"]

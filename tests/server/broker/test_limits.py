@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 from collections.abc import AsyncIterator
 
@@ -82,6 +83,24 @@ async def test_a_slow_body_ends(broker: Brokering, pod: Pod, tls: Tls) -> None:
     assert "within 0.2 s" in broker.log[-1]["message"]
     broker.server._app._body_seconds = 10
     await still_serves(broker, pod)
+
+
+async def test_a_connection_that_says_nothing_ends(broker: Brokering, pod: Pod, tls: Tls) -> None:
+    """Half a head, or none, is given up on after 20 s; who has been heard is left alone."""
+    assert (await broker.create(pod)).status_code == 200
+    host, port = broker.server.address.split(":")
+    app, calls = broker.server._app, broker.server._calls
+    reader, writer = await asyncio.open_connection(host, int(port), ssl=tls.client)
+    writer.write(b"POST /model/new HTTP/1.1\r\nHost: x\r\nX-Slow: ")
+    await until(lambda: len(calls.connections) == 2)
+    app.end_silent(calls, 100)
+    app.end_silent(calls, 119)
+    assert len(calls.connections) == 2
+    app.end_silent(calls, 121)
+    with contextlib.suppress(ConnectionError):
+        assert await reader.read() == b""
+    await until(lambda: len(calls.connections) == 1)
+    writer.close()
 
 
 async def test_a_body_that_breaks_off_writes_nothing(broker: Brokering, pod: Pod, tls: Tls) -> None:
