@@ -57,6 +57,8 @@ def test_names_of_models_are_names(name: str) -> None:
         "all-proxy-models",
         "All-Team-Models",
         "no-default-models",
+        "os.environ/OPENAI_API_KEY",
+        "OS.environ/x",
         "default",
         "all",
         "0b7e0a36-1c55-4d8e-9a55-3a0a2f0e1f11",

@@ -187,7 +187,7 @@ def test_other_providers_are_refused(model: object) -> None:
     refused(caught, Rule.PROVIDER, "litellm_params.model")
 
 
-@pytest.mark.parametrize("model", ["hosted_vllm/", "hosted_vllm", "/qwen"])
+@pytest.mark.parametrize("model", ["hosted_vllm/", "hosted_vllm", "/qwen", "openai/*", "openai/gpt-*"])
 def test_a_provider_alone_is_no_model(model: str) -> None:
     """Also where no block says which model it is."""
     with pytest.raises(RefusedError) as caught:

@@ -7,6 +7,7 @@ import unicodedata
 from collections.abc import Collection
 from typing import Final
 
+from sidecar.contract import LITELLM_REFERENCE
 from webhook.broker.names import Grant
 from webhook.broker.shapes import Holder, RefusedError, Rule
 from webhook.reasons import shown
@@ -33,6 +34,8 @@ def plain(name: str) -> None:
         why = "allowed are 1 to 253 printable characters, no blanks around them"
     elif "*" in name:
         why = "a name with * stands for every model that fits it"
+    elif name.lower().startswith(LITELLM_REFERENCE):
+        why = "it looks like the name of a secret of LiteLLM's"
     elif name.lower() in _SPECIAL:
         why = "the word means something else to LiteLLM"
     elif _ID.fullmatch(name):

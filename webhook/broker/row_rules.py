@@ -81,11 +81,11 @@ def derived_id(row: RowSent, cluster: str, caller: Caller) -> None:
 def provider(row: RowSent) -> str:
     """Give the row's provider, if it is one that the registrar registers under.
 
-    Any other would have LiteLLM reach for cloud credentials of its own.
+    Any other would have LiteLLM reach for cloud credentials of its own; `*` stands for many models.
     """
     found = row.params.get("model")
     name, _, served = found.partition("/") if isinstance(found, str) else ("", "", "")
-    if name not in PROVIDERS or not served:
+    if name not in PROVIDERS or not served or "*" in served:
         allowed = ", ".join(f"{each}/" for each in PROVIDERS)
         message = f"litellm_params.model: found {shown(found)}, allowed is a model behind one of {allowed}"
         raise RefusedError(Rule.PROVIDER, message)
