@@ -119,7 +119,7 @@ class Settings(CertificateSettings):
         ),
     )
     namespace_rate: float = field(
-        default=200.0,
+        default=500.0,
         metadata=setting(
             "how many calls a second a namespace's pods may make on average, ten times as many at once",
             *_RATE,
