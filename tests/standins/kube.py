@@ -19,8 +19,8 @@ class FakeApi(Api):
     """Objects by path, with resourceVersions that are checked, and watches.
 
     `fail[verb]` is raised by every call of that verb (`get`, `list`, `create`, `replace`, `patch`, `merge`,
-    `delete`, `watch`) while it is there, `fail[""]` by any; `hang` holds every call until it is set free.
-    `calls` are all that were made, as (verb, path).
+    `delete`, `watch`) while it is there, `fail["verb path"]` by that one alone, `fail[""]` by any; `hang`
+    holds every call until it is set free. `calls` are all that were made, as (verb, path).
     """
 
     def __init__(self) -> None:
@@ -146,7 +146,7 @@ class FakeApi(Api):
         self.calls.append((verb, path))
         if self.hang is not None:
             await self.hang.wait()
-        error = self.fail.get(verb) or self.fail.get("")
+        error = self.fail.get(verb) or self.fail.get(f"{verb} {path}") or self.fail.get("")
         if error:
             raise ApiError(error.status, error.reason, error.message)
 

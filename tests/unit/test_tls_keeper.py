@@ -436,14 +436,39 @@ def test_a_secret_that_cannot_be_written_is_said_once_until_it_can() -> None:
 
     async def main() -> None:
         async with world() as it:
-            it.leader.api.fail["replace"] = ApiError(403, "Forbidden", "no right to update")
-            leader = it.leader
-            await asyncio.sleep(
-                5
-            )  # it leads on for less than the Lease's time: that cannot be renewed either
-            assert it.one.serial == it.other.serial
+            for replica in (it.one, it.other):
+                replica.api.fail[f"replace {SECRET}"] = ApiError(403, "Forbidden", "no right to update")
+            before, leader = it.one.serial, it.leader
+            await asyncio.sleep(4.5 * SPAN)
+            (problem,) = leader.said("problem")
+            assert "The Secret of certificates cannot be written" in problem
+            assert "no right to update" in problem
+            assert it.one.serial == it.other.serial == before
+            for replica in (it.one, it.other):
+                replica.api.fail.clear()
+            await asyncio.sleep(10)
+            assert it.one.serial == it.other.serial != before
+            assert it.refused == []
+
+    run(main())
+
+
+def test_a_secret_that_cert_manager_fills_is_left_alone() -> None:
+    """Two hands would undo each other's work for ever; the leader says once whose Secret it is."""
+
+    async def main() -> None:
+        async with world() as it:
+            found = it.api.objects[SECRET]
+            marked = {**found["metadata"], "annotations": {"cert-manager.io/certificate-name": "webhook"}}
+            it.api.put(SECRET, {**found, "metadata": marked})
+            version = it.api.objects[SECRET]["metadata"]["resourceVersion"]
             await asyncio.sleep(5 * SPAN)
-            assert it.leader is not leader
+            assert it.api.objects[SECRET]["metadata"]["resourceVersion"] == version
+            (problem,) = it.leader.said("problem")
+            assert "filled by cert-manager, for its Certificate webhook" in problem
+            it.api.put(SECRET, {**it.api.objects[SECRET], "metadata": {}})
+            await asyncio.sleep(10)
+            assert it.leader.reasons()[-1] == "leaf_due"
             assert it.refused == []
 
     run(main())

@@ -181,6 +181,13 @@ class Keeper:
     async def _act(self, step: Step, published: Published | None, now: float) -> None:
         """Do what the machine says; the two parts of a step are independent of each other."""
         before, held = self._secret, self._held
+        if other := secret.others(before):
+            self._say_problem(
+                f"The Secret is filled by {other}: it is left alone, its CA is not published. --tls-secret "
+                "needs one of its own; one that is mounted is served by --tls-cert and --tls-key",
+                secret=self._own.secret,
+            )
+            return
         bundles = [place.bundle for place in published.places] if published else []
         if step.publish is not None and published is not None:
             known = {key: pem for bundle in (*bundles, held.bundle) for key, pem in bundle.items()}

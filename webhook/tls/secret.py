@@ -31,6 +31,9 @@ CROSS: Final = "cross.crt"
 NOTES: Final = "rotation.json"
 # On the Secret, with any value: another CA is wanted. Taken away in the write that makes it.
 CHANGE_CA: Final = f"{DOMAIN}/change-ca"
+# cert-manager writes it on the Secrets that it fills, with the name of the Certificate (its documentation,
+# reference, annotations).
+_CERT_MANAGER: Final = "cert-manager.io/certificate-name"
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +104,6 @@ def read(secret: Mapping[str, Any] | None) -> Held:
     )
     used = {certificates.read(pair.certificate).fingerprint for pair in (ca, next_ca) if pair}
     kept, seen = _notes(data.get(NOTES, b"{}"), problems)
-    annotations = (secret.get("metadata") or {}).get("annotations") or {}
     return Held(
         ca=ca,
         next_ca=next_ca,
@@ -110,9 +112,15 @@ def read(secret: Mapping[str, Any] | None) -> Held:
         crosses=tuple(certificates.bundle(data.get(CROSS, b"")).values()),
         kept={key: until for key, until in kept.items() if key in bundle and key not in used},
         seen=seen,
-        asked=CHANGE_CA in annotations,
+        asked=CHANGE_CA in _annotations(secret),
         problems=tuple(problems),
     )
+
+
+def others(secret: Mapping[str, Any] | None) -> str:
+    """Say who else fills this Secret; empty: nobody that leaves a mark."""
+    name = _annotations(secret or {}).get(_CERT_MANAGER)
+    return f"cert-manager, for its Certificate {name}" if name else ""
 
 
 def written(held: Held, secret: Mapping[str, Any]) -> dict[str, Any]:
@@ -136,6 +144,10 @@ def written(held: Held, secret: Mapping[str, Any]) -> dict[str, Any]:
 _KEYS: Final = frozenset(
     {*(f"{name}.{end}" for name in (LEAF, CA, NEXT_CA) for end in ("crt", "key")), BUNDLE, CROSS, NOTES}
 )
+
+
+def _annotations(secret: Mapping[str, Any]) -> Mapping[str, Any]:
+    return (secret.get("metadata") or {}).get("annotations") or {}
 
 
 def _data(held: Held) -> dict[str, bytes]:
