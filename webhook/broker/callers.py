@@ -38,7 +38,10 @@ def caller(status: Mapping[str, Any], audience: str) -> Caller:
     Raises RefusedError.
     """
     if status.get("authenticated") is not True or audience not in listed(status.get("audiences")):
-        message = f"the API server does not take the token for one of audience {audience}"
+        message = (
+            "the API server does not take the token: it has ended, its pod is gone, or it is not for the "
+            f"audience {audience}"
+        )
         raise RefusedError(Rule.TOKEN_REFUSED, message, _UNAUTHENTICATED)
     user = mapping(status.get("user"))
     extra = mapping(user.get("extra"))

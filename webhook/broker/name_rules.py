@@ -59,8 +59,8 @@ def free(name: str, namespace: str, cluster: str, holders: Collection[Holder], g
     if grant.shares(name) or all(holder == Holder(cluster, namespace) for holder in holders):
         return
     message = (
-        f"model_name: {shown(name)} has rows that are not of namespace {namespace}; another name is "
-        "needed, or a line under `share` of the broker's names file"
+        f"model_name: requests for {shown(name)} reach rows that are not of namespace {namespace}, by their "
+        "name or by one with `*`; another name is needed, or a line under `share` of the broker's names file"
     )
     raise RefusedError(Rule.NAME_TAKEN, message)
 
