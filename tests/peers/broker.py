@@ -45,23 +45,6 @@ def grant(cluster: Cluster) -> None:
     cluster.kubectl("apply", "-f", str(RIGHTS))
 
 
-def account_kubeconfig(cluster: Cluster, path: Path, account: str = ACCOUNT) -> Path:
-    """Write a kubeconfig with a token of a ServiceAccount of ours, and give its path."""
-    path.write_text((cluster.work / "kubeconfig").read_text())
-    token = cluster.kubectl("create", "token", account, "-n", NAMESPACE, "--duration=12h").out.strip()
-    for args in (
-        ("set-credentials", account, f"--token={token}"),
-        ("set-context", account, "--cluster=" + _cluster_name(cluster), f"--user={account}"),
-        ("use-context", account),
-    ):
-        cluster.kubectl("config", *args, f"--kubeconfig={path}")
-    return path
-
-
-def _cluster_name(cluster: Cluster) -> str:
-    return cluster.kubectl("config", "view", "-o", "jsonpath={.clusters[0].name}").out
-
-
 class BrokerProcess:
     """`python -m webhook broker` before a LiteLLM, by the rights of `examples/rbac.yaml` (see `grant`).
 
@@ -80,7 +63,7 @@ class BrokerProcess:
         self.port = free_port(address)
         self._health = f"{address}:{free_port(address)}"
         self._process: subprocess.Popen[bytes] | None = None
-        kubeconfig = account_kubeconfig(cluster, folder / "kubeconfig")
+        kubeconfig = cluster.kubeconfig_of(NAMESPACE, ACCOUNT)
         self._command = [sys.executable, "-m", "webhook", "broker", "--cluster-id", CLUSTER]
         self._command += ["--litellm-url", litellm, "--litellm-key-file", str(self.key_file)]
         self._command += ["--kubeconfig", str(kubeconfig), "--namespace", NAMESPACE, "--stop-delay", "0"]

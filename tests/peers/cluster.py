@@ -140,8 +140,8 @@ class Cluster:
         self.create({"apiVersion": "v1", "kind": "Node", "metadata": {"name": "fake", "labels": labels}})
 
     def kubeconfig_of(self, namespace: str, account: str) -> Path:
-        """Give a kubeconfig with a token of that ServiceAccount, which lives for an hour."""
-        token = self.kubectl("create", "token", account, "-n", namespace).out.strip()
+        """Give a kubeconfig with a token of that ServiceAccount, which outlives any run of tests."""
+        token = self.kubectl("create", "token", account, "-n", namespace, "--duration=12h").out.strip()
         config = json.loads(self.kubectl("config", "view", "--raw", "-o", "json").out)
         config["users"] = [{"name": user["name"], "user": {"token": token}} for user in config["users"]]
         path = self.work / f"kubeconfig-{namespace}-{account}"
