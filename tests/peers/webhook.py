@@ -17,6 +17,15 @@ CLUSTER_ID = "test-cluster"
 IMAGE = "litellm-registrar/sidecar:test"
 
 
+def change_ca(kubeconfig: Path, namespace: str, secret: str) -> str:
+    """Ask for another CA as a person would, and give what the command says."""
+    command = [sys.executable, "-m", "webhook", "tls", "change-ca", "--secret", secret]
+    command += ["--namespace", namespace, "--kubeconfig", str(kubeconfig)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
 class ServeProcess:
     """`python -m webhook serve` with these flags on free ports; its output is appended to `log`."""
 
