@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 ENV_PREFIX: Final = "WEBHOOK_"
 _CLUSTER: Final = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,126}[A-Za-z0-9])?")
+# What of a URL may be a secret (RFC 3986, sections 3.2.1 and 3.4).
+_HIDDEN_OF_URLS: Final = re.compile(r"(?<=://)[^/]*(?=@)|(?<=\?).+", re.DOTALL)
 
 T = TypeVar("T", bound="DataclassInstance")
 
@@ -93,10 +95,15 @@ def read(cls: type[T], flags: Mapping[str, str | None], environ: Mapping[str, st
         try:
             found[item.name] = item.metadata["read"](text)
         except ValueError:
-            problems.append(f"{origin}: found {text!r}, allowed: {item.metadata['allowed']}")
+            problems.append(f"{origin}: found {_shown(text)}, allowed: {item.metadata['allowed']}")
     if problems:
         raise SettingsError(problems)
     return cls(**found)
+
+
+def _shown(text: str) -> str:
+    """Quote what was found, but of a URL neither user and password nor the query."""
+    return repr(_HIDDEN_OF_URLS.sub("[hidden]", text))
 
 
 def _given(

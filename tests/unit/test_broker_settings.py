@@ -47,8 +47,6 @@ def test_what_is_required_is_named_at_once() -> None:
     [
         ("litellm_url", "litellm:4000"),
         ("litellm_url", "ftp://litellm"),
-        ("litellm_url", "http://user:password@litellm"),
-        ("litellm_url", "http://litellm/?a=b"),
         ("token_audience", "two words"),
         ("token_audience", ""),
         ("concurrency", "0"),
@@ -63,6 +61,20 @@ def test_a_bad_value_is_named(name: str, bad: str) -> None:
     """The flag, what was found and what is allowed."""
     (problem,) = problems(**{name: bad})
     assert problem.startswith(f"--{name.replace('_', '-')}: found {bad!r}, allowed: ")
+
+
+@pytest.mark.parametrize(
+    ("bad", "shown"),
+    [
+        ("http://user:password@litellm", "http://[hidden]@litellm"),
+        ("http://user:pass@word@litellm/?key=sk-1", "http://[hidden]@litellm/?[hidden]"),
+        ("http://litellm/?a=b", "http://litellm/?[hidden]"),
+    ],
+)
+def test_what_may_be_a_secret_in_a_bad_url_is_not_shown(bad: str, shown: str) -> None:
+    """Neither user and password nor the query, which is why they are not allowed there."""
+    (problem,) = problems(litellm_url=bad)
+    assert problem.startswith(f"--litellm-url: found {shown!r}, allowed: ")
 
 
 @pytest.mark.parametrize(
