@@ -94,8 +94,9 @@ class Claims:
             raise RefusedError(Rule.CANNOT_ASK_KUBERNETES, message, 503) from None
 
     async def clean(self, held: Callable[[str, str], bool]) -> int:
-        """Remove claims that are stale and of which nothing is left; give how many. For the leader.
+        """Remove claims that are stale and of which nothing is left; give how many.
 
+        Replicas that do so at the same time do no harm.
         `held` tells of a name and a namespace whether it has a row of that name. Raises ApiError.
         """
         removed = 0
