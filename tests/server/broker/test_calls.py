@@ -1,5 +1,6 @@
 """What registrars ask, through the whole broker: TLS, token, rules, claim, queue, LiteLLM and back."""
 
+import asyncio
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -67,6 +68,16 @@ async def test_a_pod_reads_its_own(broker: Brokering, pod: Pod) -> None:
     assert [row["model_info"]["id"] for row in table.json()["data"]] == [pod.id()]
     ready = await broker.call(pod, "GET", "/health/readiness")
     assert ready.json() == {"status": "healthy", "db": "connected"}
+
+
+async def test_pods_that_start_together_ask_once_whether_litellm_is_there(broker: Brokering) -> None:
+    """What is asked while the same question is under way gets the same answer."""
+    replica = broker.litellm.replicas[0]
+    replica.faults.delay = 0.5
+    pods = [broker.kube.run_pod("shop", f"qwen-{number}") for number in range(10)]
+    answers = await asyncio.gather(*(broker.call(pod, "GET", "/health/readiness") for pod in pods))
+    assert {answer.json()["db"] for answer in answers} == {"connected"}
+    assert replica.calls["GET /health/readiness"] < len(pods)
 
 
 async def test_of_a_sibling_only_its_share_is_shown(broker: Brokering, pod: Pod) -> None:
