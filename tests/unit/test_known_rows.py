@@ -123,6 +123,28 @@ async def test_a_name_that_is_held_costs_no_call() -> None:
     assert world.table.calls == []
 
 
+async def test_that_nobody_had_a_name_counts_for_as_long_as_the_asker_says() -> None:
+    """Who asks for what is so now has it looked up, and then what is found counts for all."""
+    world = World(row("gpt-4o"))
+    assert await world.known.holders("qwen") == ()
+    world.table.database.append(row("qwen"))
+    world.time += 9
+    assert await world.known.holders("qwen", oldest=10) == ()
+    assert not world.known.held("qwen")
+    assert await world.known.holders("qwen") == (ELSEWHERE,)
+    assert await world.known.holders("qwen", oldest=10) == (ELSEWHERE,)
+
+
+async def test_of_many_new_names_the_database_is_not_asked_about_each() -> None:
+    """That LiteLLM has it counts for a second."""
+    world = World(row("gpt-4o"))
+    await asyncio.gather(*(world.known.holders(f"new-{number}") for number in range(20)))
+    assert world.table.calls.count("/model/registrar-nobody/update") == 1
+    world.time += 1
+    await world.known.holders("another")
+    assert world.table.calls.count("/model/registrar-nobody/update") == 2
+
+
 async def test_many_who_ask_for_a_new_name_at_once_cost_one_look() -> None:
     """A thousand pods of a new name."""
     world = World(row("gpt-4o"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import secrets
 import time
 from collections.abc import Awaitable, Callable, Collection, Mapping
@@ -13,6 +14,7 @@ from webhook.broker import answers, callers, rules
 from webhook.broker.asking import contract_of, read
 from webhook.broker.claims import Claims
 from webhook.broker.fair_queue import FairQueue
+from webhook.broker.flights import Flights
 from webhook.broker.known_rows import KnownRows
 from webhook.broker.metrics import Metrics
 from webhook.broker.names import Names
@@ -34,6 +36,7 @@ from webhook.broker.shapes import (
     RefusedError,
     Reply,
     Rule,
+    Siblings,
 )
 from webhook.broker.tokens import Tokens
 from webhook.broker.upstream import FaultError, Upstream
@@ -47,6 +50,11 @@ Write = Create | Change | Delete
 _CLEARING: Final = (Ready, AskPod, Look, Delete)
 # After a longer wait for a place (seconds) the rules are asked again: the pod may be gone, the name taken.
 _LONG_WAIT: Final = 1.0
+# Seconds for which it counts that nobody had a name: a registrar looks at it before it makes its row, and
+# that has to wait its turn (`WAIT` in fair_queue.py). Among registrars a claim decides.
+_LOOK_COUNTS: Final = 10.0
+# Seconds for which LiteLLM's readiness counts for whoever asks: a thousand pods may start at a time.
+_READY_COUNTS: Final = 1.0
 # Seconds after which a registrar gives up on a call (sidecar/litellm.py), less what the way back takes.
 _PATIENCE: Final[Mapping[type, float]] = {Create: 28.0, Change: 28.0, Delete: 58.0}
 _PATIENCE_READING: Final = 13.0
@@ -136,6 +144,9 @@ class Desk:
         self._now = now
         self._new_reference = new_reference
         self._names = Names()
+        self._flights = Flights[tuple[float, Reply]]()
+        # What LiteLLM answered last when it was asked if it is ready, and when that was.
+        self._ready = -math.inf, Reply(503, b"")
 
     def use(self, names: Names) -> None:
         """Grant namespaces these names from now on."""
@@ -173,8 +184,13 @@ class Desk:
                     return answers.own_rows(await self._rows.of(prefix), prefix)
                 case Create() | Change() | Delete():
                     call, reply = await self._write(asked, caller, contract, course)
+                case Ready():
+                    call = await self._ruled(asked, caller, contract, course)
+                    reply = await self._readiness(call, course)
                 case _:
                     call = await self._ruled(asked, caller, contract, course)
+                    if isinstance(asked, Siblings) and not self._rows.held(asked.name):
+                        return answers.own_rows((), prefix)
                     reply = await self._read(asked, call, caller, course)
             left_out = call.left_out
         except FaultError as fault:
@@ -220,6 +236,20 @@ class Desk:
             course.queue = course.queue or self._now() - begun
             raise
 
+    async def _readiness(self, call: Call, course: _Course) -> Reply:
+        """Ask whether LiteLLM is ready, once for all who ask that now."""
+
+        async def ask() -> tuple[float, Reply]:
+            return self._now(), await self._upstream.send(call, _PATIENCE_READING)
+
+        begun = self._now()
+        try:
+            if begun - self._ready[0] >= _READY_COUNTS:
+                self._ready = await self._flights.once(Ready, ask)
+            return self._ready[1]
+        finally:
+            course.litellm += self._now() - begun
+
     async def _claim(self, asked: Write, caller: Caller) -> None:
         """Claim the name that a row gets, unless it is one that may be shared. Raises RefusedError."""
         name = rules.name_of(asked)
@@ -257,7 +287,7 @@ class Desk:
     async def _holders(self, name: str, course: _Course) -> Collection[Holder]:
         begun = self._now()
         try:
-            return await self._rows.holders(name)
+            return await self._rows.holders(name, _LOOK_COUNTS)
         finally:
             course.lookup += self._now() - begun
 

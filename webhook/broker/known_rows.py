@@ -14,6 +14,7 @@ import json
 import math
 import random
 import time
+from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from typing import Any, Final, Protocol
 
@@ -35,6 +36,8 @@ _EVERY: Final = 60.0
 _NEW: Final = 15.0
 # Seconds after which what may be asked for beside rows (aliases, patterns) is read again, if it matters.
 _AROUND: Final = 10.0
+# Seconds for which it counts that LiteLLM's database was there, when a name is looked up.
+_THERE: Final = 1.0
 # Seconds after which a reading is no ground any more to say that nobody holds a name.
 _OLD: Final = 300.0
 # Seconds after which a table without any row is believed: a replica that has not read the database yet shows
@@ -43,6 +46,7 @@ BELIEVED: Final = 35.0
 _LOOK_SECONDS: Final = 10.0
 _PAGE_SECONDS: Final = 30.0
 _AT_ONCE: Final = 4
+_MOST_LOOKED: Final = 10_000
 # A row that is not there: 404, but only from LiteLLM's database. Without it, LiteLLM answers readings of its
 # memory by a key that it remembers, and `search` says nothing of it (tried on 1.106.2).
 _NOBODY: Final = Call("PATCH", "/model/registrar-nobody/update", body={})
@@ -82,6 +86,9 @@ class KnownRows:
         self._looks = FairQueue(_AT_ONCE)
         # When the last whole reading, and that of what is around, were begun.
         self._read_at = self._around_at = -math.inf
+        self._there_at = -math.inf
+        # Names that nobody had, and when that was asked.
+        self._looked: OrderedDict[str, float] = OrderedDict()
         self._empty_since: float | None = None
         self._problem = ""
 
@@ -102,6 +109,10 @@ class KnownRows:
         """Tell whether a namespace may have a row of this name: as far as known, or nothing is known yet."""
         unread = self._read_at == -math.inf
         return unread or Holder(self._cluster, namespace) in self._index.holders(name)
+
+    def held(self, name: str) -> bool:
+        """Tell whether anybody is known to have a row that this name leads to."""
+        return bool(self._index.holders(name))
 
     def exactly(self, name: str) -> Collection[Holder]:
         """Tell whose rows are known to be reached by this name, patterns aside."""
@@ -124,10 +135,13 @@ class KnownRows:
                 self._said(type(error).__name__)
             await self._sleep(_EVERY * random.uniform(0.9, 1.1))  # noqa: S311 - replicas out of step, no secret
 
-    async def holders(self, name: str) -> tuple[Holder, ...]:
-        """Tell whose rows have this name, or would catch it; none only if LiteLLM has just said so."""
+    async def holders(self, name: str, oldest: float = 0.0) -> tuple[Holder, ...]:
+        """Tell whose rows have this name, or would catch it.
+
+        None only if LiteLLM has said so now, or at most `oldest` seconds ago.
+        """
         found = self._index.holders(name)
-        if not found:
+        if not found and self._now() - self._looked.get(name, -math.inf) >= oldest:
             await self._flights.once(("name", name), lambda: self._look(name))
             found = self._index.holders(name)
         if not found:
@@ -173,10 +187,23 @@ class KnownRows:
         await self._table(_OLD)
         await self._flights.once("around", self._look_around)
         async with self._looks.place("", name):
+            asked = self._now()
             await self._pages({"model": name, "search": name}, _LOOK_SECONDS)
-            reply = await self._upstream.send(_NOBODY, _LOOK_SECONDS)
+            await self._flights.once("database", self._look_for_database)
+        self._looked[name] = asked
+        self._looked.move_to_end(name)
+        if len(self._looked) > _MOST_LOOKED:
+            self._looked.popitem(last=False)
+
+    async def _look_for_database(self) -> None:
+        """Find out whether LiteLLM has its database. Raises FaultError, RefusedError."""
+        asked = self._now()
+        if asked - self._there_at < _THERE:
+            return
+        reply = await self._upstream.send(_NOBODY, _LOOK_SECONDS)
         if reply.status != _NOT_FOUND:
             raise FaultError(reply)
+        self._there_at = asked
 
     async def _look_around(self) -> None:
         """Read the patterns, and what else LiteLLM says can be asked for."""

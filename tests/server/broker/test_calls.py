@@ -95,6 +95,17 @@ async def test_of_a_sibling_only_its_share_is_shown(broker: Brokering, pod: Pod)
     }
 
 
+async def test_a_new_name_is_looked_up_once_for_its_look_and_its_row(broker: Brokering, pod: Pod) -> None:
+    """What a registrar asks one after the other is asked of LiteLLM once; nobody has no row of it."""
+    await broker.call(pod, "GET", "/v2/model/info?model=first&size=50")
+    replica = broker.litellm.replicas[0]
+    before = replica.calls["GET /v2/model/info"]
+    siblings = await broker.call(pod, "GET", "/v2/model/info?model=qwen&size=50")
+    assert siblings.json()["data"] == []
+    assert (await broker.create(pod)).status_code == 200
+    assert replica.calls["GET /v2/model/info"] == before + 1
+
+
 async def test_a_pod_is_told_what_becomes_of_it(broker: Brokering, pod: Pod) -> None:
     """Whether it is being deleted, and with which grace, comes fresh from the API server."""
     state = await broker.call(pod, "GET", "/registrar/pod")
