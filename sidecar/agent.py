@@ -250,7 +250,7 @@ class Agent:
             self._gone_since_drain |= isinstance(seen, Refused) or self._another_listens()
             if not (self._lives_on(answer, now) and await self._may_return()):
                 return
-            self._return_to_service()
+            self._return_to_service(now)
         self._catalogue.take(answer, now=now, waited=now - self._waits_since)
         self._speak(now)
         ill = self._health.condition is Condition.ILL
@@ -375,10 +375,10 @@ class Agent:
             await self._fate.look()
         return not self._fate.known.deleting
 
-    def _return_to_service(self) -> None:
+    def _return_to_service(self, now: float) -> None:
         self._draining = self._drain = None
         self._catalogue.forget()
-        self._waits_since = self._clock.now()
+        self._waits_since = now
         self._enter(State.WAITING)
         self._problems.clear("drain", quiet=True)
         self._log.event(

@@ -1,6 +1,5 @@
 """One real node; outside it two real LiteLLM replicas and the webhook. All for the whole session."""
 
-import itertools
 import os
 import subprocess
 from collections.abc import Iterator
@@ -11,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.node.manifests import secret
-from tests.node.world import Registrars, World
+from tests.node.world import World, new_world
 from tests.peers import cluster as kubernetes
 from tests.peers.proxy import LiteLLM, litellm
 from tests.peers.require import require
@@ -19,7 +18,6 @@ from tests.peers.scripts import not_installed
 from tests.peers.webhook import Webhook
 
 INSTALL = "`make test-node` installs it (tests/peers/install.sh node)"
-_numbers = itertools.count()
 
 
 def _missing() -> list[str]:
@@ -88,11 +86,7 @@ def world(
     cluster: kubernetes.Cluster, proxy: LiteLLM, litellm_url: str, webhook: Webhook, work: Path
 ) -> Iterator[World]:
     """Give a namespace with LiteLLM's Secret; afterwards print what its registrars said (seen on failure)."""
-    namespace = cluster.namespace(f"test-{next(_numbers)}")
-    cluster.create(secret(namespace, litellm_url, proxy.key))
-    with Registrars(cluster, namespace, work) as registrars:
-        yield World(cluster, proxy, namespace, registrars)
-    print(cluster.kubectl("get", "pods,events", "-n", namespace, "-o", "wide").out)
+    with new_world(cluster, proxy, work) as made:
+        cluster.create(secret(made.namespace, litellm_url, proxy.key))
+        yield made
     print(webhook.log.read_text()[-5000:])
-    print(registrars.story())
-    cluster.kubectl("delete", "namespace", namespace, "--wait=false")

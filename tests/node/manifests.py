@@ -6,7 +6,15 @@ JSON = dict[str, Any]
 
 DOMAIN = "litellm-registrar.io"
 LABEL = f"{DOMAIN}/server=openai"
+OPENAI = dict([LABEL.split("=")])
 SECRET = "litellm-registrar"
+# A server with this liveness probe is restarted once the file is there; it is not after that.
+ILL = "/models/ill"
+UNTIL_ILL = {
+    "exec": {"command": ["sh", "-c", f"! test -e {ILL}"]},
+    "periodSeconds": 1,
+    "failureThreshold": 1,
+}
 
 
 def container(model: str = "chat", *before: str, alias: str | None = None) -> JSON:

@@ -1,7 +1,6 @@
 """One pod's life on a real node: labelled, routable, rolled under load, drained, restarted, completed."""
 
 import asyncio
-import re
 import time
 
 import httpx
@@ -9,46 +8,14 @@ import pytest
 
 from tests.load import Load, examples
 from tests.node import kubelet_log
-from tests.node.manifests import LABEL, container, deployment, job
+from tests.node.checks import check_ending, check_log
+from tests.node.manifests import ILL, LABEL, OPENAI, UNTIL_ILL, container, deployment, job
 from tests.node.world import World
 from tests.peers.cluster import JSON, wait_until
 
 pytestmark = [pytest.mark.node, pytest.mark.timeout(400)]
 
-OPENAI = dict([LABEL.split("=")])
 PROPAGATION = 35.0
-# Time, state word, sentence, then key=value.
-LOG_LINE = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z [A-Z]+ +\S.*")
-
-
-def check_ending(steps: list[kubelet_log.Step], at_least: float) -> None:
-    """Check the order of a pod's end: both hooks over, then the server's SIGTERM, then the registrar's."""
-    begin, end, stop = (kubelet_log.when(steps, "server", s) for s in ("hook begins", "hook ends", "SIGTERM"))
-    assert end - begin >= at_least, f"the drain took {end - begin:.1f} s: {steps}"
-    assert end <= stop, steps
-    assert kubelet_log.when(steps, "registrar", "hook ends") <= kubelet_log.when(
-        steps, "registrar", "SIGTERM"
-    )
-    assert kubelet_log.when(steps, "server", "exit") <= kubelet_log.when(steps, "registrar", "SIGTERM")
-    assert not [step for step in steps if step.what in {"hook failed", "hook cut"}], steps
-
-
-def check_log(text: str, secrets: tuple[str, ...]) -> None:
-    """Check that a registrar's log is one readable line per event, without secrets."""
-    lines = text.splitlines()
-    assert lines
-    assert [line for line in lines if not LOG_LINE.fullmatch(line)] == []
-    assert not [secret for secret in secrets if secret in text]
-
-
-def restart(world: World, old: list[str]) -> list[str]:
-    """Restart the rollout and wait until every old pod is gone; give the new pods' names."""
-    world.kubectl("rollout", "restart", "deployment", "server")
-    world.kubectl("rollout", "status", "deployment", "server", "--timeout=120s")
-    new = world.ready_pods(len(old))
-    for pod in old:
-        world.kubectl("wait", "--for=delete", f"pod/{pod}", "--timeout=120s")
-    return new
 
 
 async def test_label_chat_and_restart_under_load(world: World) -> None:
@@ -74,7 +41,7 @@ async def test_label_chat_and_restart_under_load(world: World) -> None:
     load = Load(world.proxy.urls, "chat", world.proxy.key, rate=8, body=body, stream_body=streamed)
     running = asyncio.create_task(load.run())
     try:
-        new = await asyncio.to_thread(restart, world, old)
+        new = await asyncio.to_thread(world.restart, old)
     finally:
         load.stopping.set()
         tally = await running
@@ -124,17 +91,12 @@ async def test_request_in_flight_holds_the_drain(world: World) -> None:
 
 def test_liveness_failure_drains_restarts_and_serves_again(world: World) -> None:
     """A server that fails its liveness probe is drained, restarted and routable again as the same one row."""
-    server = container()
-    server["livenessProbe"] = {
-        "exec": {"command": ["sh", "-c", "! test -e /models/ill"]},
-        "periodSeconds": 1,
-        "failureThreshold": 1,
-    }
+    server = {**container(), "livenessProbe": UNTIL_ILL}
     world.cluster.create(deployment(world.namespace, server, labels=OPENAI, propagation="3"))
     (pod,) = world.ready_pods(1)
     (before,) = world.until_rows("chat", 1)
 
-    world.kubectl("exec", pod, "-c", "server", "--", "touch", "/models/ill")
+    world.kubectl("exec", pod, "-c", "server", "--", "touch", ILL)
     world.until_rows("chat", 0, seconds=20)
     (after,) = world.until_rows("chat", 1, seconds=60)
     assert after["model_info"]["id"] == before["model_info"]["id"]

@@ -1,6 +1,9 @@
 """What a test of the node has at hand: a namespace, LiteLLM, and what the registrars say."""
 
+import itertools
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -8,6 +11,8 @@ from typing import Any, Self
 from tests.node import kubelet_log
 from tests.peers.cluster import JSON, TOOLS, Cluster, wait_until
 from tests.peers.proxy import LiteLLM
+
+_numbers = itertools.count()
 
 
 class Registrars:
@@ -80,6 +85,15 @@ class World:
             self.registrars.follow(name)
         return names
 
+    def restart(self, old: list[str]) -> list[str]:
+        """Restart the rollout and wait until every old pod is gone; give the new pods' names."""
+        self.kubectl("rollout", "restart", "deployment", "server")
+        self.kubectl("rollout", "status", "deployment", "server", "--timeout=120s")
+        new = self.ready_pods(len(old))
+        for pod in old:
+            self.kubectl("wait", "--for=delete", f"pod/{pod}", "--timeout=120s")
+        return new
+
     def rows(self, model: str) -> list[JSON]:
         """Read the rows of a model name of this namespace from the replica that registrars write to."""
         rows = self.proxy.rows(model)
@@ -114,10 +128,21 @@ class World:
         (pid,) = (line.split()[1] for line in tasks if line.startswith(container_id))
         self.cluster.script("in-node.sh", "kill", f"-{name}", pid)
 
-    def ending(self, pod: str) -> list[kubelet_log.Step]:
-        """Read what the kubelet did to end a pod's containers."""
+    def ending(self, pod: str, since: float = 0) -> list[kubelet_log.Step]:
+        """Read what the kubelet did to end a pod's containers, since then (seconds since the epoch)."""
         log = (self.cluster.work / "log" / "kubelet.log").read_text()
-        return kubelet_log.steps(log, self.namespace, pod)
+        return [step for step in kubelet_log.steps(log, self.namespace, pod) if step.at >= since]
+
+
+@contextmanager
+def new_world(cluster: Cluster, proxy: LiteLLM, folder: Path) -> Iterator[World]:
+    """Make a namespace; at the end print what happened in it (pytest shows that of a failure)."""
+    namespace = cluster.namespace(f"test-{next(_numbers)}")
+    with Registrars(cluster, namespace, folder) as registrars:
+        yield World(cluster, proxy, namespace, registrars)
+    print(cluster.kubectl("get", "pods,events", "-n", namespace, "-o", "wide").out)
+    print(registrars.story())
+    cluster.kubectl("delete", "namespace", namespace, "--wait=false")
 
 
 def is_ready(pod: JSON) -> bool:

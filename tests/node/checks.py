@@ -1,0 +1,28 @@
+"""What is checked of every pod's life: the order of its end, and what its registrar has said."""
+
+import re
+
+from tests.node import kubelet_log
+
+# Time, state word, sentence, then key=value.
+LOG_LINE = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z [A-Z]+ +\S.*")
+
+
+def check_ending(steps: list[kubelet_log.Step], at_least: float) -> None:
+    """Check the order of a pod's end: both hooks over, then the server's SIGTERM, then the registrar's."""
+    begin, end, stop = (kubelet_log.when(steps, "server", s) for s in ("hook begins", "hook ends", "SIGTERM"))
+    assert end - begin >= at_least, f"the drain took {end - begin:.1f} s: {steps}"
+    assert end <= stop, steps
+    assert kubelet_log.when(steps, "registrar", "hook ends") <= kubelet_log.when(
+        steps, "registrar", "SIGTERM"
+    )
+    assert kubelet_log.when(steps, "server", "exit") <= kubelet_log.when(steps, "registrar", "SIGTERM")
+    assert not [step for step in steps if step.what in {"hook failed", "hook cut"}], steps
+
+
+def check_log(text: str, secrets: tuple[str, ...]) -> None:
+    """Check that a registrar's log is one readable line per event, without secrets."""
+    lines = text.splitlines()
+    assert lines
+    assert [line for line in lines if not LOG_LINE.fullmatch(line)] == []
+    assert not [secret for secret in secrets if secret in text]
