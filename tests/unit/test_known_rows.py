@@ -171,6 +171,26 @@ async def test_new_names_are_looked_up_a_few_at_a_time() -> None:
     assert most == 4
 
 
+async def test_a_namespace_with_many_new_names_holds_up_no_other() -> None:
+    """While hundreds of its names wait to be looked up, the one name of another namespace is next."""
+    world = World(row("gpt-4o"))
+    await world.read()
+    send, order = world.table.send, list[str]()
+
+    async def noted(call: Call, _: float) -> Reply:
+        order.append(call.query.get("model", ""))
+        await asyncio.sleep(0)
+        return await send(call, _)
+
+    world.table.send = noted  # type: ignore[method-assign]
+    await asyncio.gather(
+        *(world.known.holders(f"new-{number}", asker="greedy") for number in range(200)),
+        world.known.holders("the-other", asker="modest"),
+    )
+    looked = [name for name in order if name]
+    assert looked.index("the-other") < 10
+
+
 async def test_a_row_that_a_lagging_replica_does_not_know_is_found_in_the_database() -> None:
     """A hand-made row of a second ago, seen by the database alone, holds its name."""
     world = World(row("gpt-4o"))

@@ -266,12 +266,27 @@ class Desk:
     async def _ruled(self, asked: Asked, caller: Caller, contract: int, course: _Course) -> Call:
         """Have everything looked at that rules ask for. Raises RefusedError, FaultError."""
         pod = await self._pods.facts(caller) if rules.needs_pod(asked) else None
-        name, model = rules.name_of(asked), rules.model_of(asked)
-        context = rules.Context(
+        name = rules.name_of(asked)
+        context = self._context(asked, caller, contract)
+        if name is not None:
+            # what is refused whoever holds the name asks LiteLLM nothing
+            rules.call(asked, caller, pod, context)
+            holders = await self._holders(name, caller, course)
+            context = self._context(asked, caller, contract, holders)
+        call = rules.call(asked, caller, pod, context)
+        if call is None:
+            raise AssertionError(f"{type(asked).__name__} is no call of LiteLLM's")
+        return call
+
+    def _context(
+        self, asked: Asked, caller: Caller, contract: int, holders: Collection[Holder] = ()
+    ) -> rules.Context:
+        model = rules.model_of(asked)
+        return rules.Context(
             cluster=self._cluster,
             contract=contract,
             grant=self._names.of(caller.namespace),
-            holders=() if name is None else await self._holders(name, course),
+            holders=holders,
             serving=() if model is None else self._rows.exactly(model),
             reached=self._rows.names(asked.id) if isinstance(asked, Change) else (),
             own=self._rows.own(pod_prefix(self._cluster, caller.namespace, caller.pod_uid)),
@@ -279,15 +294,11 @@ class Desk:
             rows_per_pod=self._bounds.rows_per_pod,
             rows_per_namespace=self._bounds.rows_per_namespace,
         )
-        call = rules.call(asked, caller, pod, context)
-        if call is None:
-            raise AssertionError(f"{type(asked).__name__} is no call of LiteLLM's")
-        return call
 
-    async def _holders(self, name: str, course: _Course) -> Collection[Holder]:
+    async def _holders(self, name: str, caller: Caller, course: _Course) -> Collection[Holder]:
         begun = self._now()
         try:
-            return await self._rows.holders(name, _LOOK_COUNTS)
+            return await self._rows.holders(name, _LOOK_COUNTS, asker=caller.namespace)
         finally:
             course.lookup += self._now() - begun
 

@@ -135,14 +135,15 @@ class KnownRows:
                 self._said(type(error).__name__)
             await self._sleep(_EVERY * random.uniform(0.9, 1.1))  # noqa: S311 - replicas out of step, no secret
 
-    async def holders(self, name: str, oldest: float = 0.0) -> tuple[Holder, ...]:
+    async def holders(self, name: str, oldest: float = 0.0, asker: str = "") -> tuple[Holder, ...]:
         """Tell whose rows have this name, or would catch it.
 
-        None only if LiteLLM has said so now, or at most `oldest` seconds ago.
+        None only if LiteLLM has said so now, or at most `oldest` seconds ago. `asker` is the namespace that
+        asks: one that asks for many names holds up no other.
         """
         found = self._index.holders(name)
         if not found and self._now() - self._looked.get(name, -math.inf) >= oldest:
-            await self._flights.once(("name", name), lambda: self._look(name))
+            await self._flights.once(("name", asker, name), lambda: self._look(name, asker))
             found = self._index.holders(name)
         if not found:
             self._must_be_believed()
@@ -182,11 +183,11 @@ class KnownRows:
             holder = Holder(self._cluster, caller.namespace)
             self._index.wrote(KnownRow(row.id, row.name, names, row.patterns, holder), self._now())
 
-    async def _look(self, name: str) -> None:
-        """Look up who holds a name that nobody is known to hold: a few names at a time, each in its turn."""
+    async def _look(self, name: str, asker: str) -> None:
+        """Look up who holds a name that nobody is known to hold: a few at a time, namespaces in turn."""
         await self._table(_OLD)
         await self._flights.once("around", self._look_around)
-        async with self._looks.place("", name):
+        async with self._looks.place(asker, name):
             asked = self._now()
             await self._pages({"model": name, "search": name}, _LOOK_SECONDS)
             await self._flights.once("database", self._look_for_database)

@@ -95,6 +95,18 @@ async def test_of_a_sibling_only_its_share_is_shown(broker: Brokering, pod: Pod)
     }
 
 
+async def test_what_is_refused_whoever_has_its_name_asks_litellm_nothing(broker: Brokering, pod: Pod) -> None:
+    """Another pod's address, somebody's id: such requests cost LiteLLM no look at a name, however many."""
+    await broker.call(pod, "GET", "/v2/model/info?model=first&size=50")
+    calls = broker.litellm.replicas[0].calls
+    before = calls.total()
+    others = await broker.create(pod, "new-1", api_base="http://10.9.9.9:8000/v1")
+    forged = {**pod.row("new-2"), "model_info": {**pod.row("new-2")["model_info"], "id": pod.id("new-1")}}
+    assert rule(others) == "api_base"
+    assert rule(await broker.call(pod, "POST", "/model/new", forged)) == "row_id"
+    assert calls.total() == before
+
+
 async def test_a_new_name_is_looked_up_once_for_its_look_and_its_row(broker: Brokering, pod: Pod) -> None:
     """What a registrar asks one after the other is asked of LiteLLM once; nobody has no row of it."""
     await broker.call(pod, "GET", "/v2/model/info?model=first&size=50")
