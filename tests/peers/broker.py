@@ -48,8 +48,7 @@ def grant(cluster: Cluster) -> None:
 class BrokerProcess:
     """`python -m webhook broker` before a LiteLLM, by the rights of `examples/rbac.yaml` (see `grant`).
 
-    Its certificate is its own (`--tls-secret`) unless `flags` say otherwise; its output is appended to
-    `folder`/broker.log. Several of one cluster are replicas of each other.
+    Its output is appended to `folder`/broker.log. Several of one cluster are replicas of each other.
     """
 
     def __init__(
@@ -69,8 +68,7 @@ class BrokerProcess:
         self._command += ["--kubeconfig", str(kubeconfig), "--namespace", NAMESPACE, "--stop-delay", "0"]
         self._command += ["--listen-address", address, "--port", str(self.port), "--log-format", "json"]
         self._command += ["--health-port", self._health.rpartition(":")[2]]
-        if "--tls-cert" not in flags:
-            self._command += ["--tls-secret", SECRET, "--ca-configmap", CA, "--tls-names", address]
+        self._command += ["--tls-secret", SECRET, "--ca-configmap", CA, "--tls-names", address]
         self._command += flags
 
     @property

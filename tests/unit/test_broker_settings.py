@@ -81,13 +81,12 @@ def test_what_may_be_a_secret_in_a_bad_url_is_not_shown(bad: str, shown: str) ->
     ("changes", "named"),
     [
         ({"namespace": None}, "--namespace"),
-        ({"tls_secret": None}, "--tls-secret, or --tls-cert and --tls-key"),
-        ({"tls_secret": None, "tls_cert": "/a"}, "--tls-secret, or --tls-cert and --tls-key"),
-        ({"tls_cert": "/a", "tls_key": "/b"}, "--tls-secret, or --tls-cert and --tls-key"),
+        ({"tls_secret": None}, "--tls-secret is missing"),
+        ({"service": None}, "found neither --service nor --tls-names"),
     ],
 )
 def test_what_goes_together_is_said(changes: dict[str, str | None], named: str) -> None:
-    """The namespace of its Leases, and just one source of its certificate."""
+    """The namespace of its Leases, the Secret of its certificate, and what that is for."""
     assert any(named in problem for problem in problems(**changes))
 
 

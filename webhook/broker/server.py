@@ -28,9 +28,8 @@ from webhook.kube.api import Api, ApiError
 from webhook.kube.events import Events
 from webhook.log import Log
 from webhook.serving import Port, health, started, until_stopped, wind_down
-from webhook.tls.files import PairFiles
 from webhook.tls.live import Live
-from webhook.tls.metrics import OwnMetrics, TlsMetrics
+from webhook.tls.metrics import OwnMetrics
 from webhook.tls.own import Keeper, Own, times
 from webhook.tls.performing import Kind
 from webhook.tls.publication import ConfigMapKey
@@ -48,13 +47,14 @@ _SWEEP_EVERY: Final = 300.0
 class Server:
     """The broker on its two ports."""
 
-    def __init__(self, settings: Settings, log: Log, api: Api) -> None:
-        """Put it together. Raises SettingsError."""
+    def __init__(self, settings: Settings, log: Log, api: Api, live: Live | None = None) -> None:
+        """Put it together; `live` replaces certificates of its own in tests. Raises SettingsError."""
         self._settings = settings
         self._log = log
         self._api = api
         self._metrics = Metrics()
-        self._live = Live()
+        self._live = live or Live()
+        self._keeper = None if live else self._own_certificates()
         self._upstream = _upstream(settings)
         self._claims = Claims(api, settings.namespace)
         self._rows = KnownRows(self._upstream, settings.cluster_id, log)
@@ -100,12 +100,11 @@ class Server:
     async def start(self) -> None:
         """Listen on both ports.
 
-        Raises SettingsError (bad certificate, key or names), OSError (port not to be had).
+        Raises SettingsError (bad key of LiteLLM, bad names), OSError (port not to be had).
         """
         settings = self._settings
         try:
             self._load()
-            certificates = self._certificates()
             await self._calls.listen(settings.listen_address, settings.port, self._live.context)
             await self._health.listen(settings.listen_address, settings.health_port)
         except (OSError, SettingsError):
@@ -113,13 +112,14 @@ class Server:
             raise
         work = {name: file.follow() for name, file in self._files.items()}
         work |= {
-            "certificates": certificates.run(),
             "claims": self._sweep(),
             "events": self._events.run(),
             "key": KeyReport(self._upstream, self._log, self._metrics.key).follow(),
             "rows": self._rows.follow(),
             "silence": self._end_silent(),
         }
+        if self._keeper:
+            work["certificates"] = self._keeper.run()
         self._follows = started(work, self._log)
         self._log.say(
             "STARTED",
@@ -195,23 +195,18 @@ class Server:
         if problems:
             raise SettingsError(problems)
 
-    def _certificates(self) -> PairFiles | Keeper:
-        """Give what the certificate comes from; files are read now. Raises SettingsError."""
-        settings, registry = self._settings, self._metrics.registry
-        if settings.tls_secret:
-            own = Own(
-                namespace=settings.namespace,
-                secret=settings.tls_secret,
-                names=settings.tls_hosts,
-                kind=Kind("litellm-registrar broker", crosses=True),
-                targets=[ConfigMapKey(settings.namespace, settings.ca_configmap)],
-                times=times(settings),
-            )
-            return Keeper(self._api, own, self._live, self._log, OwnMetrics(registry, PREFIX))
-        metrics = TlsMetrics(registry, PREFIX)
-        files = PairFiles(settings.tls_cert, settings.tls_key, self._live, self._log, metrics)
-        files.load()
-        return files
+    def _own_certificates(self) -> Keeper:
+        settings = self._settings
+        own = Own(
+            namespace=settings.namespace,
+            secret=settings.tls_secret,
+            names=settings.tls_hosts,
+            kind=Kind("litellm-registrar broker", crosses=True),
+            targets=[ConfigMapKey(settings.namespace, settings.ca_configmap)],
+            times=times(settings),
+        )
+        metrics = OwnMetrics(self._metrics.registry, PREFIX)
+        return Keeper(self._api, own, self._live, self._log, metrics)
 
 
 async def broker(settings: Settings, log: Log) -> None:

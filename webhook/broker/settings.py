@@ -81,20 +81,10 @@ class Settings(CertificateSettings):
             "every name that nobody else has"
         ),
     )
-    tls_cert: str = field(
-        default="",
-        metadata=setting(
-            "PEM file with a certificate, then its chain, instead of --tls-secret; read again when it changes"
-        ),
-    )
-    tls_key: str = field(
-        default="",
-        metadata=setting("PEM file with that certificate's key, without a passphrase; followed like it"),
-    )
     ca_configmap: str = field(
         default="litellm-registrar-broker-ca",
         metadata=setting(
-            "with --tls-secret, the ConfigMap in --namespace in which the webhook finds what pods trust",
+            "the ConfigMap in --namespace in which the webhook finds what pods trust",
             *NAME,
         ),
     )
@@ -146,9 +136,11 @@ class Settings(CertificateSettings):
         problems = settings.certificate_problems()
         if not settings.namespace:
             problems.append("--namespace is missing: where the broker claims names, by Leases")
-        files = settings.tls_cert, settings.tls_key
-        if any(files) if settings.tls_secret else not all(files):
-            problems.append("allowed are either --tls-secret, or --tls-cert and --tls-key together")
+        if not settings.tls_secret:
+            problems.append(
+                "--tls-secret is missing: pods trust for life the CA that they were born with, so that the "
+                "broker has one of its own"
+            )
         if problems:
             raise SettingsError(problems)
         return settings

@@ -183,8 +183,8 @@ class Keeper:
         before, held = self._secret, self._held
         if other := secret.others(before):
             self._say_problem(
-                f"The Secret is filled by {other}: it is left alone, its CA is not published. --tls-secret "
-                "needs one of its own; one that is mounted is served by --tls-cert and --tls-key",
+                f"The Secret is filled by {other}: it is left alone, and its CA is not published. "
+                "--tls-secret needs one of its own",
                 secret=self._own.secret,
             )
             return

@@ -1,6 +1,7 @@
 """A broker that serves, and a pod that calls it."""
 
 import io
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -17,6 +18,8 @@ from tests.standins.litellm_store import MASTER_KEY
 from webhook.broker.server import Server
 from webhook.broker.settings import Settings
 from webhook.log import Log
+from webhook.tls.issue import Pair
+from webhook.tls.live import Live
 
 # A model of LiteLLM's own configuration, which belongs to nobody here.
 CONFIGURED = {
@@ -41,8 +44,8 @@ def broking(tls: Tls, key_file: Path) -> Broking:
     @asynccontextmanager
     async def serve(**settings: str) -> AsyncIterator[Brokering]:
         given = {
-            "tls_cert": str(tls.certificate),
-            "tls_key": str(tls.key),
+            "tls_secret": "broker-tls",
+            "service": "broker",
             "cluster_id": CLUSTER,
             "namespace": "litellm-registrar",
             "litellm_key_file": str(key_file),
@@ -54,7 +57,9 @@ def broking(tls: Tls, key_file: Path) -> Broking:
         stream, kube = io.StringIO(), Kubernetes()
         async with LiteLLM(1, config_models=[CONFIGURED]) as litellm:
             read = Settings.read({**given, "litellm_url": litellm.url, **settings}, {})
-            server = Server(read, Log(stream, LogFormat.JSON), kube)
+            live = Live()
+            live.use(Pair(tls.certificate.read_bytes(), tls.key.read_bytes()), time.time())
+            server = Server(read, Log(stream, LogFormat.JSON), kube, live)
             await server.start()
             try:
                 async with (

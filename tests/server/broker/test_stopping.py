@@ -10,7 +10,7 @@ import pytest
 
 from tests.injected import CLUSTER
 from tests.server.broker.brokering import Brokering, Broking
-from tests.server.running import Tls, until
+from tests.server.running import until
 
 
 async def test_a_stop_loses_no_write(broking: Broking) -> None:
@@ -62,14 +62,14 @@ async def test_a_call_that_does_not_end_does_not_hold_the_stop(broking: Broking)
         broker.kube.hang.set()
 
 
-def start(tls: Tls, *args: str, **other: str) -> subprocess.CompletedProcess[str]:
+def start(*args: str, **other: str) -> subprocess.CompletedProcess[str]:
     """Start the program with settings of which some are bad."""
     given = {
         "--cluster-id": CLUSTER,
         "--namespace": "litellm-registrar",
         "--litellm-url": "http://127.0.0.1:9",
-        "--tls-cert": str(tls.certificate),
-        "--tls-key": str(tls.key),
+        "--tls-secret": "broker-tls",
+        "--service": "broker",
         **{f"--{name.replace('_', '-')}": value for name, value in other.items()},
     }
     command = [
@@ -83,20 +83,20 @@ def start(tls: Tls, *args: str, **other: str) -> subprocess.CompletedProcess[str
     return subprocess.run(command, capture_output=True, text=True, check=False, timeout=30)
 
 
-def test_bad_files_end_with_2(tls: Tls, tmp_path: Path, kubeconfig: Path) -> None:
+def test_bad_files_end_with_2(tmp_path: Path, kubeconfig: Path) -> None:
     """Without a key, with a names file that is none: each is named with its flag and path."""
     key, names = tmp_path / "key", tmp_path / "names.yaml"
     key.write_text(" \n")
     names.write_text("spec: 1\n")
-    done = start(tls, litellm_key_file=str(key), names=str(names), kubeconfig=str(kubeconfig))
+    done = start(litellm_key_file=str(key), names=str(names), kubeconfig=str(kubeconfig))
     assert (done.returncode, done.stdout) == (2, "")
     assert f"--litellm-key-file '{key}': found nothing" in done.stderr
     assert f"--names '{names}': " in done.stderr
 
 
-def test_without_a_way_to_kubernetes_it_ends_with_2(tls: Tls, tmp_path: Path) -> None:
+def test_without_a_way_to_kubernetes_it_ends_with_2(tmp_path: Path) -> None:
     """A kubeconfig that is not there is named."""
-    done = start(tls, litellm_key_file=str(tmp_path / "key"), kubeconfig=str(tmp_path / "none"))
+    done = start(litellm_key_file=str(tmp_path / "key"), kubeconfig=str(tmp_path / "none"))
     assert done.returncode == 2
     assert done.stderr.startswith(
         f"webhook: error: --kubeconfig '{tmp_path / 'none'}': the Kubernetes API is needed"
