@@ -93,6 +93,11 @@ def answer(
     return Answer(done.status, done.body, headers)
 
 
+def fault_text(answer: Answer) -> str:
+    """Give the sentence of an answer that is a fault; what is a secret has been taken out."""
+    return _message(_object(answer))
+
+
 def _done(asked: Asked, found: Mapping[str, Any], prefix: str) -> Answer:
     """Project a success: each row by its id, which tells whose it is, never by what is written in it."""
     match asked:
@@ -212,7 +217,7 @@ def _error(message: str, kind: str, code: str) -> dict[str, Any]:
     return {"error": {"message": message, "type": kind, "code": code}}
 
 
-def _object(reply: Reply) -> Mapping[str, Any]:
+def _object(reply: Reply | Answer) -> Mapping[str, Any]:
     try:
         found = json.loads(reply.body)
     except (ValueError, RecursionError):

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from sidecar.row_contract import pod_prefix
+from sidecar.row_contract import NO_KEY, pod_prefix
 from webhook.broker import answers, callers, rules
 from webhook.broker.asking import contract_of, read
 from webhook.broker.claims import Claims
@@ -195,7 +195,7 @@ class Desk:
             left_out = call.left_out
         except FaultError as fault:
             reply = fault.reply
-        secrets = self._upstream.secrets
+        secrets = (*self._upstream.secrets, *_keys(asked))
         answer = answers.answer(asked, reply, prefix=prefix, secrets=secrets, left_out=left_out)
         self._say_written(sent, course, answer)
         return answer
@@ -332,9 +332,11 @@ class Desk:
         """Say what became of a write; calls that only read are no lines."""
         if not isinstance(course.asked, Create | Change | Delete):
             return
-        word, sentence = _SAID[type(course.asked)]
         if answer.status >= _BAD:
-            word, sentence = "FAULT", "LiteLLM did not write a row"
+            detail = answers.fault_text(answer)
+            self._say("FAULT", "LiteLLM did not do it", sent, course, status=answer.status, detail=detail)
+            return
+        word, sentence = _SAID[type(course.asked)]
         self._say(word, sentence, sent, course, status=answer.status)
 
     def _say(
@@ -368,6 +370,12 @@ def _pod(caller: Caller) -> dict[str, str]:
         "name": caller.pod,
         "uid": caller.pod_uid,
     }
+
+
+def _keys(asked: Asked) -> tuple[str, ...]:
+    """Give the key of the pod's server that a row holds: LiteLLM may quote that too."""
+    key = asked.row.params.get("api_key") if isinstance(asked, Create | Change) else None
+    return (key,) if isinstance(key, str) and key != NO_KEY else ()
 
 
 def _kind(course: _Course) -> str:

@@ -16,6 +16,7 @@ from tests.server.running import until
 from tests.standins.kube import UNREACHABLE
 from tests.standins.litellm_store import MASTER_KEY, Key
 from webhook.broker.claims import lease_name
+from webhook.broker.shapes import Call, Reply
 from webhook.kube.api import ApiError
 
 LEASES = "/apis/coordination.k8s.io/v1/namespaces/litellm-registrar/leases"
@@ -300,7 +301,28 @@ async def test_litellms_faults_pass_as_they_are(broker: Brokering, pod: Pod) -> 
     broker.litellm.database.up = False
     answer = await broker.call(pod, "PATCH", f"/model/{pod.id()}/update", pod.row())
     assert (answer.status_code, rule(answer)) == (500, None)
-    assert broker.log[-1]["event"] == "fault"
+    assert (broker.log[-1]["event"], broker.log[-1]["detail"]) == (
+        "fault",
+        answer.json()["error"]["message"],
+    )
+
+
+async def test_a_key_of_the_pods_server_is_in_no_line(
+    broker: Brokering, pod: Pod, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """LiteLLM quotes it in a fault; neither the log nor the answer does."""
+    key, send = "the-server-s-own", broker.server._upstream.send
+
+    async def quoting(call: Call, seconds: float) -> Reply:
+        if call.path != "/model/new":
+            return await send(call, seconds)
+        return Reply(500, json.dumps({"error": {"message": f"no: {call.body}"}}).encode())
+
+    monkeypatch.setattr(broker.server._upstream, "send", quoting)
+    answer = await broker.call(pod, "POST", "/model/new", pod.row(api_key=key))
+    assert answer.status_code == 500
+    assert "'api_key': '[hidden]'" in broker.log[-1]["detail"]
+    assert key not in answer.text + broker.stream.getvalue()
 
 
 async def test_a_key_that_litellm_does_not_take_is_not_quoted(
