@@ -76,6 +76,11 @@ class Metrics:
         self._waiting = Gauge(
             f"{PREFIX}_writes_waiting", "Writes that wait for a place at LiteLLM", registry=self.registry
         )
+        self._lost = Gauge(
+            f"{PREFIX}_events_lost",
+            "Events on pods that could not be written, since the start",
+            registry=self.registry,
+        )
         self._key = Gauge(
             f"{PREFIX}_key",
             "What is known of LiteLLM's key, 1 for each that is so: unknown; missing (it cannot do all that "
@@ -100,6 +105,10 @@ class Metrics:
     def waiting(self, count: Callable[[], int]) -> None:
         """Show how many writes wait, asked when metrics are read."""
         self._waiting.set_function(count)
+
+    def events_lost(self, count: Callable[[], int]) -> None:
+        """Show how many Events could not be written, asked when metrics are read."""
+        self._lost.set_function(count)
 
     def key(self, abilities: Abilities) -> None:
         """Show what is known of LiteLLM's key."""

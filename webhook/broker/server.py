@@ -59,6 +59,7 @@ class Server:
         self._claims = Claims(api, settings.namespace)
         self._rows = KnownRows(self._upstream, settings.cluster_id, log)
         self._events = Events(api, "litellm-registrar-broker", log)
+        self._metrics.events_lost(lambda: self._events.lost)
         queue = FairQueue(settings.concurrency)
         self._metrics.waiting(lambda: queue.waiting)
         desk = Desk(

@@ -295,6 +295,15 @@ async def test_litellm_away_is_named(broker: Brokering, pod: Pod) -> None:
     assert (answer.status_code, rule(answer)) == (502, "cannot_ask_litellm")
 
 
+async def test_an_event_that_is_lost_is_counted(broker: Brokering, pod: Pod) -> None:
+    """The call is refused as ever, and the metrics show that its pod does not tell why."""
+    assert "events_lost 0.0" in (await broker.health.get("/metrics")).text
+    broker.kube.fail[f"create /api/v1/namespaces/{pod.namespace}/events"] = UNREACHABLE
+    assert (await broker.create(pod, "all-team-models")).status_code == 403
+    await until(lambda: bool(broker.server._events.lost))
+    assert "events_lost 1.0" in (await broker.health.get("/metrics")).text
+
+
 async def test_litellms_faults_pass_as_they_are(broker: Brokering, pod: Pod) -> None:
     """A database that is down is LiteLLM's own status and words, no rule of the broker's."""
     await broker.create(pod)
