@@ -108,7 +108,7 @@ class State:
 
 
 class Why(StrEnum):
-    """Why the Secret is written; one name for log line, metric and Event."""
+    """Why the Secret is written: the `reason` of its log line."""
 
     KEPT = "kept"  # certificates without a use of ours are published: they stay until their leaves have ended
     NO_CA = "no_ca"
