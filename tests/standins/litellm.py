@@ -19,6 +19,7 @@ from aiohttp import web
 from tests.standins import litellm_answers as answers
 from tests.standins.listening import Listener
 from tests.standins.litellm_admin import Admin, Faults
+from tests.standins.litellm_pace import Pace
 from tests.standins.litellm_router import Router
 from tests.standins.litellm_store import MASTER_KEY, Database, DatabaseDownError, Key
 
@@ -59,6 +60,7 @@ class Replica:
         self._listener = Listener(app, host, port)
         self._number = number
         self._reloads: asyncio.Task[None] | None = None
+        self._pace = Pace() if cluster.paced else None
 
     @property
     def url(self) -> str:
@@ -110,6 +112,7 @@ class Replica:
         if not chat:
             self.calls[f"{request.method} {request.path}"] += 1
             await asyncio.sleep(self.faults.delay)
+            await self._work(request)
         try:
             if request.path not in OPEN_PATHS:
                 self._key(request)
@@ -118,6 +121,16 @@ class Replica:
             return refused.answer()
         except web.HTTPNotFound:
             return web.json_response({"detail": "Not Found"}, status=404)
+
+    async def _work(self, request: web.Request) -> None:
+        """Take the time that LiteLLM takes."""
+        if self._pace is not None:
+            await self._pace.work(
+                request.path,
+                request.query,
+                finds=request.match_info.get("id") in self._cluster.database.rows,
+                rows=len(self.router.models),
+            )
 
     def _key(self, request: web.Request) -> Key:
         text = request.headers.get("Authorization", "").removeprefix("Bearer ").strip()
@@ -158,7 +171,8 @@ class LiteLLM:
 
     `reload` is the seconds between two reloads of each replica, None for only when a test says so. `tell`
     gets the name of a replica and what it did. `config_models` are deployments of a config file: in every
-    memory, in no database. `ports`: one for each replica, 0 for a free one.
+    memory, in no database. `ports`: one for each replica, 0 for a free one. `paced`: admin calls take as long
+    as on a real one.
     """
 
     def __init__(
@@ -171,7 +185,9 @@ class LiteLLM:
         tell: Callable[[str, str], None] = lambda _name, _text: None,
         host: str = "127.0.0.1",
         ports: Sequence[int] = (),
+        paced: bool = False,
     ) -> None:
+        self.paced = paced
         self.database = Database()
         self.keys = {MASTER_KEY: Key()} if keys is None else keys
         self.config_models = list(config_models)

@@ -185,10 +185,10 @@ class Admin:
         model_id = request.query.get("modelId")
         if model_id is not None:
             found = self._by_id(model_id)
-            return web.json_response(_page([] if found is None else [shown(found)], page, size))
+            return web.json_response(_page([] if found is None else [found], page, size))
         wanted, search = request.query.get("model"), request.query.get("search", "").lower()
         models = [
-            shown(m)
+            m
             for m in [*self._router.models.values(), *(self._unknown(wanted) if search else ())]
             if wanted in (None, m["model_name"])
             and search in str(m["model_name"]).lower()
@@ -334,7 +334,7 @@ def _encrypted(text: str) -> str:
 
 def _page(models: list[dict[str, Any]], page: int, size: int) -> dict[str, Any]:
     return {
-        "data": models[(page - 1) * size : page * size],
+        "data": [shown(model) for model in models[(page - 1) * size : page * size]],
         "total_count": len(models),
         "current_page": page,
         "total_pages": -(-len(models) // size),

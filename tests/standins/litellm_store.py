@@ -50,12 +50,12 @@ class Database:
         return copy.deepcopy(self.rows.get(model_id))
 
     def all(self) -> list[Row]:
-        """Give a copy of every row, oldest first."""
+        """Give every row, oldest first; they are not to be changed."""
         self._reach()
-        return copy.deepcopy(list(self.rows.values()))
+        return list(self.rows.values())
 
     def named(self, model_name: str) -> list[Row]:
-        """Give copies of the rows of this name, else of the one with it as id (LiteLLM's read-through)."""
+        """Give the rows of this name, else of the one with it as id (LiteLLM's read-through)."""
         rows = self.all()
         return [r for r in rows if r.model_name == model_name] or [
             r for r in rows if r.model_id == model_name
