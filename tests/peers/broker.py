@@ -52,7 +52,14 @@ class BrokerProcess:
     """
 
     def __init__(
-        self, cluster: Cluster, litellm: str, key: str, folder: Path, *flags: str, address: str = "127.0.0.1"
+        self,
+        cluster: Cluster,
+        litellm: str,
+        key: str,
+        folder: Path,
+        *flags: str,
+        address: str = "127.0.0.1",
+        module: str = "webhook",
     ) -> None:
         self.cluster = cluster
         self.log = folder / "broker.log"
@@ -63,7 +70,7 @@ class BrokerProcess:
         self._health = f"{address}:{free_port(address)}"
         self._process: subprocess.Popen[bytes] | None = None
         kubeconfig = cluster.kubeconfig_of(NAMESPACE, ACCOUNT)
-        self._command = [sys.executable, "-m", "webhook", "broker", "--cluster-id", CLUSTER]
+        self._command = [sys.executable, "-m", module, "broker", "--cluster-id", CLUSTER]
         self._command += ["--litellm-url", litellm, "--litellm-key-file", str(self.key_file)]
         self._command += ["--kubeconfig", str(kubeconfig), "--namespace", NAMESPACE, "--stop-delay", "0"]
         self._command += ["--listen-address", address, "--port", str(self.port), "--log-format", "json"]
