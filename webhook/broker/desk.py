@@ -50,9 +50,10 @@ Write = Create | Change | Delete
 _CLEARING: Final = (Ready, AskPod, Look, Delete)
 # After a longer wait for a place (seconds) the rules are asked again: the pod may be gone, the name taken.
 _LONG_WAIT: Final = 1.0
-# Seconds for which it counts that nobody had a name: a registrar looks at it before it makes its row, and
-# that has to wait its turn (`WAIT` in fair_queue.py). Among registrars a claim decides.
-_LOOK_COUNTS: Final = 10.0
+# Seconds for which it counts that nobody had a name, as long as readings of the table do: a registrar looks
+# at it before it makes its row, and that has to wait its turn, again and again while many start. A look at
+# each try would keep LiteLLM from writing. Among registrars a claim decides.
+_LOOK_COUNTS: Final = 60.0
 # Seconds for which LiteLLM's readiness counts for whoever asks: a thousand pods may start at a time.
 _READY_COUNTS: Final = 1.0
 # Seconds after which a registrar gives up on a call (sidecar/litellm.py), less what the way back takes.

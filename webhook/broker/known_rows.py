@@ -46,6 +46,8 @@ BELIEVED: Final = 35.0
 _LOOK_SECONDS: Final = 10.0
 _PAGE_SECONDS: Final = 30.0
 _AT_ONCE: Final = 4
+# LiteLLM works on all it has in hand by turns: each look more holds up the writes.
+_LOOKS_AT_ONCE: Final = 2
 _MOST_LOOKED: Final = 10_000
 # A row that is not there: 404, but only from LiteLLM's database. Without it, LiteLLM answers readings of its
 # memory by a key that it remembers, and `search` says nothing of it (tried on 1.106.2).
@@ -83,7 +85,7 @@ class KnownRows:
         self._sleep = sleep
         self._index = RowIndex()
         self._flights = Flights[None]()
-        self._looks = FairQueue(_AT_ONCE)
+        self._looks = FairQueue(_LOOKS_AT_ONCE)
         # When the last whole reading, and that of what is around, were begun.
         self._read_at = self._around_at = -math.inf
         self._there_at = -math.inf
