@@ -19,6 +19,7 @@ from sidecar.fate import Fate
 from sidecar.health import REFUSED_APART, WAITING_POLL, Condition, Health, judge, poll_after
 from sidecar.keeper import Keeper
 from sidecar.log import Log, Word, stamp
+from sidecar.patience import PASSING
 from sidecar.problems import Problems
 from sidecar.reasons import Reason
 from sidecar.registration import Stored, adopted, is_ours
@@ -278,7 +279,14 @@ class Agent:
 
     def _say_if_late(self) -> None:
         if self.ready() and not self._registered_once and self._state is State.WAITING:
-            self._problems.say(READINESS, Reason.READY_TIMEOUT, ready_timeout=self._settings.ready_timeout)
+            # one of a thousand that start together may wait longer for its turn: nothing is wrong with it
+            queued = any(problem.reason in PASSING for problem in self._problems.current())
+            self._problems.say(
+                READINESS,
+                Reason.READY_TIMEOUT,
+                word=Word.WAITING if queued else Word.PROBLEM,
+                ready_timeout=self._settings.ready_timeout,
+            )
 
     def _enter(self, state: State) -> None:
         if state is self._state:

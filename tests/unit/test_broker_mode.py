@@ -168,6 +168,16 @@ async def test_a_full_queue_is_waited_for_without_a_word(pod: Pod) -> None:
     assert pod.broker.table.calls["settle"] == 0
 
 
+async def test_a_turn_that_comes_late_is_no_problem_either(pod: Pod) -> None:
+    """The pod counts as ready after two minutes; that its turn has not come is said as what is waited for."""
+    pod.broker.table.fail(10_000, refusal("busy", "500 writes wait", 503, Retry_After="1"), "/model/new")
+    pod.server.seen = serving("m")
+    await pod.clock.advance(SETTINGS.ready_timeout + 10)
+    assert pod.agent.ready()
+    assert pod.said("reason=ready_timeout") == 1
+    assert not pod.said("PROBLEM")
+
+
 async def test_a_queue_that_stays_full_is_said_after_a_minute(pod: Pod) -> None:
     """Patience has an end, not the tries; a line then says for what it waits, for nothing is wrong."""
     pod.broker.table.fail(10_000, refusal("rate", "60 writes a minute", 429, Retry_After="5"), "/model/new")

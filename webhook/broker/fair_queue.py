@@ -21,8 +21,10 @@ AT_ONCE: Final = 4
 # The same for calls that only read: 8 to 50 ms each, with up to 1,000 rows. LiteLLM works on all it has in
 # hand by turns: with more of them than writes it would do little else while a thousand pods start.
 READS_AT_ONCE: Final = 4
-# Seconds that a call waits here at most. A registrar gives up on its own call after 30.
+# Seconds that a call waits here at most. A registrar gives up on a call that reads after 15.
 WAIT: Final = 10.0
+# The same for writes, on which it gives up after 30. LiteLLM took up to 4 s for one.
+WRITES_WAIT: Final = 20.0
 # Deletions in a row after which something else gets its turn, if it waits.
 _URGENT_IN_A_ROW: Final = 3
 # A registrar makes four calls at a time (`AT_ONCE` in sidecar/keeper.py).

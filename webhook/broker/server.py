@@ -11,7 +11,7 @@ from typing import Any, Final
 from webhook.broker.app import App
 from webhook.broker.claims import Claims
 from webhook.broker.desk import Bounds, Desk
-from webhook.broker.fair_queue import READS_AT_ONCE, FairQueue
+from webhook.broker.fair_queue import READS_AT_ONCE, WRITES_WAIT, FairQueue
 from webhook.broker.key_report import KeyReport
 from webhook.broker.known_rows import KnownRows
 from webhook.broker.metrics import PREFIX, Metrics
@@ -60,7 +60,7 @@ class Server:
         self._rows = KnownRows(self._upstream, settings.cluster_id, log)
         self._events = Events(api, "litellm-registrar-broker", log)
         self._metrics.events_lost(lambda: self._events.lost)
-        queue = FairQueue(settings.concurrency)
+        queue = FairQueue(settings.concurrency, WRITES_WAIT)
         self._metrics.waiting(lambda: queue.waiting)
         desk = Desk(
             settings.cluster_id,
