@@ -88,3 +88,10 @@ def settings(server: int, listen: int, **more: Any) -> Settings:
     return Settings(
         cluster="c1", engine=Engine.VLLM, port=server, nonce=NONCE, listen_port=listen, **times | more
     )
+
+
+def swap(token: Path, text: str) -> None:
+    """Change a token in one step, as the kubelet does: a file that is being written is empty for a moment."""
+    following = token.with_name("following")
+    following.write_text(text)
+    following.replace(token)

@@ -12,7 +12,7 @@ import pytest
 from sidecar.broker_contract import CONTRACT_HEADER, PodState
 from sidecar.contract import CONTRACT_VERSION, NONCE_HEADER
 from sidecar.row_contract import pod_prefix
-from tests.server.registrars import HOST, IDENTITY, NONCE, registrar, settings
+from tests.server.registrars import HOST, IDENTITY, NONCE, registrar, settings, swap
 from tests.standins.broker import TOKEN, Broker, BrokerServer, refusal
 from tests.standins.listening import free_port
 from tests.standins.vllm import VLLM
@@ -108,8 +108,8 @@ async def test_a_whole_life(broker: Broker, token: Path, tmp_path: Path) -> None
         env = environ(server.port, listen, front.url, ca=ca.certificate, token=token)
         async with registrar(env, listen) as running:
             await running.line(lambda line: " SERVING " in line)
-            token.write_text(NEXT_TOKEN)
             broker.tokens.add(NEXT_TOKEN)
+            swap(token, NEXT_TOKEN)
             broker.pod = PodState(deleting=True, grace=20)
             drained = await running.get("/drain", **{NONCE_HEADER: NONCE})
             assert drained.json() == {"end": "done", "cut": 0, "rows_left": 0}
