@@ -26,9 +26,10 @@ demo: $(STAMP) ## the main job on embedded stand-ins, as a timeline
 test: $(STAMP) ## every test that needs no other software
 	$(PYTEST)
 
+# A session's peers start within the time of its first test.
 test-real: $(STAMP) ## against real LiteLLM, model servers and API server (installs them)
 	tests/peers/install.sh real
-	$(PYTEST) -m "real or kube" tests/real $(ARGS)
+	$(PYTEST) -o timeout=300 -m "real or kube" tests/real $(ARGS)
 
 test-node: $(STAMP) ## one pod's life on a real Kubernetes node (installs it; root)
 	tests/peers/install.sh node
