@@ -17,13 +17,15 @@ class CountingProxy:
     """An async context manager.
 
     `calls` counts by method and path, `created` maps a model name to the times (asked, answered), `written`
-    are the rows created and changed, each with the time it was answered.
+    are the rows created and changed, each with the time it was answered. `spans` are the times from which to
+    which LiteLLM had a call, with its method, address and body.
     """
 
     def __init__(self, target: str) -> None:
         self.calls: Counter[str] = Counter()
         self.created: dict[str, tuple[float, float]] = {}
         self.written: list[tuple[float, dict[str, Any]]] = []
+        self.spans: list[tuple[float, float, str]] = []
         self._target = target
         self._client = httpx.AsyncClient(trust_env=False, timeout=90)
         app = web.Application()
@@ -51,9 +53,12 @@ class CountingProxy:
         self.calls[f"{request.method} {request.path}"] += 1
         body = await request.read()
         headers = {name: value for name, value in request.headers.items() if name.lower() not in _OWN}
+        begun = time.monotonic()
         answer = await self._client.request(
             request.method, self._target + request.path_qs, content=body, headers=headers
         )
+        what = f"{request.method} {request.path_qs} {body.decode(errors='replace')}"
+        self.spans.append((begun, time.monotonic(), what))
         if request.path == "/model/new" and answer.status_code == 200:
             self.created[answer.json()["model_name"]] = (asked, time.monotonic())
         if request.method in _WRITES and answer.status_code == 200 and b"model_info" in body:
