@@ -48,12 +48,13 @@ Write = Create | Change | Delete
 
 # What a pod that ends may still ask: it takes nothing from anyone.
 _CLEARING: Final = (Ready, AskPod, Look, Delete)
-# After a longer wait for a place (seconds) the rules are asked again: the pod may be gone, the name taken.
-_LONG_WAIT: Final = 1.0
 # Seconds for which it counts that nobody had a name, as long as readings of the table do: a registrar looks
 # at it before it makes its row, and that has to wait its turn, again and again while many start. A look at
 # each try would keep LiteLLM from writing. Among registrars a claim decides.
 _LOOK_COUNTS: Final = 60.0
+# The same when it is written: whoever sees a name appear in LiteLLM must not get a share of its requests by
+# having asked for it before. A registrar alone has looked a moment ago.
+_JUST_NOW: Final = 2.0
 # Seconds for which LiteLLM's readiness counts for whoever asks: a thousand pods may start at a time.
 _READY_COUNTS: Final = 1.0
 # Seconds after which a registrar gives up on a call (sidecar/litellm.py), less what the way back takes.
@@ -217,8 +218,8 @@ class Desk:
             place = self._queue.place(caller.namespace, caller.pod_uid, urgent=isinstance(asked, Delete))
             async with place:
                 course.queue = self._now() - begun
-                if course.queue > _LONG_WAIT:
-                    call = await self._ruled(asked, caller, contract, course)
+                # the pod may be gone meanwhile, and somebody may have made a row of the name by hand
+                call = await self._ruled(asked, caller, contract, course, _JUST_NOW)
                 reply = await self._send(asked, call, course)
         except RefusedError:
             course.queue = course.queue or self._now() - begun
@@ -264,15 +265,20 @@ class Desk:
             message = f"model_name: {shown(name)} has just been taken by another namespace"
             raise RefusedError(Rule.NAME_TAKEN, message)
 
-    async def _ruled(self, asked: Asked, caller: Caller, contract: int, course: _Course) -> Call:
-        """Have everything looked at that rules ask for. Raises RefusedError, FaultError."""
+    async def _ruled(
+        self, asked: Asked, caller: Caller, contract: int, course: _Course, oldest: float = _LOOK_COUNTS
+    ) -> Call:
+        """Have everything looked at that rules ask for, a name that nobody has at most `oldest` seconds ago.
+
+        Raises RefusedError, FaultError.
+        """
         pod = await self._pods.facts(caller) if rules.needs_pod(asked) else None
         name = rules.name_of(asked)
         context = self._context(asked, caller, contract)
         if name is not None:
             # what is refused whoever holds the name asks LiteLLM nothing
             rules.call(asked, caller, pod, context)
-            holders = await self._holders(name, caller, course)
+            holders = await self._holders(name, caller, course, oldest)
             context = self._context(asked, caller, contract, holders)
         call = rules.call(asked, caller, pod, context)
         if call is None:
@@ -296,10 +302,10 @@ class Desk:
             rows_per_namespace=self._bounds.rows_per_namespace,
         )
 
-    async def _holders(self, name: str, caller: Caller, course: _Course) -> Collection[Holder]:
+    async def _holders(self, name: str, caller: Caller, course: _Course, oldest: float) -> Collection[Holder]:
         begun = self._now()
         try:
-            return await self._rows.holders(name, _LOOK_COUNTS, asker=caller.namespace)
+            return await self._rows.holders(name, oldest, asker=caller.namespace)
         finally:
             course.lookup += self._now() - begun
 

@@ -15,6 +15,7 @@ from tests.server.broker.brokering import IP, Brokering, Broking, Pod, a_token, 
 from tests.server.running import until
 from tests.standins.kube import UNREACHABLE
 from tests.standins.litellm_store import MASTER_KEY, Key
+from webhook.broker import desk
 from webhook.broker.claims import lease_name
 from webhook.broker.shapes import Call, Reply
 from webhook.kube.api import ApiError
@@ -94,6 +95,19 @@ async def test_of_a_sibling_only_its_share_is_shown(broker: Brokering, pod: Pod)
         "litellm_params": {"rpm": 5},
         "model_info": {"id": other["model_info"]["id"], "blocked": False},
     }
+
+
+async def test_a_name_that_somebody_gave_a_row_since_it_was_looked_up_is_not_captured(
+    broker: Brokering, pod: Pod, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A pod that has asked for a name again and again gets no share of it when it appears in LiteLLM."""
+    monkeypatch.setattr(desk, "_JUST_NOW", 0.0)
+    assert (await broker.call(pod, "GET", "/v2/model/info?model=new&size=50")).json()["data"] == []
+    by_hand = {"model_name": "new", "litellm_params": {"model": "openai/x"}, "model_info": {"id": "by-hand"}}
+    headers = {"Authorization": f"Bearer {MASTER_KEY}"}
+    made = await broker.client.post(f"{broker.litellm.url}/model/new", json=by_hand, headers=headers)
+    assert made.status_code == 200
+    assert rule(await broker.create(pod, "new")) == "name_taken"
 
 
 async def test_what_is_refused_whoever_has_its_name_asks_litellm_nothing(broker: Brokering, pod: Pod) -> None:
