@@ -5,15 +5,18 @@ from dataclasses import dataclass
 from typing import Final
 
 from tests.bench import (
+    brokering,
     capabilities,
     evasions,
     judging,
     keys,
     mutate,
     probing,
+    reach,
     registering,
     rolling,
     rotation,
+    starts,
     steady,
     updating,
     vllm_parser,
@@ -42,6 +45,9 @@ BENCHES: Final = (
     Bench(("probe_time",), 3, probing.measure),
     Bench(("evasions",), 0.1, evasions.measure),
     Bench(("keys_in_pods",), 0.1, keys.measure),
+    Bench(("token_reach",), 2, reach.measure),
+    Bench(("broker_share",), 3, brokering.measure),
+    Bench(("thousand_starts",), 5, starts.measure),
     Bench(("rotation_failures",), 2.5, rotation.measure),
     Bench(("false_denials",), 0.1, judging.measure_false_denials),
     Bench(("validate_small", "validate_large", "validate_large_p99"), 2.5, mutate.measure_validate),
@@ -59,7 +65,7 @@ NAMES: Final = (
     *("validate_small", "validate_large", "validate_large_p99"),
     *("verdict_100", "verdict_3mb", "policy_1000_patterns"),
     *("vllm_parser_differential", "unresolved_share"),
-    *("keys_in_pods",),
+    *("token_reach", "keys_in_pods", "broker_share", "thousand_starts"),
 )
 DESCRIPTIONS: Final = """\
 - **ready_to_routable**: a server is ready → first successful chat by a new name on the LiteLLM replica
@@ -116,7 +122,21 @@ DESCRIPTIONS: Final = """\
   than it reads them, and not said to be unknown. **unresolved_share**: of these, without shell, variables or
   `--config`, those of which something is said to be unknown: mostly abbreviations that an older version with
   other options would have taken for another one.
+- **token_reach**: rows beyond its own that a pod's token writes or reads, and rows of its own that say what
+  is not so or take others' names, over the table of attacks in `tests/real/broker/attacks`: real tokens of
+  a real API server, the broker as a process, a real LiteLLM behind it. Beside it, what the attacks on rows
+  alone reach before a broker that takes any id for the pod's own.
 - **keys_in_pods**: LiteLLM keys, and references to Secrets that a pod did not have before, in the pods of
   `tests/golden` and `tests/policy/honest` after their injection in broker mode, as native sidecar and as
   ordinary container. A server's own API key is referred to by its registrar too, as the pod had it.
+- **broker_share**: time of a registrar's call at its client, over TLS, less the time in which LiteLLM had it
+  (as a proxy before the real LiteLLM sees it); p99 of all calls of a row's life (readiness, own rows, rows of
+  the name, creation, look, change, block, deletion, state of the pod) by 20 pods of a real API server, three
+  calls a second. TokenReview, GET of the pod and the claim of a name at the API server are in it, and what
+  client and proxy take themselves (shown beside it); no call waits for its turn at that rate.
+- **thousand_starts**: registrars that were not registered after 240 s, and lines of trouble (PROBLEM) in
+  their logs: 1,000 that start within ten seconds before one broker and a stand-in LiteLLM as slow as the real
+  one (`tests/standins/litellm_pace.py`: ten creations a second), then 100 before a real LiteLLM without rows.
+  Pods, tokens and reviews are of a real API server; 70 % of the pods are in one namespace, the others in ten.
+  Five of each are processes, the others the registrar's code on one event loop.
 """
