@@ -75,6 +75,8 @@ def shared(cluster: Cluster, proxy: LiteLLM, webhook: Webhook, work: Path) -> It
         made.kubectl("label", "deployment", "server", LABEL)
         made.kubectl("rollout", "status", "deployment", "server", "--timeout=60s")
         yield made
+        made.kubectl("delete", "deployment", "server")
+        made.until_rows(ELDER, 0)  # while there is a broker
 
 
 @pytest.fixture
@@ -103,8 +105,8 @@ def variables(pod: JSON) -> dict[str, str]:
 
 
 def problems(log: str) -> set[str]:
-    """Read the reasons of every problem that a registrar has said."""
-    return set(re.findall(r" PROBLEM .*?\breason=(\w+)", log))
+    """Read the reasons of every problem with the broker or LiteLLM that a registrar has said."""
+    return set(re.findall(r" PROBLEM .*?\breason=((?:broker|litellm)_\w+)", log))
 
 
 def test_a_labelled_server_is_registered_by_its_token(elder: World, broker: BrokerProcess) -> None:
