@@ -280,7 +280,7 @@ class Agent:
     def _say_if_late(self) -> None:
         if self.ready() and not self._registered_once and self._state is State.WAITING:
             # one of a thousand that start together may wait longer for its turn: nothing is wrong with it
-            queued = any(problem.reason in PASSING for problem in self._problems.current())
+            queued = self._problems.is_any_of(PASSING)
             self._problems.say(
                 READINESS,
                 Reason.READY_TIMEOUT,

@@ -48,6 +48,11 @@ class Problems:
         """Give what is wrong now."""
         return tuple(self._now.values())
 
+    def is_any_of(self, reasons: Collection[Reason]) -> bool:
+        """Tell whether something is wrong for one of these reasons, be it worth a line yet or not."""
+        said = any(problem.reason in reasons for problem in self._now.values())
+        return said or any(not unsaid.keys().isdisjoint(reasons) for unsaid in self._unsaid.values())
+
     def say(
         self,
         subject: str,

@@ -178,6 +178,17 @@ async def test_a_turn_that_comes_late_is_no_problem_either(pod: Pod) -> None:
     assert not pod.said("PROBLEM")
 
 
+async def test_a_server_that_is_ready_late_waits_its_turn_without_a_problem(pod: Pod) -> None:
+    """The pod counts as ready while the queue has not been full for long enough to be worth a line itself."""
+    pod.broker.table.fail(10_000, refusal("busy", "500 writes wait", 503, Retry_After="1"), "/model/new")
+    await pod.clock.advance(SETTINGS.ready_timeout - 20)
+    pod.server.seen = serving("m")
+    await pod.clock.advance(30)
+    assert pod.said("reason=ready_timeout") == 1
+    assert not pod.said("broker_busy")
+    assert not pod.said("PROBLEM")
+
+
 async def test_a_queue_that_stays_full_is_said_after_a_minute(pod: Pod) -> None:
     """Patience has an end, not the tries; a line then says for what it waits, for nothing is wrong."""
     pod.broker.table.fail(10_000, refusal("rate", "60 writes a minute", 429, Retry_After="5"), "/model/new")
