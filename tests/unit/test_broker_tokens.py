@@ -132,6 +132,19 @@ async def test_a_token_is_asked_about_once_at_a_time(tokens: Tokens, reviews: Re
     assert [spec["token"] for spec in reviews.asked] == [TOKEN, "other.token.x"]
 
 
+async def test_made_up_tokens_leave_room_at_the_api_server(tokens: Tokens, reviews: Reviews) -> None:
+    """At most 50 are asked about at a time, and all in the end."""
+    reviews.answers.clear()
+    calls = [asyncio.ensure_future(tokens.bearer(f"made.up.{number}")) for number in range(70)]
+    for _ in range(50):
+        await reviews.came.acquire()
+    await asyncio.sleep(0)
+    assert len(reviews.asked) == 50
+    reviews.answers.set()
+    await asyncio.gather(*calls)
+    assert len(reviews.asked) == 70
+
+
 @pytest.mark.parametrize(
     ("status", "rule", "http"),
     [

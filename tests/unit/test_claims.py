@@ -83,10 +83,10 @@ class Cluster:
 class World:
     """A cluster and two brokers in it, with one clock."""
 
-    def __init__(self) -> None:
+    def __init__(self, most: int = 100) -> None:
         self.time = 0.0
         self.cluster = Cluster()
-        self.one = Claims(self.cluster, "system", now=lambda: self.time)
+        self.one = Claims(self.cluster, "system", now=lambda: self.time, most=most)
         self.other = Claims(self.cluster, "system", now=lambda: self.time)
 
 
@@ -123,6 +123,23 @@ async def test_of_many_who_claim_at_once_one_namespace_has_it() -> None:
     )
     assert len(set(told)) == 1
     assert len(world.cluster.objects) == 1
+
+
+async def test_a_namespace_claims_no_names_without_end() -> None:
+    """Beyond the bound it gets no other name until one is stale; those it has, and others' names, go on."""
+    world = World(most=2)
+    for name in ("a", "b"):
+        assert await world.one.claim(name, "shop") == "shop"
+    with pytest.raises(RefusedError) as caught:
+        await world.one.claim("c", "shop")
+    assert caught.value.rule is Rule.TOO_MANY_ROWS
+    assert await world.one.claim("c", "other") == "other"
+    world.time += STALE - 1
+    assert await world.one.claim("b", "shop") == "shop"
+    world.time += 1
+    assert await world.one.claim("d", "shop") == "shop"
+    with pytest.raises(RefusedError):
+        await world.one.claim("e", "shop")
 
 
 async def test_a_thousand_pods_of_one_name_cost_one_claim() -> None:

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections import OrderedDict
+from collections import OrderedDict, defaultdict
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any, Final, Protocol
 
 from sidecar.contract import DOMAIN
+from webhook.broker import limits
 from webhook.broker.flights import Flights
 from webhook.broker.shapes import RefusedError, Rule
 from webhook.kube.api import ApiError
@@ -68,7 +69,9 @@ class Claims:
         *,
         now: Callable[[], float] = time.monotonic,
         today: Callable[[], datetime] = lambda: datetime.now(UTC),
+        most: int = limits.ROWS_PER_NAMESPACE,
     ) -> None:
+        """Claim by these objects; `most`: how many new names a namespace may claim until one is stale."""
         self._api = api
         self._path = f"/apis/coordination.k8s.io/v1/namespaces/{namespace}/leases"
         self._now = now
@@ -76,22 +79,40 @@ class Claims:
         self._flights = Flights[str]()
         # What is claimed through this process: name to namespace, and when it was asked for.
         self._taken: OrderedDict[str, tuple[str, float]] = OrderedDict()
+        self._most = most
+        # Names that a namespace asked for, oldest first, and when: what came to nothing is a Lease too.
+        self._asked_for: defaultdict[str, OrderedDict[str, float]] = defaultdict(OrderedDict)
         # Claims of others: object to its version, and since when that has been seen.
         self._seen: OrderedDict[str, tuple[str, float]] = OrderedDict()
 
     async def claim(self, name: str, namespace: str) -> str:
         """Claim a name for a namespace, and give the namespace that holds it now: this one or another.
 
-        Only for a name that no other namespace has a row of. Raises RefusedError(CANNOT_ASK_KUBERNETES).
+        Only for a name that no other namespace has a row of. Raises RefusedError: CANNOT_ASK_KUBERNETES, or
+        TOO_MANY_ROWS for names without end.
         """
         holder, asked = self._taken.get(name, ("", 0.0))
         if holder == namespace and self._now() - asked < _TAKEN_FOR:
             return namespace
+        self._ration(name, namespace)
         try:
             return await self._flights.once((name, namespace), lambda: self._claim(name, namespace))
         except ApiError as error:
             message = f"the name cannot be claimed: {error.status or 'no answer'} {error.reason}"
             raise RefusedError(Rule.CANNOT_ASK_KUBERNETES, message, 503) from None
+
+    def _ration(self, name: str, namespace: str) -> None:
+        """Refuse a namespace that asks for ever other names."""
+        asked_for, now = self._asked_for[namespace], self._now()
+        while asked_for and now - next(iter(asked_for.values())) >= STALE:
+            asked_for.popitem(last=False)
+        if name not in asked_for and len(asked_for) >= self._most:
+            message = (
+                f"namespace {namespace} has claimed {len(asked_for)} names lately, allowed are {self._most}"
+            )
+            raise RefusedError(Rule.TOO_MANY_ROWS, message)
+        asked_for[name] = now
+        asked_for.move_to_end(name)
 
     async def clean(self, held: Callable[[str, str], bool]) -> int:
         """Remove claims that are stale and of which nothing is left; give how many.

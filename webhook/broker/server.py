@@ -56,7 +56,7 @@ class Server:
         self._live = live or Live()
         self._keeper = None if live else self._own_certificates()
         self._upstream = _upstream(settings)
-        self._claims = Claims(api, settings.namespace)
+        self._claims = Claims(api, settings.namespace, most=settings.rows_per_namespace)
         self._rows = KnownRows(self._upstream, settings.cluster_id, log)
         self._events = Events(api, "litellm-registrar-broker", log)
         self._metrics.events_lost(lambda: self._events.lost)

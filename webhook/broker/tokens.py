@@ -6,6 +6,7 @@ The API server itself goes on taking the token of a deleted pod for some 10 s (i
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import re
 import time
@@ -28,6 +29,9 @@ _UNASKED_FOR: Final = 1.0
 # Seconds for which a pod may still clear up by a token that was good and cannot be shown to be so any more:
 # force-deleted, or the API server is away. A longer drain has its pod, and so a good token, to its end.
 _LEAVING_FOR: Final = 900.0
+# Questions at a time. Anybody may send made-up tokens, each of which is one: they leave room among the
+# connections to the API server (200) for Leases, pods and claims.
+_AT_ONCE: Final = 50
 # Tokens that are remembered; of one that is forgotten the API server is asked again.
 _MOST_TAKEN: Final = 10_000
 _MOST_REFUSED: Final = 2_000
@@ -69,6 +73,7 @@ class Tokens:
         self._audience = audience
         self._now = now
         self._flights = Flights[_Seen]()
+        self._slots = asyncio.Semaphore(_AT_ONCE)
         self._taken: OrderedDict[bytes, _Seen] = OrderedDict()
         self._refused: OrderedDict[bytes, _Seen] = OrderedDict()
 
@@ -93,11 +98,14 @@ class Tokens:
         return None
 
     async def _ask(self, key: bytes, token: str) -> _Seen:
+        await self._slots.acquire()
         asked = self._now()  # the answer may be as old as the question
         try:
             seen = _Seen(asked, caller(await self._review(token), self._audience), asked)
         except RefusedError as error:
             seen = replace(self._taken.get(key) or _Seen(asked), asked=asked, refusal=error)
+        finally:
+            self._slots.release()
         kept, most = (self._refused, _MOST_REFUSED) if seen.caller is None else (self._taken, _MOST_TAKEN)
         self._refused.pop(key, None)
         kept[key] = seen
