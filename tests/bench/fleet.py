@@ -12,6 +12,7 @@ import itertools
 import random
 import ssl
 import subprocess
+import sys
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from contextlib import asynccontextmanager
@@ -51,7 +52,6 @@ from tests.peers.broker import NODE, BrokerProcess, Caller
 from tests.peers.cluster import Cluster
 from tests.peers.scripts import free_port
 from tests.standins.canned import Canned
-from tests.standins.vllm import VLLM
 from webhook.kube.api import Api
 
 JSON = dict[str, Any]
@@ -248,25 +248,34 @@ async def _after(seconds: float, member: Member, stack: contextlib.AsyncExitStac
 
 @asynccontextmanager
 async def _process(member: Member) -> AsyncIterator[None]:
-    """Run a pod's registrar as a process, beside a server that listens at the pod's address."""
+    """Run a pod's registrar as a process, beside its server: one more, at the pod's address."""
     caller = member.caller
-    async with VLLM(member.planned.model, address=(caller.address, caller.port)) as server:
-        await server.load()
-        member.started = time.monotonic()
-        process = await asyncio.create_subprocess_exec(
-            *(str(PYTHON), "-m", "sidecar"),
-            cwd=ROOT,
-            env={**member.env, _LISTEN_PORT: str(free_port(caller.address))},
-            stdout=asyncio.subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-        )
-        reading = asyncio.create_task(_read(process, member))
-        try:
-            yield
-        finally:
-            process.kill()
-            await process.wait()
-            await reading
+    served = (
+        "--served-model-name",
+        member.planned.model,
+        "--host",
+        caller.address,
+        "--port",
+        str(caller.port),
+    )
+    command = (sys.executable, "-m", "tests.standins.vllm", "serve", *served)
+    server = await asyncio.create_subprocess_exec(*command, cwd=ROOT)
+    member.started = time.monotonic()
+    process = await asyncio.create_subprocess_exec(
+        *(str(PYTHON), "-m", "sidecar"),
+        cwd=ROOT,
+        env={**member.env, _LISTEN_PORT: str(free_port(caller.address))},
+        stdout=asyncio.subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    )
+    reading = asyncio.create_task(_read(process, member))
+    try:
+        yield
+    finally:
+        for each in (process, server):
+            each.kill()
+            await each.wait()
+        await reading
 
 
 async def _read(process: asyncio.subprocess.Process, member: Member) -> None:
