@@ -26,7 +26,6 @@ from webhook.tls.issue import Pair
 from webhook.tls.live import Live
 
 CA = make_ca()
-NOW = time.time()
 CLIENT = trusting(CA.certificate)
 VERSIONS = (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3)
 
@@ -72,10 +71,10 @@ def client(version: ssl.TLSVersion) -> ssl.SSLContext:
 def test_handshakes_get_the_new_leaf_and_open_connections_live_on(version: ssl.TLSVersion, name: str) -> None:
     """With a name in the handshake and without one, in both versions of TLS."""
     live, first, second = Live(), pair("server.example"), pair("server.example")
-    live.use(first, NOW)
+    live.use(first, time.time())
     old = connect(live.context, client(version), name)
     assert old.leaf == der(first.certificate)
-    live.use(second, NOW)
+    live.use(second, time.time())
     assert connect(live.context, client(version), name).leaf == der(second.certificate)
     assert old.carries(b"still here")
 
@@ -83,14 +82,14 @@ def test_handshakes_get_the_new_leaf_and_open_connections_live_on(version: ssl.T
 def test_a_handshake_that_has_begun_is_ended_with_what_it_began_with() -> None:
     """A change between the client's first message and its second fails nothing."""
     live, first, second = Live(), pair(), pair()
-    live.use(first, NOW)
+    live.use(first, time.time())
     to_server, to_client = ssl.MemoryBIO(), ssl.MemoryBIO()
     ours = CLIENT.wrap_bio(to_client, to_server, server_hostname="127.0.0.1")
     theirs = live.context.wrap_bio(to_server, to_client, server_side=True)
     for end in (ours, theirs):
         with pytest.raises(ssl.SSLWantReadError):
             end.do_handshake()
-    live.use(second, NOW)
+    live.use(second, time.time())
     ours.do_handshake()
     theirs.do_handshake()
     assert ours.getpeercert(binary_form=True) == der(first.certificate)
@@ -126,9 +125,9 @@ def test_a_bad_pair_is_refused_and_the_old_one_stays(name: str) -> None:
     """What is wrong is told, nothing of the key with it, and handshakes go on with the last good pair."""
     bad, said = bad_pairs()[name]
     live, good = Live(), pair("server.example")
-    live.use(good, NOW)
+    live.use(good, time.time())
     with pytest.raises(CertificateError, match=said) as caught:
-        live.use(bad, NOW, names=["server.example"] if name == "another name" else ())
+        live.use(bad, time.time(), names=["server.example"] if name == "another name" else ())
     assert live.pair == good
     for version in VERSIONS:
         assert connect(live.context, client(version)).leaf == der(good.certificate)
@@ -154,19 +153,19 @@ def test_a_change_of_the_type_of_key_reaches_every_client() -> None:
     """After RSA and then ECDSA no client gets the RSA certificate any more, whichever it likes better."""
     live, second = Live(), pair()
     first = _self_signed(_rsa())
-    live.use(first, NOW)
+    live.use(first, time.time())
     prefers_rsa = client(ssl.TLSVersion.TLSv1_2)
     prefers_rsa.load_verify_locations(cadata=first.certificate.decode())
     prefers_rsa.set_ciphers("aRSA:aECDSA")
     assert connect(live.context, prefers_rsa).leaf == der(first.certificate)
-    live.use(second, NOW)
+    live.use(second, time.time())
     assert connect(live.context, prefers_rsa).leaf == der(second.certificate)
 
 
 def test_a_pair_of_a_clock_that_is_ahead_is_taken_up_to_an_hour() -> None:
     """Whoever signed it a moment ago may have a clock that is ahead of ours."""
     live, one = Live(), pair()
-    begins = NOW - 300  # so do the tests' certificates, a moment more or less
+    begins = time.time() - 300  # so do the tests' certificates, a moment more or less
     with pytest.raises(CertificateError, match="begins only at"):
         live.use(one, begins - 61 * 60)
     live.use(one, begins - 59 * 60)
@@ -184,7 +183,7 @@ def test_the_key_is_on_no_disk(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(context, "load_cert_chain", watched)
     before = set(Path("/proc/self/fd").iterdir())
-    Live().use(pair(), NOW)
+    Live().use(pair(), time.time())
     assert [path.split(" ")[0] for path in paths] == ["/memfd:pair"]
     assert set(Path("/proc/self/fd").iterdir()) == before
 
