@@ -19,7 +19,8 @@ MOST_IN_VAIN: Final = 16
 class Entry:
     """One row in our care.
 
-    `begun` is when it was first wanted, `sent` whether a creation was sent that may have succeeded, `shown`
+    `begun` is when it was first wanted, `failures` how many tries have failed in a row, all of them `refused`
+    by a rule or none, `sent` whether a creation was sent that may have succeeded, `shown`
     whether the log says that it is there, `differs` what a look found other than it should be, `in_vain`
     how often in a row that was the same as at the look before (`repaired`), `looks` how often it was looked
     at. `met`: the rows of its name were looked at, by which `weighted` says whether our default weight is
@@ -33,6 +34,7 @@ class Entry:
     begun: float
     known: Known = field(default_factory=Known)
     failures: int = 0
+    refused: bool = False
     sent: bool = False
     shown: bool = False
     differs: tuple[str, ...] = ()

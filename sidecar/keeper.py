@@ -12,7 +12,7 @@ from sidecar.clock import Clock
 from sidecar.entry import ALL, Entry
 from sidecar.litellm import Absent, LiteLLM, Outcome
 from sidecar.log import Log, Word
-from sidecar.patience import OF_ONE_ROW, OVER_BY_READING, PASSING, pause, silence
+from sidecar.patience import OF_ONE_ROW, OVER_BY_READING, PASSING, REFUSED, pause, silence
 from sidecar.problems import Problems
 from sidecar.reasons import Reason
 from sidecar.registration import Row, Stored, drift
@@ -361,7 +361,10 @@ class Keeper:
         )
 
     def _wait(self, entry: Entry, failed: Failed) -> float:
-        entry.failures += 1
+        refused = failed.reason in REFUSED
+        # how long a queue was full says nothing of how long a rule is broken
+        entry.failures = entry.failures + 1 if refused is entry.refused else 1
+        entry.refused = refused
         return pause(failed, entry.failures, self._random())
 
 

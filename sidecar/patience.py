@@ -18,7 +18,7 @@ PASSING_MOST: Final = 10.0
 
 # Nothing is wrong with these: they pass when their time has come.
 PASSING: Final = frozenset({Reason.BROKER_BUSY, Reason.BROKER_NOT_YET, Reason.BROKER_POD_UNSEEN})
-_REFUSED: Final = frozenset({Reason.BROKER_REFUSED_ROW, Reason.BROKER_REFUSED_POD})
+REFUSED: Final = frozenset({Reason.BROKER_REFUSED_ROW, Reason.BROKER_REFUSED_POD})
 # A Service refuses for a moment while the broker's pods change; a new pod's address is at the API server
 # within a second or two; a full queue is what a queue is for.
 _SILENCE: Final[Mapping[Reason, float]] = {
@@ -69,7 +69,7 @@ def pause(failed: Failed, failures: int, random: float) -> float:
     `failures` counts them in a row, this one too; `random` is from 0 to 1.
     """
     first, most = BACKOFF_FIRST, BACKOFF_MOST
-    if failed.reason in _REFUSED:
+    if failed.reason in REFUSED:
         first, most = REFUSED_FIRST, REFUSED_MOST
     elif failed.reason in PASSING:
         most = PASSING_MOST

@@ -145,6 +145,17 @@ async def test_a_row_that_is_let_through_later_is_told(pod: Pod) -> None:
     assert pod.said("SOLVED") == 1
 
 
+async def test_a_first_refusal_after_a_long_wait_is_tried_again_soon(pod: Pod) -> None:
+    """Half a minute of a full queue does not make the next try wait for minutes."""
+    pod.broker.table.fail(9, refusal("busy", "100 writes wait", 503, Retry_After="1"), "/model/new")
+    pod.broker.table.fail(1, TAKEN, "/model/new")
+    pod.server.seen = serving("m")
+    while pod.broker.table.calls["create"] < 10:
+        await pod.clock.advance(1)
+    await pod.clock.advance(5)
+    assert pod.agent.state is State.SERVING
+
+
 async def test_refused_by_another_rule_is_said_again(pod: Pod) -> None:
     """One line a rule."""
     pod.broker.table.fail(2, TAKEN, "/model/new")
