@@ -215,6 +215,15 @@ async def test_a_name_that_litellm_lists_without_a_row_is_held() -> None:
     assert await world.known.holders("gpt-4") == (ELSEWHERE,)
 
 
+async def test_a_name_that_is_listed_before_its_row_is_known_is_its_makers() -> None:
+    """LiteLLM lists the name of a row that another pod of the namespace is just making."""
+    world = World(row("gpt-4o"))
+    world.table.listed = ["gpt-4o", "qwen"]
+    await world.known.holders("another")
+    world.table.memory.append(own("qwen", uid="uid-2"))
+    assert await world.known.holders("qwen") == (OURS,)
+
+
 async def test_a_key_that_may_not_list_names_still_works() -> None:
     """Rows and patterns are known without it."""
     world = World(row("gpt-4o"))

@@ -143,10 +143,10 @@ class KnownRows:
         None only if LiteLLM has said so now, or at most `oldest` seconds ago. `asker` is the namespace that
         asks: one that asks for many names holds up no other.
         """
-        found = self._index.holders(name)
-        if not found and self._now() - self._looked.get(name, -math.inf) >= oldest:
+        # A row that is just being made is listed before its maker, maybe the asker's namespace, is known.
+        if not self._index.by_rows(name) and self._now() - self._looked.get(name, -math.inf) >= oldest:
             await self._flights.once(("name", asker, name), lambda: self._look(name, asker))
-            found = self._index.holders(name)
+        found = self._index.holders(name)
         if not found:
             self._must_be_believed()
         return tuple(found)

@@ -145,14 +145,18 @@ class RowIndex:
 
     def holders(self, name: str) -> frozenset[Holder]:
         """Give whose rows a request by this name reaches now; what is no row's is of elsewhere."""
-        found = self.exactly(name) | {
+        found = self.by_rows(name)
+        if not found and name in self._listed:
+            return frozenset({_ELSEWHERE})
+        return found
+
+    def by_rows(self, name: str) -> frozenset[Holder]:
+        """Give whose of the known rows a request by this name reaches, whatever else is listed."""
+        return self.exactly(name) | {
             row.holder
             for row in self._with_patterns.values()
             if any(self._taken(pattern, name) for pattern in row.patterns)
         }
-        if not found and name in self._listed:
-            return frozenset({_ELSEWHERE})
-        return found
 
     def exactly(self, name: str) -> frozenset[Holder]:
         """Give whose rows a request by this name reaches when no pattern takes it."""
