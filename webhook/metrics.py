@@ -6,32 +6,24 @@ code and the policy, whatever is asked.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Final
 
-from prometheus_client import (
-    CollectorRegistry,
-    Counter,
-    Gauge,
-    Histogram,
-    disable_created_metrics,
-    generate_latest,
-)
+from prometheus_client import Counter, Gauge, Histogram
 
 from webhook.policy.verdict import Judgement
+from webhook.process_metrics import ProcessMetrics
 
 PREFIX: Final = "litellm_registrar_webhook"
 # Seconds. A small pod is decided in under 1 ms, one of 3 MB in some 100 ms; the API server waits 5 s.
 _BUCKETS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
 
 
-class Metrics:
+class Metrics(ProcessMetrics):
     """What is counted, in a registry of its own."""
 
     def __init__(self) -> None:
-        # When each counter began: as many series again, which nobody asks for. (The library lacks its type.)
-        disable_created_metrics()  # type: ignore[no-untyped-call]
-        self.registry = CollectorRegistry()
+        super().__init__(PREFIX)
         self._reviews = Counter(
             f"{PREFIX}_reviews",
             "Reviews answered, by path, what was decided and the reason's name",
@@ -61,12 +53,6 @@ class Metrics:
             f"{PREFIX}_policy_info",
             "1 for the policy that counts now, by its hash",
             ("hash",),
-            registry=self.registry,
-        )
-        self._good = Gauge(
-            f"{PREFIX}_file_good",
-            "Whether the file as it is now is the one that counts: 0 if a bad one was not taken",
-            ("file",),
             registry=self.registry,
         )
         self._known_exceptions: frozenset[str] = frozenset()
@@ -103,11 +89,3 @@ class Metrics:
         for one in known:
             self._exceptions.labels(one)
         self._known_exceptions = known
-
-    def follow(self, file: str, is_good: Callable[[], bool]) -> None:
-        """Show of a followed file (`policy`, `defaults`) whether it is good, asked when metrics are read."""
-        self._good.labels(file).set_function(is_good)
-
-    def text(self) -> bytes:
-        """Give all of it in Prometheus' text format."""
-        return generate_latest(self.registry)

@@ -9,17 +9,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import fields
 from typing import Final
 
-from prometheus_client import (
-    CollectorRegistry,
-    Counter,
-    Gauge,
-    Histogram,
-    disable_created_metrics,
-    generate_latest,
-)
+from prometheus_client import Counter, Gauge, Histogram
 
 from webhook.broker.key_abilities import Abilities
 from webhook.broker.shapes import Rule
+from webhook.process_metrics import ProcessMetrics
 
 PREFIX: Final = "litellm_registrar_broker"
 # Seconds. Our own part takes some ms, a write of LiteLLM's 0.1 to 4 s, and up to 60 s where it is busy.
@@ -43,13 +37,11 @@ _BUCKETS: Final = (
 )
 
 
-class Metrics:
+class Metrics(ProcessMetrics):
     """What is counted, in a registry of its own."""
 
     def __init__(self) -> None:
-        # When each counter began: as many series again, which nobody asks for. (The library lacks its type.)
-        disable_created_metrics()  # type: ignore[no-untyped-call]
-        self.registry = CollectorRegistry()
+        super().__init__(PREFIX)
         self._calls = Counter(
             f"{PREFIX}_calls",
             "Calls of registrars answered, by what was asked and the answer's status",
@@ -65,12 +57,6 @@ class Metrics:
             "lookup until LiteLLM had said who holds a name, own the rest",
             ("call", "part"),
             buckets=_BUCKETS,
-            registry=self.registry,
-        )
-        self._good = Gauge(
-            f"{PREFIX}_file_good",
-            "Whether the file as it is now is the one that counts: 0 if a bad one was not taken",
-            ("file",),
             registry=self.registry,
         )
         self._waiting = Gauge(
@@ -114,11 +100,3 @@ class Metrics:
         """Show what is known of LiteLLM's key."""
         for item in fields(Abilities):
             self._key.labels(item.name).set(bool(getattr(abilities, item.name)))
-
-    def follow(self, file: str, is_good: Callable[[], bool]) -> None:
-        """Show of a followed file whether it is good, asked when metrics are read."""
-        self._good.labels(file).set_function(is_good)
-
-    def text(self) -> bytes:
-        """Give all of it in Prometheus' text format."""
-        return generate_latest(self.registry)
