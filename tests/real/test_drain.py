@@ -117,7 +117,8 @@ def test_what_is_in_flight_ends_before_the_drain(
     assert [one.tokens for one in ended] == [share] * count
     last = max(one.at for one in ended)
     assert last - begun > BLIND + 0.5, "the requests ended so early that this shows nothing"
-    assert last - 0.2 < drained < last + 15
+    # LiteLLM keeps an idle connection for two minutes: who counted those would wait as long.
+    assert last - 0.2 < drained < last + 60
 
 
 async def test_replacing_a_pod_under_load_loses_nothing(
