@@ -1,4 +1,4 @@
-"""Settings of a process that makes its own certificates and keeps them in a Secret."""
+"""Settings of a process that serves by certificates of its own, kept in a Secret."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Final
 
 from webhook import values
 from webhook.flags import SECONDS, setting
+from webhook.serving_settings import ServingSettings
 
 # Certificates tell times in whole seconds: in less than this nothing can be renewed.
 _SHORTEST: Final = 10
@@ -46,7 +47,7 @@ _LIFETIME: Final = (_lifetime, f"a number of seconds, {_SHORTEST} or more")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CertificateSettings:
+class CertificateSettings(ServingSettings):
     """Where the Secret is, who the certificate is for, how long things live; times in seconds."""
 
     tls_secret: str = field(

@@ -10,7 +10,7 @@ from typing import Any, Final, Self
 from urllib.parse import urlsplit
 
 from sidecar.broker_contract import DEFAULT_AUDIENCE
-from sidecar.contract import DEFAULT_LITELLM_SECRET, LogFormat
+from sidecar.contract import DEFAULT_LITELLM_SECRET
 from sidecar.row_contract import bracketed
 from webhook import quantity, values
 from webhook.access import MAX_EXPIRATION, MIN_EXPIRATION, Broker
@@ -177,13 +177,7 @@ class Settings(CertificateSettings):
             "read again when it changes; without one nothing is judged"
         ),
     )
-    listen_address: str = field(
-        default="", metadata=setting("address of both ports; empty is every interface")
-    )
     port: int = field(default=8443, metadata=setting("port of /mutate and /validate, TLS", *PORT))
-    health_port: int = field(
-        default=8080, metadata=setting("port of /healthz, /readyz and /metrics, HTTP", *PORT)
-    )
     on_error: OnError = field(
         default=OnError.BY_PATH,
         metadata=setting(
@@ -192,18 +186,8 @@ class Settings(CertificateSettings):
             *one_of(OnError),
         ),
     )
-    stop_delay: float = field(
-        default=5.0,
-        metadata=setting(
-            "after SIGTERM, how long to go on serving while /readyz says 503, so that endpoints notice",
-            *SECONDS,
-        ),
-    )
     stop_timeout: float = field(
         default=10.0, metadata=setting("after that, how long reviews in hand may take to end", *SECONDS)
-    )
-    log_format: LogFormat = field(
-        default=LogFormat.TEXT, metadata=setting("how log lines are written", *one_of(LogFormat))
     )
 
     @classmethod

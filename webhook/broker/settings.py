@@ -9,11 +9,10 @@ from typing import Final, Self
 from urllib.parse import urlsplit
 
 from sidecar.broker_contract import DEFAULT_AUDIENCE
-from sidecar.contract import LogFormat
 from webhook.broker.fair_queue import AT_ONCE
 from webhook.broker.limits import ROWS_PER_NAMESPACE, ROWS_PER_POD
 from webhook.certificate_settings import NAME, CertificateSettings
-from webhook.flags import CLUSTER_ID, PORT, SECONDS, SettingsError, one_of, read, setting
+from webhook.flags import CLUSTER_ID, PORT, SECONDS, SettingsError, read, setting
 
 _AUDIENCE: Final = re.compile(r"[!-~]{1,253}", re.ASCII).fullmatch
 
@@ -88,13 +87,7 @@ class Settings(CertificateSettings):
             *NAME,
         ),
     )
-    listen_address: str = field(
-        default="", metadata=setting("address of both ports; empty is every interface")
-    )
     port: int = field(default=8443, metadata=setting("port for registrars, TLS", *PORT))
-    health_port: int = field(
-        default=8080, metadata=setting("port of /healthz, /readyz and /metrics, HTTP", *PORT)
-    )
     concurrency: int = field(
         default=AT_ONCE, metadata=setting("how many writes LiteLLM has in hand at a time", *_COUNT)
     )
@@ -115,18 +108,8 @@ class Settings(CertificateSettings):
             *_RATE,
         ),
     )
-    stop_delay: float = field(
-        default=5.0,
-        metadata=setting(
-            "after SIGTERM, how long to go on serving while /readyz says 503, so that endpoints notice",
-            *SECONDS,
-        ),
-    )
     stop_timeout: float = field(
         default=30.0, metadata=setting("after that, how long calls in hand may take to end", *SECONDS)
-    )
-    log_format: LogFormat = field(
-        default=LogFormat.TEXT, metadata=setting("how log lines are written", *one_of(LogFormat))
     )
 
     @classmethod
