@@ -1,0 +1,164 @@
+"""Pods that are made all the time, labelled and unlabelled, while something is done to what admits them."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any, Final
+
+from sidecar.contract import CONTAINER_NAME
+from webhook.kube.api import JSON, Api, ApiError
+
+LABEL: Final = {"litellm-registrar.io/server": "vllm"}
+# Seconds between two pairs of pods, and pairs between two bursts.
+_EVERY: Final = 0.1
+_BURST_EVERY: Final = 20
+# More than the connections that the API server keeps to a webhook (client-go's transport: 25 to each host):
+# some handshakes are made each time.
+_BURST: Final = 32
+# So many pairs later they are removed: an API server with thousands of pods is about something else.
+_REMOVE_EVERY: Final = 50
+_SHOWN: Final = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """One pod that was asked for at `at` (seconds since 1970) and answered after `seconds`."""
+
+    at: float
+    seconds: float
+    labelled: bool
+    injected: bool = False
+    refused: str = ""
+
+    def __str__(self) -> str:
+        kind = "labelled" if self.labelled else "unlabelled"
+        end = self.refused or ("injected" if self.injected else "made without a registrar")
+        return f"{_clock(self.at)} {kind}, after {self.seconds:.2f} s: {end}"
+
+
+class Creating:
+    """The pods of one namespace that were asked for so far.
+
+    They have a gate that nobody opens (`schedulingGates`), so none of them is ever run.
+    """
+
+    def __init__(self, api: Api, namespace: str) -> None:
+        self.all: list[Made] = []
+        self._api = api
+        self._path = f"/api/v1/namespaces/{namespace}/pods"
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def refused(self, *, labelled: bool | None = None, since: float = 0.0) -> list[Made]:
+        """Give those that were refused, of one kind or both, asked for since then."""
+        return [
+            one for one in self.all if one.refused and one.at >= since and labelled in (None, one.labelled)
+        ]
+
+    def missed(self, since: float, until: float = float("inf")) -> list[Made]:
+        """Give those with a label that were asked for in this time and made without a registrar."""
+        return [
+            one
+            for one in self.all
+            if one.labelled and not one.injected and not one.refused and since <= one.at < until
+        ]
+
+    def injected(self, since: float = 0.0, until: float = float("inf")) -> int:
+        """Count those that were asked for in this time and have a registrar."""
+        return sum(one.injected for one in self.all if since <= one.at < until)
+
+    def slowest(self, *, labelled: bool) -> float:
+        """Give how long the slowest of a kind took, in seconds."""
+        return max((one.seconds for one in self.all if one.labelled == labelled), default=0.0)
+
+    async def run(self) -> None:
+        """Ask for one of each kind ten times a second, however long the answers take, and bursts between."""
+        number = 0
+        try:
+            while True:
+                self._ask(labelled=True)
+                self._ask(labelled=False)
+                if number % _BURST_EVERY == 0:
+                    for _ in range(_BURST):
+                        self._ask(labelled=True)
+                if number % _REMOVE_EVERY == _REMOVE_EVERY - 1:
+                    self._begin(self._remove())
+                number += 1
+                await asyncio.sleep(_EVERY)
+        finally:
+            if self._tasks:
+                await asyncio.wait(self._tasks)
+
+    def _ask(self, *, labelled: bool) -> None:
+        self._begin(self._create(labelled=labelled))
+
+    def _begin(self, work: Any) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _create(self, *, labelled: bool) -> None:
+        at, begun = time.time(), time.monotonic()
+        injected, refused = False, ""
+        try:
+            made = await self._api.create(self._path, pod(labelled=labelled))
+            injected = has_registrar(made)
+        except ApiError as error:
+            refused = str(error)
+        self.all.append(Made(at, time.monotonic() - begun, labelled, injected, refused))
+
+    async def _remove(self) -> None:
+        # one that comes to late is removed by the next, or with its namespace
+        with contextlib.suppress(ApiError):
+            await self._api.delete(self._path, {"gracePeriodSeconds": 0})
+
+
+@asynccontextmanager
+async def creating(api: Api, namespace: str) -> AsyncIterator[Creating]:
+    """Make pods in a namespace for as long as one is inside; at the end all have been answered."""
+    it = Creating(api, namespace)
+    task = asyncio.create_task(it.run())
+    try:
+        yield it
+    finally:
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+
+
+def pod(*, labelled: bool) -> JSON:
+    """Give a pod that is never run."""
+    container = {
+        "name": "vllm",
+        "image": "vllm/vllm-openai:v0.32.0",
+        "args": ["--model", "Qwen/Qwen3-0.6B", "--port", "8000"],
+        "ports": [{"containerPort": 8000}],
+    }
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"generateName": "made-", "labels": LABEL if labelled else {"app": "else"}},
+        "spec": {"schedulingGates": [{"name": "example.com/never"}], "containers": [container]},
+    }
+
+
+def has_registrar(made: JSON) -> bool:
+    """Tell whether a pod has its registrar, as a native sidecar or an ordinary container."""
+    spec = made["spec"]
+    return any(
+        one["name"] == CONTAINER_NAME for one in (*spec.get("initContainers", ()), *spec["containers"])
+    )
+
+
+def told(some: Iterable[Made]) -> str:
+    """Write down the first few of them, for a failing test."""
+    every = [*some]
+    return f"{len(every)}: " + "; ".join(map(str, every[:_SHOWN]))
+
+
+def _clock(at: float) -> str:
+    return time.strftime("%H:%M:%S", time.gmtime(at)) + f"{at % 1:.2f}"[1:]
