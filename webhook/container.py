@@ -16,15 +16,13 @@ _ENV_NONCE: Final = _ENV["nonce"]
 _ENV_LISTEN_PORT: Final = _ENV["listen_port"]
 
 # The restricted Pod Security Standard in full, so that the container passes whatever the pod's own
-# security context says. User and group are those the image's files are readable for.
+# security context says.
 _SECURITY: Final[Mapping[str, Any]] = {
     "allowPrivilegeEscalation": False,
     "capabilities": {"drop": ["ALL"]},
     "privileged": False,
     "readOnlyRootFilesystem": True,
-    "runAsGroup": 65534,
     "runAsNonRoot": True,
-    "runAsUser": 65534,
     "seccompProfile": {"type": "RuntimeDefault"},
 }
 # The same in every pod. `NVIDIA_VISIBLE_DEVICES=void`: where the container runtime hands out GPUs by this
@@ -76,13 +74,15 @@ def registrar(
     access: Access,
     api_key: Mapping[str, Any] | None,
     resources: Mapping[str, Any] | None,
+    ids: tuple[int | None, int | None],
     native: bool,
 ) -> dict[str, Any]:
     """Build the container.
 
-    `access` is how it reaches LiteLLM. `api_key` is the body of the environment variable that holds the
-    server's own key: `value`, as the server itself gets it, or `valueFrom`. `native` makes it a sidecar for
-    the list of init containers. Parts that never change are shared: do not write into them.
+    `access` is how it reaches LiteLLM. `ids` are those of user and group, None the cluster's choice.
+    `api_key` is the body of the environment variable that holds the server's own key: `value`, as the server
+    itself gets it, or `valueFrom`. `native` makes it a sidecar for the list of init containers. Parts that
+    never change are shared: do not write into them.
     """
     container: dict[str, Any] = {
         "name": contract.CONTAINER_NAME,
@@ -95,7 +95,7 @@ def registrar(
             **_READINESS,
         },
         "lifecycle": {"preStop": drain_hook(settings.listen_port, settings.nonce)},
-        "securityContext": _SECURITY,
+        "securityContext": _security(*ids),
         "terminationMessagePolicy": "FallbackToLogsOnError",
     }
     if access.mounts:
@@ -105,6 +105,17 @@ def registrar(
     if native:
         container["restartPolicy"] = "Always"
     return container
+
+
+def _security(user: int | None, group: int | None) -> Mapping[str, Any]:
+    """Give the security context. A group comes with a user only: some runtimes fail without.
+
+    (`run_as_group` in k8s.io/cri-api, runtime/v1/api.proto: "the runtime MUST error out".)
+    """
+    if user is None:
+        return _SECURITY
+    ids = {"runAsUser": user} if group is None else {"runAsUser": user, "runAsGroup": group}
+    return dict(sorted({**_SECURITY, **ids}.items()))
 
 
 def _environment(

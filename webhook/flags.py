@@ -56,14 +56,14 @@ def _seconds(text: str) -> float:
 
 
 def _cluster(text: str) -> str:
-    if _CLUSTER.fullmatch(text) is None:
+    if text and _CLUSTER.fullmatch(text) is None:
         raise ValueError
     return text
 
 
 CLUSTER_ID: Final = (
     _cluster,
-    "1 to 128 letters, digits, '.', '_' and '-', first and last a letter or digit",
+    "up to 128 letters, digits, '.', '_' and '-', first and last a letter or digit",
 )
 PORT: Final = (_port, "a port from 0 (any free one) to 65535")
 SECONDS: Final = (_seconds, "a number of seconds, 0 or more")

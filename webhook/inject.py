@@ -12,7 +12,7 @@ import itertools
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import Any, Final, NamedTuple
 
 from sidecar import contract
@@ -59,7 +59,9 @@ class Injection:
     """The cluster-wide choices. Raises ValueError for a request above its limit, which no pod could have.
 
     With a `broker` no pod gets a reference to LiteLLM's Secret. `token_audience` is whom the pods' tokens
-    for it are for.
+    for it are for. `mode` is that of pods for any node, `nodes` that of those bound to one, by its name.
+    `user` and `group` are the container's ids, None the cluster's choice. `pull_secrets` are added to those
+    of each pod.
     """
 
     cluster: str
@@ -68,6 +70,10 @@ class Injection:
     broker: Broker | None = None
     token_audience: str = DEFAULT_AUDIENCE
     mode: InjectMode = InjectMode.NATIVE
+    nodes: Mapping[str, InjectMode] = field(default_factory=dict)
+    user: int | None = 65534
+    group: int | None = 65534
+    pull_secrets: tuple[str, ...] = ()
     cpu_request: str = "20m"
     memory_request: str = "64Mi"
     cpu_limit: str = "250m"
@@ -85,6 +91,11 @@ class Injection:
         limits = {"cpu": self.cpu_limit, "memory": self.memory_limit}
         requests = limits if guaranteed else {"cpu": self.cpu_request, "memory": self.memory_request}
         return {"requests": requests, "limits": limits}
+
+    def mode_of(self, spec: Mapping[str, Any]) -> InjectMode:
+        """Give the mode of a pod that says nothing of it: if it is bound to a node, that node's."""
+        node = spec.get("nodeName")
+        return self.nodes.get(node, self.mode) if isinstance(node, str) else self.mode
 
 
 class Decision(NamedTuple):
@@ -118,7 +129,7 @@ def inject(pod: Mapping[str, Any], config: Injection, nonce: str, namespace: str
     if isinstance(present, Installed):
         ops, problems = _around(spec, server, wanted.wishes, present, config)
         return Decision(ops, _all(wanted, *problems), Reason.ALREADY_INJECTED)
-    mode = wanted.wishes.inject_mode or config.mode
+    mode = wanted.wishes.inject_mode or config.mode_of(spec)
     placed = _place(pod, containers, server, mode, nonce)
     if config.broker is not None and isinstance(placed, Installed):
         placed = _token(spec, placed, config.broker)
@@ -131,6 +142,7 @@ def inject(pod: Mapping[str, Any], config: Injection, nonce: str, namespace: str
         access=_access(wanted.wishes, config, placed),
         api_key=server.api_key,
         resources=_resources(spec, containers, config),
+        ids=(config.user, config.group),
         native=mode is InjectMode.NATIVE,
     )
     around, problems = _around(spec, server, wanted.wishes, placed, config)
@@ -278,7 +290,21 @@ def _around(
     if config.broker is not None and installed.volume and installed.volume not in access.volumes(spec):
         made = access.token_volume(installed.volume, config.token_audience, config.broker.expiration)
         ops.append(_append(spec, "volumes", made))
+    ops += _pull_secrets(spec, config)
     return tuple(ops), (hook,) if isinstance(hook, Problem) else ()
+
+
+def _pull_secrets(spec: Mapping[str, Any], config: Injection) -> list[Op]:
+    """Add what the registrar's image is pulled with, behind what the pod has.
+
+    Those of its ServiceAccount are there by now: the API server's plugin for them runs before webhooks, and
+    only for pods with none (`Admit` in plugin/pkg/admission/serviceaccount/admission.go).
+    """
+    there = [one.get("name") for _, one in objects(spec.get("imagePullSecrets"))]
+    missing = [{"name": name} for name in config.pull_secrets if name not in there]
+    if isinstance(spec.get("imagePullSecrets"), list):
+        return [Op("add", "/spec/imagePullSecrets/-", one) for one in missing]
+    return [Op("add", "/spec/imagePullSecrets", missing)] if missing else []
 
 
 def _hook(server: Mapping[str, Any], index: int, wishes: Wishes, installed: Installed) -> Op | Problem | None:

@@ -14,11 +14,15 @@ from sidecar.contract import DEFAULT_LITELLM_SECRET
 from sidecar.row_contract import bracketed
 from webhook import quantity, values
 from webhook.access import MAX_EXPIRATION, MIN_EXPIRATION, Broker
-from webhook.certificate_settings import NAMES, CertificateSettings
+from webhook.certificate_settings import NAME, NAMES, CertificateSettings
 from webhook.flags import CLUSTER_ID, PORT, SECONDS, SettingsError, one_of, read, setting
 from webhook.inject import Injection
+from webhook.kubelets import OLDEST, STABLE, Release, release
 from webhook.layer import TABLE
 from webhook.wishes import InjectMode
+
+# The largest id of a user or group (`IsValidUserID` in k8s.io/apimachinery/pkg/util/validation).
+_MAX_ID: Final = 2**31 - 1
 
 # What a pod's annotation may change is checked like that annotation.
 _ANNOTATIONS: Final = {key.name: key for key in TABLE}
@@ -30,6 +34,22 @@ class OnError(StrEnum):
     BY_PATH = "by-path"
     ALLOW = "allow"
     DENY = "deny"
+
+
+class ModeChoice(StrEnum):
+    """Where the registrar stands in pods that say nothing of it."""
+
+    AUTO = "auto"
+    NATIVE = "native"
+    CONTAINER = "container"
+
+
+# How the registrar stands in pods at first: with `auto` as any kubelet can run it, until they are known.
+_AT_START: Final = {
+    ModeChoice.AUTO: InjectMode.CONTAINER,
+    ModeChoice.NATIVE: InjectMode.NATIVE,
+    ModeChoice.CONTAINER: InjectMode.CONTAINER,
+}
 
 
 def _quantity(text: str) -> str:
@@ -59,11 +79,28 @@ def _expiration(text: str) -> int:
     return value
 
 
+def _id(text: str) -> int | None:
+    if text == "none":
+        return None
+    value = int(text)
+    if not 0 < value <= _MAX_ID:
+        raise ValueError
+    return value
+
+
+def _native_from(text: str) -> Release:
+    found = release(text)
+    if found is None or found < OLDEST or text != str(found):
+        raise ValueError
+    return found
+
+
 _AUDIENCE: Final = (
     values.matching(re.compile(r"[!-~]{1,253}")),
     "1 to 253 characters of ASCII without blanks",
 )
 _NAME: Final = (values.matching(values.DNS_NAME), "name of a ConfigMap")
+_ID: Final = (_id, f"1 to {_MAX_ID}, or none")
 _QUANTITY: Final = (_quantity, "a quantity above 0, such as 250m or 64Mi")
 
 
@@ -89,11 +126,28 @@ class Settings(CertificateSettings):
             *NAMES,
         ),
     )
-    cluster_id: str = field(
+    lease: str = field(
+        default="",
         metadata=setting(
-            "this cluster's name in LiteLLM: unique among the clusters that share a LiteLLM, never changed",
+            "Lease in --namespace: the replica that holds it looks after what lives (pods that were missed, "
+            "registrars that do not start, what the policy would refuse now); without one nobody does",
+            *NAME,
+        ),
+    )
+    excluded_namespaces: tuple[str, ...] = field(
+        default=("kube-system",),
+        metadata=setting(
+            "with --lease, the namespaces that the webhook configurations leave out, beside --namespace",
+            *NAMES,
+        ),
+    )
+    cluster_id: str = field(
+        default="",
+        metadata=setting(
+            "this cluster's name in LiteLLM: unique among the clusters that share a LiteLLM, never changed; "
+            "empty: the uid of the namespace kube-system, asked at the start",
             *CLUSTER_ID,
-        )
+        ),
     )
     registrar_image: str = field(
         metadata=setting(
@@ -144,11 +198,40 @@ class Settings(CertificateSettings):
             f"{MIN_EXPIRATION} to {MAX_EXPIRATION} seconds",
         ),
     )
-    inject_mode: InjectMode = field(
-        default=InjectMode.NATIVE,
+    inject_mode: ModeChoice = field(
+        default=ModeChoice.NATIVE,
         metadata=setting(
-            "the registrar as a native sidecar (every kubelet 1.29 or newer) or as an ordinary container",
-            *one_of(InjectMode),
+            "the registrar as a native sidecar or as an ordinary container; auto: a native sidecar where "
+            "every node's kubelet is at least --native-from, for which the nodes are watched",
+            *one_of(ModeChoice),
+        ),
+    )
+    native_from: Release = field(
+        default=STABLE,
+        metadata=setting(
+            "with --inject-mode auto, the oldest kubelet that native sidecars are trusted to",
+            _native_from,
+            f"a release of Kubernetes like 1.33, {OLDEST} or newer",
+        ),
+    )
+    registrar_user: int | None = field(
+        default=65534,
+        metadata=setting(
+            "user id of the registrar; none: the cluster's choice, as OpenShift makes one", *_ID
+        ),
+    )
+    registrar_group: int | None = field(
+        default=65534,
+        metadata=setting(
+            "group id of the registrar; none, or with --registrar-user none: the cluster's choice", *_ID
+        ),
+    )
+    registrar_pull_secrets: tuple[str, ...] = field(
+        default=(),
+        metadata=setting(
+            "Secrets, in each pod's own namespace, that the registrar's image is pulled with: added to those "
+            "that the pod has",
+            *NAMES,
         ),
     )
     registrar_cpu_request: str = field(
@@ -223,7 +306,10 @@ class Settings(CertificateSettings):
             litellm_secret=self.litellm_secret,
             broker=self.broker,
             token_audience=self.token_audience,
-            mode=self.inject_mode,
+            mode=_AT_START[self.inject_mode],
+            user=self.registrar_user,
+            group=self.registrar_group,
+            pull_secrets=self.registrar_pull_secrets,
             cpu_request=self.registrar_cpu_request,
             memory_request=self.registrar_memory_request,
             cpu_limit=self.registrar_cpu_limit,
@@ -251,9 +337,11 @@ def _contradictions(settings: Settings) -> list[str]:
         "--broker-ca-configmap": settings.broker_ca_configmap,
     }
     told = [flag for flag, value in given.items() if value]
-    if not settings.broker_url:
-        return [f"{flag}: allowed only with --broker-url" for flag in told]
     problems = []
+    if settings.lease and not settings.namespace:
+        problems.append("--lease: found no --namespace, which is needed with it")
+    if not settings.broker_url:
+        return [*problems, *(f"{flag}: allowed only with --broker-url" for flag in told)]
     if len(told) != 1:
         found = "both" if told else "neither"
         problems.append(f"--broker-url: found {found} of {' and '.join(given)}, one is needed")

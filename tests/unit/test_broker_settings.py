@@ -39,7 +39,7 @@ def test_what_is_required_is_named_at_once() -> None:
     with pytest.raises(SettingsError) as caught:
         Settings.read({}, {})
     found = [text.split(" ")[0] for text in caught.value.problems]
-    assert found == ["--cluster-id", "--litellm-url", "--litellm-key-file"]
+    assert found == ["--litellm-url", "--litellm-key-file"]
 
 
 @pytest.mark.parametrize(

@@ -26,6 +26,7 @@ def built(settings: Settings = SETTINGS, **changes: Any) -> dict[str, Any]:
         "access": access.by_secret("litellm"),
         "api_key": None,
         "resources": RESOURCES,
+        "ids": (65534, 65534),
         "native": True,
     }
     return container.registrar(settings, **{**parts, **changes})

@@ -9,7 +9,8 @@ from webhook import cli
 from webhook.access import Broker
 from webhook.flags import SettingsError, flag, variable
 from webhook.inject import Injection
-from webhook.settings import OnError, Settings
+from webhook.kubelets import Release
+from webhook.settings import ModeChoice, OnError, Settings
 from webhook.wishes import InjectMode
 
 REQUIRED: dict[str, str | None] = {
@@ -20,14 +21,13 @@ REQUIRED: dict[str, str | None] = {
 }
 
 
-def test_two_settings_are_required_and_both_are_named_at_once() -> None:
-    """Without anything, each required flag is named with its variable and its meaning."""
+def test_one_setting_is_required_and_named() -> None:
+    """Without anything, the required flag is named with its variable and its meaning."""
     with pytest.raises(SettingsError) as caught:
         Settings.read({}, {})
-    problems = caught.value.problems
-    assert len(problems) == 2
-    assert problems[0].startswith(
-        "--cluster-id (or WEBHOOK_CLUSTER_ID) is missing: this cluster's name in LiteLLM"
+    (problem,) = caught.value.problems
+    assert problem.startswith(
+        "--registrar-image (or WEBHOOK_REGISTRAR_IMAGE) is missing: image of the registrar"
     )
 
 
@@ -90,7 +90,24 @@ def test_every_setting_has_a_variable_and_the_flag_wins() -> None:
         {"port": "9443", "inject_mode": None},
         environ | {"WEBHOOK_PORT": "1", "WEBHOOK_INJECT_MODE": "container", "WEBHOOK_STOP_DELAY": ""},
     )
-    assert (settings.port, settings.inject_mode, settings.stop_delay) == (9443, InjectMode.CONTAINER, 5.0)
+    assert (settings.port, settings.inject_mode, settings.stop_delay) == (9443, ModeChoice.CONTAINER, 5.0)
+
+
+def test_what_a_registrar_runs_as_and_is_pulled_with_is_told() -> None:
+    """Ids may be left to the cluster; the mode that follows the nodes begins with what any kubelet runs."""
+    given = {
+        "cluster_id": "",
+        "inject_mode": "auto",
+        "native_from": "1.29",
+        "registrar_user": "none",
+        "registrar_group": "1000",
+        "registrar_pull_secrets": "ours, mirror",
+    }
+    settings = Settings.read(REQUIRED | given, {})
+    assert (settings.cluster_id, settings.native_from) == ("", Release(1, 29))
+    injection = settings.injection
+    assert (injection.mode, injection.user, injection.group) == (InjectMode.CONTAINER, None, 1000)
+    assert injection.pull_secrets == ("ours", "mirror")
 
 
 @pytest.mark.parametrize(
@@ -115,8 +132,16 @@ def test_every_setting_has_a_variable_and_the_flag_wins() -> None:
         ("tls_overlap", "-1"),
         ("cluster_id", "two words"),
         ("cluster_id", "-"),
-        ("cluster_id", ""),
         ("cluster_id", "x" * 129),
+        ("native_from", "1.28"),
+        ("native_from", "v1.33"),
+        ("native_from", "1.33.2"),
+        ("native_from", "newest"),
+        ("registrar_user", "0"),
+        ("registrar_user", "nobody"),
+        ("registrar_group", "2147483648"),
+        ("registrar_pull_secrets", "Upper"),
+        ("registrar_pull_secrets", "a,,b"),
         ("registrar_image", "an image"),
         ("litellm_secret", "Upper"),
         ("broker_url", "http://broker"),

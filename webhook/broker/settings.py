@@ -53,7 +53,12 @@ class Settings(CertificateSettings):
     """The broker's settings; times in seconds."""
 
     cluster_id: str = field(
-        metadata=setting("this cluster's name in LiteLLM: the same as the webhook's", *CLUSTER_ID)
+        default="",
+        metadata=setting(
+            "this cluster's name in LiteLLM: the same as the webhook's; empty: the uid of the namespace "
+            "kube-system, asked at the start",
+            *CLUSTER_ID,
+        ),
     )
     litellm_url: str = field(
         metadata=setting("LiteLLM's address", _url, "an http or https URL without user, password and query")
