@@ -47,8 +47,13 @@ class Reason(StrEnum):
     PODS_INTERRUPTED = "pods_interrupted"
     LABEL_RUNNING_POD = "label_running_pod"
 
-    # what the policy does not allow; the rules' ids tell what
+    # what is said of pods that live
+    MISSED = "missed"
+    REGISTRAR_NOT_STARTED = "registrar_not_started"
+
+    # what the policy does not allow, now or when an exception ends; the rules' ids tell what
     POLICY_VIOLATION = "policy_violation"
+    EXCEPTION_ENDS = "exception_ends"
 
     # the review, and the webhook itself
     UNSUPPORTED_VERSION = "unsupported_version"
