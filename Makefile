@@ -9,10 +9,10 @@ PYTEST := $(PY) -m pytest
 SIDECAR := $(VENV)/sidecar
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-real test-node check format golden docs bench lock clean
+.PHONY: help demo test test-real test-cluster test-node check format golden docs bench lock clean
 
 help: ## list the targets
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
 $(STAMP): requirements/dev.lock pyproject.toml
 	@test -x $(PY) || $(PYTHON) -m venv $(VENV) || { echo "cannot make a virtual environment; on Debian: apt-get install python3-venv" >&2; exit 1; }
@@ -30,6 +30,10 @@ test: $(STAMP) ## every test that needs no other software
 test-real: $(STAMP) ## against real LiteLLM, model servers and API server (installs them)
 	tests/peers/install.sh real
 	$(PYTEST) -o timeout=300 -m "real or kube" tests/real $(ARGS)
+
+test-cluster: $(STAMP) ## the chart and our images on a real Kubernetes, with Helm 3 and 4 (installs it; root)
+	tests/peers/install.sh cluster
+	$(PYTEST) -o timeout=300 -m cluster tests/cluster $(wildcard tests/chart) $(ARGS)
 
 test-node: $(STAMP) ## one pod's life on a real Kubernetes node (installs it; root)
 	tests/peers/install.sh node

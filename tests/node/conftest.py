@@ -1,92 +1,65 @@
-"""One real node; outside it two real LiteLLM replicas and the webhook. All for the whole session."""
+"""One real node with the chart installed; outside it two real LiteLLM replicas. All for the whole session."""
 
-import os
-import subprocess
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
-from tests.node.manifests import secret
+from tests.node.outages import broker_away, litellm_away
+from tests.node.release import BROKER, BROKER_AWAY, LITELLM_AWAY, WEBHOOK, Release
 from tests.node.world import World, new_world
-from tests.peers import cluster as kubernetes
-from tests.peers.proxy import LiteLLM, litellm
-from tests.peers.require import require
-from tests.peers.scripts import not_installed
-from tests.peers.webhook import Webhook
+from tests.peers.cluster import Cluster
+from tests.peers.node_session import cluster, images, litellm_url, proxy, starting, work
+from tests.peers.proxy import LiteLLM
 
-INSTALL = "`make test-node` installs it (tests/peers/install.sh node)"
+__all__ = ["cluster", "images", "litellm_url", "proxy", "starting", "work"]
 
-
-def _missing() -> list[str]:
-    root = [] if os.geteuid() == 0 else ["root"]
-    tools = kubernetes.missing(kubernetes.NODE, kubernetes.NODE_PROGRAMS)
-    return [*root, *tools, *not_installed("litellm", "llama-server")]
+# Clocks of one machine are not off, and no webhook here needs a minute to hear of another CA.
+_OVERLAP = {"WEBHOOK_TLS_OVERLAP": "2", "WEBHOOK_TLS_CLOCK_SKEW": "0.25"}
 
 
-@pytest.fixture(scope="session")
-def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Give a folder for everything; nothing runs without what the node needs."""
-    require(INSTALL, _missing())
-    return tmp_path_factory.mktemp("node")
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the tests of the outages last: these take long, and go on beside all others."""
+    items.sort(key=_is_of_outages)
+
+
+def _is_of_outages(item: pytest.Item) -> bool:
+    return "outages" in getattr(item, "fixturenames", ())
 
 
 @pytest.fixture(scope="session")
-def starting(work: Path) -> Iterator["Future[LiteLLM]"]:
-    """Begin to start LiteLLM, which takes as long as the images and the node."""
-    with ExitStack() as stack, ThreadPoolExecutor(1) as pool:
-        yield pool.submit(stack.enter_context, litellm(work))
+def release(cluster: Cluster, proxy: LiteLLM, litellm_url: str) -> Release:
+    """Install the chart as most tests want it: broker mode, two replicas of all."""
+    made = Release(cluster, proxy)
+    env = [{"name": name, "value": value} for name, value in _OVERLAP.items()]
+    made.install(litellm_url, {BROKER: {"extraEnv": env}})
+    return made
 
 
 @pytest.fixture(scope="session")
-def images(work: Path, starting: "Future[LiteLLM]") -> list[Path]:  # noqa: ARG001 - at the same time
-    """Build the images: the registrar's, and a real llama-server's."""
-    subprocess.run([Path(__file__).with_name("images.sh"), work], check=True)
-    return [work / "sidecar.tar", work / "llama-server.tar"]
+def outages(
+    cluster: Cluster, proxy: LiteLLM, litellm_url: str, work: Path
+) -> Iterator[dict[str, Future[None]]]:
+    """Begin the two outages of five minutes, each with a release of its own, beside all other tests."""
+    with ThreadPoolExecutor(2) as pool:
+        yield {
+            BROKER_AWAY: pool.submit(broker_away, cluster, proxy, litellm_url, work),
+            LITELLM_AWAY: pool.submit(litellm_away, cluster, work),
+        }
 
 
-@pytest.fixture(scope="session")
-def cluster(work: Path, images: list[Path]) -> Iterator[kubernetes.Cluster]:
-    """Run the node, with the images in it."""
-    with kubernetes.node(work / "kube") as running:
-        running.script("image-load.sh", *map(str, images))
-        for image in images:
-            image.unlink()
-        yield running
-
-
-@pytest.fixture(scope="session")
-def proxy(starting: "Future[LiteLLM]") -> LiteLLM:
-    """Give two LiteLLM replicas on the machine's loopback, with the reload interval as shipped."""
-    return starting.result()
-
-
-@pytest.fixture(scope="session")
-def litellm_url(cluster: kubernetes.Cluster, proxy: LiteLLM) -> str:
-    """Give the address at which pods reach the first replica."""
-    port = proxy.urls[0].rsplit(":", 1)[1]
-    cluster.script("forward.sh", port)
-    return f"http://outside.test:{port}"
-
-
-@pytest.fixture(scope="session")
-def webhook(cluster: kubernetes.Cluster) -> Iterator[Webhook]:
-    """Serve admission on the machine's address as the node sees it."""
-    process = Webhook(cluster, kubernetes.machine_address())
-    process.start()
-    process.configure()
-    yield process
-    process.stop()
+@pytest.fixture(scope="session", autouse=True)
+def _early(request: pytest.FixtureRequest) -> None:
+    """Begin the outages with the session, if a test will ask for them."""
+    if any(map(_is_of_outages, request.session.items)):
+        request.getfixturevalue("outages")
 
 
 @pytest.fixture
-def world(
-    cluster: kubernetes.Cluster, proxy: LiteLLM, litellm_url: str, webhook: Webhook, work: Path
-) -> Iterator[World]:
-    """Give a namespace with LiteLLM's Secret; afterwards print what its registrars said (seen on failure)."""
-    with new_world(cluster, proxy, work) as made:
-        cluster.create(secret(made.namespace, litellm_url, proxy.key))
+def world(release: Release, work: Path) -> Iterator[World]:
+    """Give an empty namespace; afterwards print what the chart's processes said (seen on failure)."""
+    with new_world(release, work) as made:
         yield made
-    print(webhook.log.read_text()[-5000:])
+    for part in (WEBHOOK, BROKER):
+        print(release.log(part)[-5000:])

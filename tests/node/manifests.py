@@ -1,4 +1,4 @@
-"""Manifests for the node: the real llama-server of images.sh, as a person would deploy it."""
+"""Manifests for the node: the real llama-server of tests/peers/images, as a person would deploy it."""
 
 from typing import Any
 
