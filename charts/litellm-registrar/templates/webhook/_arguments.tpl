@@ -16,7 +16,14 @@
 - --tls-cert=/etc/litellm-registrar/tls/tls.crt
 - --tls-key=/etc/litellm-registrar/tls/tls.key
 {{- end }}
+- --lease={{ $name }}-webhook
+- --excluded-namespaces={{ include "litellm-registrar.excludedNamespaces" . | fromJsonArray | join "," }}
 - --registrar-image={{ include "litellm-registrar.registrarImage" . }}
+{{- with .Values.registrar.imagePullSecrets }}
+- --registrar-pull-secrets={{ join "," . }}
+{{- end }}
+- --registrar-user={{ include "litellm-registrar.idOrNone" .Values.registrar.runAsUser }}
+- --registrar-group={{ include "litellm-registrar.idOrNone" .Values.registrar.runAsGroup }}
 {{- if eq .Values.mode "broker" }}
 - --broker-url=https://{{ $name }}-broker.{{ .Release.Namespace }}.svc
 - --broker-ca-configmap={{ $name }}-broker-ca
@@ -24,8 +31,9 @@
 {{- else }}
 - --litellm-secret={{ .Values.registrar.litellmSecret }}
 {{- end }}
-{{- if ne .Values.registrar.injectMode "auto" }}
 - --inject-mode={{ .Values.registrar.injectMode }}
+{{- if eq .Values.registrar.injectMode "auto" }}
+- --native-from={{ .Values.registrar.nativeFrom }}
 {{- end }}
 {{- with .Values.registrar.resources }}
 - --registrar-cpu-request={{ .requests.cpu }}
@@ -43,6 +51,11 @@
 - --policy=default
 {{- end }}
 {{- end }}
+{{- end -}}
+
+{{/* A user or group id as a flag takes it; null leaves it to the cluster. */}}
+{{- define "litellm-registrar.idOrNone" -}}
+{{- if kindIs "invalid" . -}}none{{- else -}}{{ int64 . }}{{- end -}}
 {{- end -}}
 
 {{/* The ConfigMap with the policy's file; empty for the policy that ships, and for none. */}}
