@@ -29,9 +29,9 @@ namespace="{{ .root.Release.Namespace }}"
   for: 10m
   labels: {severity: warning}
   annotations:
-    summary: The {{ .component }}'s certificate ends in {{ "{{" }} $value | humanizeDuration {{ "}}" }} and was not renewed.
+    summary: The {{ .component }}'s certificate ends in {{`{{ $value | humanizeDuration }}`}} and was not renewed.
     description: >-
-      {{ "{{" }} $labels.pod {{ "}}" }} serves it. Its log says under TLS and PROBLEM what is in the way. When it has ended,
+      {{`{{ $labels.pod }}`}} serves it. Its log says under TLS and PROBLEM what is in the way. When it has ended,
       the {{ .component }} is as good as away.
 - alert: {{ $Name }}CertificateRefused
   expr: min by (pod) ({{ $metric }}_tls_leaf_verifies{ {{- $of }}}) == 0
@@ -40,7 +40,7 @@ namespace="{{ .root.Release.Namespace }}"
   annotations:
     summary: What the {{ .component }} serves does not verify by the CA bundle that is published for it.
     description: >-
-      Clients refuse {{ "{{" }} $labels.pod {{ "}}" }}. Somebody has changed the published bundle, or the Secret of
+      Clients refuse {{`{{ $labels.pod }}`}}. Somebody has changed the published bundle, or the Secret of
       certificates; the log says which.
 - alert: {{ $Name }}BundleNotPublished
   expr: max by (namespace) ({{ $metric }}_tls_bundle_published{ {{- $of }}}) == 0
@@ -55,7 +55,7 @@ namespace="{{ .root.Release.Namespace }}"
   for: 5m
   labels: {severity: warning}
   annotations:
-    summary: The {{ .component }}'s file {{ "{{" }} $labels.file {{ "}}" }} is bad as it is now, the last good one counts.
+    summary: The {{ .component }}'s file {{`{{ $labels.file }}`}} is bad as it is now, the last good one counts.
     description: The {{ .component }}'s log names the line and what is wrong with it. After a restart there is no last good one.
 {{- end -}}
 
@@ -85,7 +85,7 @@ namespace="{{ .root.Release.Namespace }}"
   for: 15m
   labels: {severity: warning}
   annotations:
-    summary: "Living pods ask for a registrar and have none: {{ "{{" }} $value {{ "}}" }} for the reason {{ "{{" }} $labels.reason {{ "}}" }}."
+    summary: "Living pods ask for a registrar and have none: {{`{{ $value }}`}} for the reason {{`{{ $labels.reason }}`}}."
     description: >-
       Each has an Event that says so. Those that were `missed` came while the webhook was away, and get one when they are made
       anew (kubectl rollout restart).
@@ -94,7 +94,7 @@ namespace="{{ .root.Release.Namespace }}"
   for: 10m
   labels: {severity: critical}
   annotations:
-    summary: "The registrar of {{ "{{" }} $value {{ "}}" }} pods does not start: their servers may not either."
+    summary: "The registrar of {{`{{ $value }}`}} pods does not start: their servers may not either."
     description: >-
       Each has an Event that says why. Mostly its image cannot be pulled: see registrar.image and
       registrar.imagePullSecrets of the chart, and `helm test`.
@@ -104,13 +104,13 @@ namespace="{{ .root.Release.Namespace }}"
   labels: {severity: warning}
   annotations:
     summary: >-
-      {{ "{{" }} $value {{ "}}" }} living model servers would be refused if they were made anew
-      ({{ "{{" }} $labels.when {{ "}}" }}).
+      {{`{{ $value }}`}} living model servers would be refused if they were made anew
+      ({{`{{ $labels.when }}`}}).
     description: >-
       The policy has changed since, or an exception has ended or soon will. They run on; their next pods would not start. Each
       has an Event that says by which rule.
 - alert: LitellmRegistrarNobodyLooks
-  expr: sum({{ $metric }}_living_leading{ {{- $of }}}) == 0
+  expr: sum({{ $metric }}_leading{ {{- $of }}}) == 0
   for: 10m
   labels: {severity: warning}
   annotations:
@@ -132,11 +132,14 @@ namespace="{{ .root.Release.Namespace }}"
     description: >-
       New model servers are not registered, and those that end stay in LiteLLM. What is registered goes on being served.
 - alert: LitellmRegistrarLitellmUnreachable
-  expr: sum(increase({{ $metric }}_refusals_total{ {{- $of }}, rule="cannot_ask_litellm"}[5m])) > 0
+  # the latter where no registrar asks for anything
+  expr: >-
+    sum(increase({{ $metric }}_refusals_total{ {{- $of }}, rule="cannot_ask_litellm"}[5m])) > 0
+    or max({{ $metric }}_key{ {{- $of }}, is="unknown"}) == 1
   for: 10m
   labels: {severity: critical}
   annotations:
-    summary: The broker cannot reach LiteLLM.
+    summary: The broker gets no answer of LiteLLM.
     description: >-
       New model servers are not registered, and those that end stay in it. The broker's log says what is wrong: the address,
       its certificate, no answer.
@@ -154,6 +157,16 @@ namespace="{{ .root.Release.Namespace }}"
   annotations:
     summary: LiteLLM's key does not allow all that the broker needs.
     description: The broker's log names the routes. The README says how to make a key that has them ("LiteLLM's key").
+- alert: LitellmRegistrarCallsFail
+  expr: >-
+    sum(increase({{ $metric }}_calls_total{ {{- $of }}, status=~"5.."}[10m]))
+    / sum(increase({{ $metric }}_calls_total{ {{- $of }}}[10m])) > 0.1
+  for: 10m
+  labels: {severity: warning}
+  annotations:
+    summary: "{{`{{ $value | humanizePercentage }}`}} of what registrars ask of the broker fails."
+    description: >-
+      Under FAULT the broker's log has what LiteLLM answered instead of doing it, under REFUSED and FAILED what the broker did.
 - alert: LitellmRegistrarBrokerErrors
   expr: sum(increase({{ $metric }}_refusals_total{ {{- $of }}, rule="internal_error"}[10m])) > 0
   labels: {severity: warning}

@@ -11,7 +11,7 @@
     - {protocol: TCP, port: {{ .port }}}
   {{- with .root.Values.networkPolicy.apiServerCIDRs }}
   from:
-    {{- include "litellm-registrar.network.blocks" . | nindent 4 }}
+    {{- include "litellm-registrar.network.blocks" . | trim | nindent 4 }}
     - namespaceSelector: {}
   {{- end }}
 {{- end -}}
