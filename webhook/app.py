@@ -23,6 +23,9 @@ from webhook.settings import OnError
 
 MUTATE: Final = "/mutate"
 VALIDATE: Final = "/validate"
+# Whoever is told this has reached us (`webhook.gate`).
+SELF_TEST: Final = "/selftest"
+_REACHED: Final = Problem(Reason.SELF_TEST, "the API server reaches this webhook")
 # Two objects of up to 3 MB, the most that etcd and the API server let through, and the envelope
 # (controller-runtime reasons likewise); aiohttp's own limit is 1 MiB.
 MAX_BODY: Final = 8 * 1024 * 1024
@@ -48,6 +51,7 @@ class Admission:
         self._denies = {
             MUTATE: on_error is OnError.DENY,
             VALIDATE: on_error is not OnError.ALLOW,
+            SELF_TEST: False,
         }
         self._new_nonce = new_nonce
         self._new_reference = new_reference
@@ -98,6 +102,8 @@ class Admission:
     def _decide(self, path: str, review: Review) -> Verdict:
         if path == MUTATE:
             return mutate(review, self._config, self._new_nonce)
+        if path == SELF_TEST:
+            return denied([_REACHED])
         return validate(review, self._config, self._policy, self._now())
 
     def _unusable(self, path: str, error: ReviewError) -> Verdict:
@@ -173,10 +179,11 @@ class App:
         self._metrics = metrics
 
     def reviews(self) -> web.Application:
-        """POST /mutate and /validate."""
+        """POST /mutate and /validate, and /selftest, which refuses everything."""
         app = web.Application(client_max_size=MAX_BODY)
         app.router.add_post(MUTATE, self._review)
         app.router.add_post(VALIDATE, self._review)
+        app.router.add_post(SELF_TEST, self._review)
         return app
 
     def health(self) -> web.Application:

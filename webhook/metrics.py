@@ -55,6 +55,11 @@ class Metrics(ProcessMetrics):
             ("hash",),
             registry=self.registry,
         )
+        self.held_back = Gauge(
+            f"{PREFIX}_rules_held_back",
+            "Webhooks of failurePolicy Fail that are not in force, until the API server reaches this webhook",
+            registry=self.registry,
+        )
         self._known_exceptions: frozenset[str] = frozenset()
         self._by_rule: dict[tuple[str, str], Counter] = {}
         self._by_review: dict[tuple[str, str, str], tuple[Counter, Histogram]] = {}

@@ -61,6 +61,10 @@ class Reason(StrEnum):
     INTERNAL_ERROR = "internal_error"
     NO_CERTIFICATE = "no_certificate"
 
+    # whether the API server reaches the webhook at all
+    SELF_TEST = "self_test"
+    NOT_REACHED = "not_reached"
+
 
 @dataclass(frozen=True, slots=True)
 class Problem:

@@ -12,6 +12,7 @@ from webhook.config import ConfigError
 from webhook.defaults_file import defaults_file
 from webhook.flags import SettingsError
 from webhook.followed_file import FollowedFile
+from webhook.gate import Gate
 from webhook.kube.api import Api, ApiError
 from webhook.kube.follow import Followed
 from webhook.log import Log
@@ -86,7 +87,7 @@ class Server:
         needed), OSError (port not to be had).
         """
         settings = self._settings
-        if settings.tls_secret or settings.broker_ca_configmap:
+        if settings.tls_secret or settings.broker_ca_configmap or settings.gated_configurations:
             self._api = await _connected(settings.kubeconfig)
         try:
             certificates = self._certificates()
@@ -101,6 +102,10 @@ class Server:
         if self._api is not None and settings.broker_ca_configmap:
             path = f"/api/v1/namespaces/{settings.namespace}/configmaps/{settings.broker_ca_configmap}"
             work["broker-ca-configmap"] = Followed(self._api, path, self._published.take, self._log).run()
+        if self._api is not None and settings.gated_configurations:
+            show = self._metrics.held_back.set
+            names, namespace = settings.gated_configurations, settings.namespace
+            work["gate"] = Gate(self._api, names, namespace, self._log, show=show).run()
         self._follows = started(work, self._log)
         self._log.say(
             "STARTED",

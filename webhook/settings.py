@@ -141,6 +141,14 @@ class Settings(CertificateSettings):
             *NAMES,
         ),
     )
+    gated_configurations: tuple[str, ...] = field(
+        default=(),
+        metadata=setting(
+            "the mutating and validating webhook configurations whose webhooks of failurePolicy Fail get "
+            "their rules, from an annotation, once the API server reaches this webhook",
+            *NAMES,
+        ),
+    )
     cluster_id: str = field(
         default="",
         metadata=setting(
@@ -340,6 +348,8 @@ def _contradictions(settings: Settings) -> list[str]:
     problems = []
     if settings.lease and not settings.namespace:
         problems.append("--lease: found no --namespace, which is needed with it")
+    if settings.gated_configurations and not settings.namespace:
+        problems.append("--gated-configurations: found no --namespace, which is needed with it")
     if not settings.broker_url:
         return [*problems, *(f"{flag}: allowed only with --broker-url" for flag in told)]
     if len(told) != 1:

@@ -14,8 +14,8 @@ STANDARD = sys.stdlib_module_names
 # The core: no I/O, no clock, no environment, no logging.
 CORE = (
     "access annotations candidates certificate_settings config container defaults detect documents "
-    "extract handlers inject judging key keys_pod keys_rows kinds kserve_pods kubelets layer litellm_keys "
-    "made near patch pod_containers pods ports quantity readiness reasons review row_objects "
+    "extract handlers held_rules inject judging key keys_pod keys_rows kinds kserve_pods kubelets layer "
+    "litellm_keys made near patch pod_containers pods ports quantity readiness reasons review row_objects "
     "serving_settings values wishes workload"
 )
 REGISTRARS_CORE = (

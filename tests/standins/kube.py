@@ -18,8 +18,8 @@ UNREACHABLE = ApiError(0, "Unreachable", "connection refused")
 class FakeApi(Api):
     """Objects by path, with resourceVersions that are checked, and watches.
 
-    `fail[verb]` is raised by every call of that verb (`get`, `list`, `create`, `replace`, `patch`, `merge`,
-    `delete`, `watch`) while it is there, `fail["verb path"]` by that one alone, `fail[""]` by any; `hang`
+    `fail[verb]` is raised by every call of that verb (`get`, `list`, `create`, `rehearse`, `replace`,
+    `patch`, `merge`, `delete`, `watch`) while it is there, `fail["verb path"]` by that one alone, `fail[""]` by any; `hang`
     holds every call until it is set free. `calls` are all that were made, as (verb, path).
     """
 
@@ -88,6 +88,11 @@ class FakeApi(Api):
         return copy.deepcopy(self.objects[one])
 
     async def replace(self, path: str, body: JSON) -> JSON:
+    async def rehearse(self, path: str, body: JSON) -> JSON:
+        """Give it as it is: no webhook has a word in it."""
+        await self._called("rehearse", path)
+        return copy.deepcopy(body)
+
         """Replace one, if it has not changed meanwhile."""
         await self._called("replace", path)
         version = self._there(path)["metadata"]["resourceVersion"]

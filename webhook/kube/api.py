@@ -145,6 +145,10 @@ class Api:
         """Write a whole object; with a resourceVersion in it only over that version (else 409 `Conflict`)."""
         return await self._call("PUT", path, body=body)
 
+    async def rehearse(self, path: str, body: JSON) -> JSON:
+        """Give an object as it would be created, with all that webhooks make of it; nothing is stored."""
+        return await self._call("POST", path, {"dryRun": "All"}, body)
+
     async def patch(self, path: str, ops: Iterable[JSON]) -> JSON:
         """Apply a JSON Patch (RFC 6902); a `test` that fails is 422 `Invalid`."""
         return await self._call("PATCH", path, body=[*ops], kind=_JSON_PATCH)
