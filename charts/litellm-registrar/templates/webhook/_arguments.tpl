@@ -18,6 +18,9 @@
 {{- end }}
 - --lease={{ $name }}-webhook
 - --excluded-namespaces={{ include "litellm-registrar.excludedNamespaces" . | fromJsonArray | join "," }}
+{{- if include "litellm-registrar.gated" . }}
+- --gated-configurations={{ include "litellm-registrar.admission" . }}
+{{- end }}
 - --registrar-image={{ include "litellm-registrar.registrarImage" . }}
 {{- with .Values.registrar.imagePullSecrets }}
 - --registrar-pull-secrets={{ join "," . }}

@@ -34,8 +34,8 @@
 
 {{/* What it may do in the whole cluster. */}}
 {{- define "litellm-registrar.webhook.clusterRole" -}}
-{{- if eq .Values.certificates.source "own" }}
-# The caBundle of the webhooks of ours.
+{{- if or (eq .Values.certificates.source "own") (include "litellm-registrar.gated" .) }}
+# The caBundle of the webhooks of ours, and the rules of those with failurePolicy Fail (--gated-configurations).
 - apiGroups: [admissionregistration.k8s.io]
   resources: [mutatingwebhookconfigurations, validatingwebhookconfigurations]
   resourceNames: [{{ include "litellm-registrar.admission" . }}]
