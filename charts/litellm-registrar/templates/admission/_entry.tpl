@@ -12,8 +12,8 @@ sideEffects: None
 timeoutSeconds: {{ .root.Values.admission.timeoutSeconds }}
 {{- end -}}
 
-{{/* An entry's failurePolicy, and its rules where that is Ignore. An entry with Fail comes without: until the webhook's leader
-     has written them in (from the annotation litellm-registrar.io/rules), because it serves, the entry asks about nothing,
+{{/* An entry's failurePolicy, and its rules where that is Ignore. An entry with Fail comes without: until a webhook
+     has written them in (from the annotation litellm-registrar.io/rules), because it is reached, the entry asks about nothing,
      and an image that cannot be pulled stops no pod. Takes `rules`, the name of their template, and `failurePolicy`. */}}
 {{- define "litellm-registrar.rulesUnlessFail" -}}
 failurePolicy: {{ .failurePolicy }}
