@@ -1,0 +1,58 @@
+"""What tests of the chart need: Helm 3 and 4, kubeconform, promtool, and an API server that judges."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.chart import schemas as openapi
+from tests.peers.cluster import (
+    CONTROL_PLANE,
+    CONTROL_PLANE_PROGRAMS,
+    TOOLS,
+    Cluster,
+    control_plane,
+    missing,
+    wait_until,
+)
+from tests.peers.helm import PROGRAMS
+from tests.peers.require import require
+
+INSTALL = "`make test-cluster` installs it (tests/peers/kubernetes/build.sh control-plane chart)"
+CRDS = TOOLS / "crds"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _tools() -> None:
+    """Have what all of these tests need."""
+    absent = missing(
+        (*CONTROL_PLANE, *PROGRAMS.values(), "kubeconform"), (*CONTROL_PLANE_PROGRAMS, "promtool")
+    )
+    require(INSTALL, [*absent, *([] if CRDS.is_dir() else ["crds"])])
+
+
+@pytest.fixture(scope="session")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """Run a control plane that knows the custom resources of Prometheus Operator and cert-manager."""
+    with control_plane(tmp_path_factory.mktemp("kube-chart")) as running:
+        # not apply: its annotation would hold the whole schema, which is larger than an annotation may be
+        running.kubectl("create", "-f", str(CRDS))
+        running.kubectl("wait", "--for=condition=Established", "crd", "--all", "--timeout=60s")
+        yield running
+
+
+@pytest.fixture(scope="session")
+def schemas(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Give a folder with the JSON schema of every kind that the API server knows."""
+    folder = tmp_path_factory.mktemp("schemas")
+
+    def known() -> bool:
+        openapi.write(json.loads(cluster.kubectl("get", "--raw", "/openapi/v2").out), folder)
+        return (folder / "prometheusrule-monitoring-v1.json").exists()
+
+    # custom resources are published a moment after they are established
+    wait_until("schemas of custom resources", 60, known, every=1)
+    return folder
