@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import copy
 import itertools
+import re
 from collections.abc import AsyncGenerator, Iterable
 from typing import Any
 
@@ -12,6 +13,7 @@ from webhook.kube.api import JSON, Api, ApiError, Query
 from webhook.patch import Op, apply
 
 NOT_FOUND = ApiError(404, "NotFound", "no such object")
+_NAMESPACED = re.compile("/namespaces/([^/]+)/")
 UNREACHABLE = ApiError(0, "Unreachable", "connection refused")
 
 
@@ -30,11 +32,15 @@ class FakeApi(Api):
         self.calls: list[tuple[str, str]] = []
         self._watches: dict[asyncio.Queue[tuple[str, JSON] | None], str] = {}
         self._versions = itertools.count(1)
+        # every change: its number, the path, what a watch gives
+        self._history: list[tuple[int, str, tuple[str, JSON]]] = []
+        self._begins = [0]
 
     def another(self) -> FakeApi:
         """Give another connection to the same cluster, with faults of its own."""
         api = FakeApi()
         api.objects, api._watches, api._versions = self.objects, self._watches, self._versions
+        api._history, api._begins = self._history, self._begins
         return api
 
     async def close(self) -> None:
@@ -44,23 +50,27 @@ class FakeApi(Api):
     def put(self, path: str, body: JSON | None) -> None:
         """Change an object as somebody else would; None deletes it."""
         before = self.objects.pop(path, None)
-        collection, _, name = path.rpartition("/")
+        namespace, name = _NAMESPACED.search(path), path.rpartition("/")[2]
+        number = next(self._versions)
         if body is None:
             kind, found = "DELETED", before or {}
         else:
             kind, found = ("MODIFIED" if before else "ADDED"), copy.deepcopy(body)
-            version = str(next(self._versions))
-            uid = before["metadata"]["uid"] if before else f"uid-{version}"
-            found["metadata"] = {
-                **found.get("metadata", {}),
-                "name": name,
-                "uid": uid,
-                "resourceVersion": version,
-            }
             self.objects[path] = found
+        uid = before["metadata"]["uid"] if before else f"uid-{number}"
+        meta = {"name": name, "uid": uid, "resourceVersion": str(number)}
+        if namespace:
+            meta["namespace"] = namespace[1]
+        found["metadata"] = {**found.get("metadata", {}), **meta}
+        self._history.append((number, path, (kind, copy.deepcopy(found))))
         for queue, watched in self._watches.items():
-            if watched in {collection, path}:
+            if watched in _places(path):
                 queue.put_nowait((kind, copy.deepcopy(found)))
+
+    def forget(self) -> None:
+        """Have no watch begin before now any more, as after a compaction of etcd."""
+        self._history.clear()
+        self._begins.append(next(self._versions))
 
     def end_watches(self) -> None:
         """End every watch, as the API server does from time to time."""
@@ -78,6 +88,11 @@ class FakeApi(Api):
         await self._called("get", path)
         return copy.deepcopy(self._there(path))
 
+    async def rehearse(self, path: str, body: JSON) -> JSON:
+        """Give it as it is: no webhook has a word in it."""
+        await self._called("rehearse", path)
+        return copy.deepcopy(body)
+
     async def create(self, path: str, body: JSON) -> JSON:
         """Create one, unless it is there."""
         await self._called("create", path)
@@ -88,11 +103,6 @@ class FakeApi(Api):
         return copy.deepcopy(self.objects[one])
 
     async def replace(self, path: str, body: JSON) -> JSON:
-    async def rehearse(self, path: str, body: JSON) -> JSON:
-        """Give it as it is: no webhook has a word in it."""
-        await self._called("rehearse", path)
-        return copy.deepcopy(body)
-
         """Replace one, if it has not changed meanwhile."""
         await self._called("replace", path)
         version = self._there(path)["metadata"]["resourceVersion"]
@@ -131,21 +141,45 @@ class FakeApi(Api):
         self.put(path, None)
         return {}
 
+    async def pages(self, path: str, selector: str = "", size: int = 500) -> AsyncGenerator[JSON, None]:
+        """Give a collection; `selector` may ask for one label only."""
+        await self._called("list", path)
+        found = [copy.deepcopy(one) for one in self._of(path) if _has(one, selector)]
+        version = str(next(self._versions))
+        for begin in range(0, max(len(found), 1), size):
+            yield {"metadata": {"resourceVersion": version}, "items": found[begin : begin + size]}
+
     async def watch(self, path: str, query: Query | None = None) -> AsyncGenerator[tuple[str, JSON], None]:
-        """Give changes of a collection, or of the one that a field selector names."""
+        """Give changes of a collection, or of the one that a field selector names.
+
+        From a version on, or after what is there. `labelSelector` may ask for one label only, and an object
+        that loses it is not told of.
+        """
         await self._called("watch", path)
-        name = str((query or {}).get("fieldSelector", "")).removeprefix("metadata.name=")
+        query = query or {}
+        name = str(query.get("fieldSelector", "")).removeprefix("metadata.name=")
+        selector = str(query.get("labelSelector", ""))
         watched = f"{path}/{name}" if name else path
         queue: asyncio.Queue[tuple[str, JSON] | None] = asyncio.Queue()
-        for one, found in self.objects.items():
-            if one == watched or one.rpartition("/")[0] == watched:
+        if version := int(query.get("resourceVersion", 0)):
+            if version < self._begins[-1]:
+                raise ApiError(410, "Expired", "too old resource version")
+            for number, one, past in self._history:
+                if number > version and watched in _places(one):
+                    queue.put_nowait(copy.deepcopy(past))
+        else:
+            for found in self._of(watched):
                 queue.put_nowait(("ADDED", copy.deepcopy(found)))
         self._watches[queue] = watched
         try:
             while (change := await queue.get()) is not None:
-                yield change
+                if _has(change[1], selector):
+                    yield change
         finally:
             del self._watches[queue]
+
+    def _of(self, path: str) -> list[JSON]:
+        return [one for at, one in self.objects.items() if path in _places(at)]
 
     async def _called(self, verb: str, path: str) -> None:
         self.calls.append((verb, path))
@@ -159,6 +193,18 @@ class FakeApi(Api):
         if path not in self.objects:
             raise ApiError(NOT_FOUND.status, NOT_FOUND.reason, NOT_FOUND.message)
         return self.objects[path]
+
+
+def _places(path: str) -> set[str]:
+    """Give where an object is watched and listed: by itself, in its namespace, in all namespaces."""
+    collection = path.rpartition("/")[0]
+    return {path, collection, _NAMESPACED.sub("/", path).rpartition("/")[0]}
+
+
+def _has(found: JSON, selector: str) -> bool:
+    key, _, value = selector.partition("=")
+    labels = found["metadata"].get("labels") or {}
+    return not selector or (key in labels and value in ("", labels[key]))
 
 
 def _at(found: Any, pointer: str) -> Any:

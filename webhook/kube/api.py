@@ -119,35 +119,39 @@ class Api:
         return await self._call("GET", path, query)
 
     async def list(self, path: str, selector: str = "") -> builtins.list[JSON]:
-        """Read a collection page by page; `selector` is one of labels.
+        """Read a collection page by page; `selector` is one of labels."""
+        return [one async for page in self.pages(path, selector) for one in page.get("items") or ()]
+
+    async def pages(self, path: str, selector: str = "", size: int = _PAGE) -> AsyncGenerator[JSON, None]:
+        """Give the pages of a collection, each with its `items` and its `metadata.resourceVersion`.
 
         A list too old to be gone on with continues with what is there now, as the API server offers it
         (`ResourceExpired` in "Kubernetes API Concepts", "Retrieving large results sets in chunks").
         """
         what, token = f"GET {path}", ""
-        found: builtins.list[JSON] = []
         while True:
-            query: Query = {"limit": _PAGE, "labelSelector": selector, "continue": token}
+            query: Query = {"limit": size, "labelSelector": selector, "continue": token}
             status, reason, answer = await self._ask("GET", path, query)
             page = _object(what, answer) if _good(status) or status == _GONE else {}
             if not _good(status) and not _continue(page):
                 raise _refusal(what, status, reason, answer)
-            found += page.get("items") or ()
+            if _good(status):
+                yield page
             token = _continue(page)
             if not token:
-                return found
+                return
 
     async def create(self, path: str, body: JSON) -> JSON:
         """Create an object in a collection, and give it as it was stored."""
         return await self._call("POST", path, body=body)
 
-    async def replace(self, path: str, body: JSON) -> JSON:
-        """Write a whole object; with a resourceVersion in it only over that version (else 409 `Conflict`)."""
-        return await self._call("PUT", path, body=body)
-
     async def rehearse(self, path: str, body: JSON) -> JSON:
         """Give an object as it would be created, with all that webhooks make of it; nothing is stored."""
         return await self._call("POST", path, {"dryRun": "All"}, body)
+
+    async def replace(self, path: str, body: JSON) -> JSON:
+        """Write a whole object; with a resourceVersion in it only over that version (else 409 `Conflict`)."""
+        return await self._call("PUT", path, body=body)
 
     async def patch(self, path: str, ops: Iterable[JSON]) -> JSON:
         """Apply a JSON Patch (RFC 6902); a `test` that fails is 422 `Invalid`."""
@@ -165,7 +169,8 @@ class Api:
         """Give each change in a collection: `ADDED`, `MODIFIED` or `DELETED`, and the object.
 
         Without a resourceVersion in `query` what is there comes first, as ADDED (it may be a little old).
-        It ends when the API server ends it, after four minutes; an error in the stream (410) raises ApiError.
+        With `allowWatchBookmarks` there are `BOOKMARK`s too, of which only the resourceVersion counts. It
+        ends when the API server ends it, after four minutes; an error in the stream (410) raises ApiError.
         """
         what = f"watch {path}"
         query = {**_WATCHED, **(query or {})}
@@ -173,7 +178,7 @@ class Api:
             async with await self._response("GET", path, query, seconds=_WATCH + _CALL) as response:
                 if not _good(response.status):
                     raise _refusal(what, response.status, response.reason, await response.read())
-                while line := await response.content.readline():
+                async for line in _lines(response.content):
                     event = json.loads(line)
                     kind, seen = event["type"], event["object"]
                     if kind == "ERROR":
@@ -274,6 +279,15 @@ def _failing(what: str) -> Iterator[None]:
         raise ApiError(0, "Config", f"{what}: {_told(error)}") from None
     except (ValueError, LookupError, TypeError, AttributeError) as error:
         raise ApiError(0, "BadAnswer", f"{what}: {type(error).__name__}") from None
+
+
+async def _lines(content: aiohttp.StreamReader) -> AsyncGenerator[bytes, None]:
+    """Give each line, however long: aiohttp's own `readline` fails at 128 KiB, which an object may exceed."""
+    begun = b""
+    async for chunk in content.iter_any():
+        *whole, begun = (begun + chunk).split(b"\n")
+        for line in whole:
+            yield line
 
 
 def _good(status: int) -> bool:
