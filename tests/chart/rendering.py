@@ -80,6 +80,17 @@ def rendered(given: Mapping[str, Any], release: str = RELEASE, namespace: str = 
     return documents(template(given, release=release, namespace=namespace))
 
 
+def by_name(manifests: Iterable[JSON]) -> dict[tuple[str, str, str], JSON]:
+    """Give them by kind, namespace and name. Raises AssertionError if two are the same object."""
+    found: dict[tuple[str, str, str], JSON] = {}
+    for manifest in manifests:
+        metadata = manifest["metadata"]
+        key = manifest["kind"], metadata.get("namespace", ""), metadata["name"]
+        assert key not in found, key
+        found[key] = manifest
+    return found
+
+
 def refusal(given: Mapping[str, Any], helm: str = HELM) -> str:
     """Give Helm's complaint about values that it must not take."""
     done = run(helm, "template", RELEASE, str(CHART), "--namespace", NAMESPACE, given=given)
