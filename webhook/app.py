@@ -60,6 +60,16 @@ class Admission:
         self._metrics = metrics or Metrics()
         self._policy: Policy | None = None
 
+    @property
+    def config(self) -> Injection:
+        """What goes into pods now."""
+        return self._config
+
+    @property
+    def policy(self) -> Policy | None:
+        """The policy that reviews are held against now."""
+        return self._policy
+
     def hold(self, policy: Policy) -> None:
         """Hold the reviews to come against another policy."""
         self._policy = policy

@@ -15,8 +15,10 @@ from webhook.followed_file import FollowedFile
 from webhook.gate import Gate
 from webhook.kube.api import Api, ApiError
 from webhook.kube.follow import Followed
+from webhook.living.caretaker import Caretaker
 from webhook.log import Log
 from webhook.metrics import PREFIX, Metrics
+from webhook.policy.policy import Policy
 from webhook.policy_file import policy_file
 from webhook.reasons import Reason
 from webhook.serving import Port, started, until_stopped, wind_down
@@ -36,7 +38,7 @@ class Server:
         self._settings = settings
         self._log = log
         metrics = Metrics()
-        admission = Admission(settings.injection, log, settings.on_error, metrics=metrics)
+        self._admission = admission = Admission(settings.injection, log, settings.on_error, metrics=metrics)
         self._live = Live()
         self._app = App(
             admission, log, metrics, lambda: "" if self._live.pair else Reason.NO_CERTIFICATE.value
@@ -45,7 +47,7 @@ class Server:
             "defaults": defaults_file(
                 settings.defaults, log, admission.use, by_broker=bool(settings.broker_url)
             ),
-            "policy": policy_file(settings.policy, log, admission.hold),
+            "policy": policy_file(settings.policy, log, self._hold),
             "broker-ca": broker_ca_file(settings.broker_ca, log, admission.trust),
         }
         self._paths = {
@@ -61,6 +63,7 @@ class Server:
         if settings.broker_ca_configmap:
             metrics.follow("broker-ca", lambda: self._published.good)
         self._api: Api | None = None
+        self._caretaker: Caretaker | None = None
         self._follows: list[asyncio.Task[None]] = []
         self._reviews = Port(self._app.reviews(), "--port")
         self._health = Port(self._app.health(), "--health-port")
@@ -87,7 +90,12 @@ class Server:
         needed), OSError (port not to be had).
         """
         settings = self._settings
-        if settings.tls_secret or settings.broker_ca_configmap or settings.gated_configurations:
+        if (
+            settings.tls_secret
+            or settings.broker_ca_configmap
+            or settings.lease
+            or settings.gated_configurations
+        ):
             self._api = await _connected(settings.kubeconfig)
         try:
             certificates = self._certificates()
@@ -106,6 +114,9 @@ class Server:
             show = self._metrics.held_back.set
             names, namespace = settings.gated_configurations, settings.namespace
             work["gate"] = Gate(self._api, names, namespace, self._log, show=show).run()
+        if self._api is not None and settings.lease:
+            self._caretaker = self._looking_after(self._api)
+            work["living"] = self._caretaker.run()
         self._follows = started(work, self._log)
         self._log.say(
             "STARTED",
@@ -117,6 +128,25 @@ class Server:
             mode=settings.inject_mode,
             policy=settings.policy or None,
             broker=settings.broker_url or None,
+        )
+
+    def _hold(self, policy: Policy) -> None:
+        """Take another policy, for reviews and for what lives; from the thread that reads its file."""
+        self._admission.hold(policy)
+        if self._caretaker is not None:
+            self._caretaker.policy_changed()
+
+    def _looking_after(self, api: Api) -> Caretaker:
+        settings = self._settings
+        return Caretaker(
+            api,
+            f"/apis/coordination.k8s.io/v1/namespaces/{settings.namespace}/leases/{settings.lease}",
+            self._log,
+            self._metrics.registry,
+            PREFIX,
+            config=lambda: self._admission.config,
+            policy=lambda: self._admission.policy,
+            excluded={settings.namespace, *settings.excluded_namespaces},
         )
 
     def _certificates(self) -> PairFiles | Keeper:

@@ -28,6 +28,7 @@ BROKERS_CORE = (
     "shapes"
 )
 TLS_CORE = "publication rotation secret"
+LIVINGS_CORE = "figures pods servers"
 # What both packages share.
 LEAVES = ("sidecar.contract", "sidecar.patterns", "sidecar.row_contract", "sidecar.broker_contract")
 PURE = (
@@ -36,6 +37,7 @@ PURE = (
     *(ROOT / "webhook" / f"{name}.py" for name in CORE.split()),
     *(ROOT / "webhook" / "check" / f"{name}.py" for name in ("cluster", "manifests", "report", "verdicts")),
     *(ROOT / "webhook" / "broker" / f"{name}.py" for name in BROKERS_CORE.split()),
+    *(ROOT / "webhook" / "living" / f"{name}.py" for name in LIVINGS_CORE.split()),
     *(ROOT / "webhook" / "tls" / f"{name}.py" for name in TLS_CORE.split()),
     *(ROOT / "sidecar" / f"{name}.py" for name in REGISTRARS_CORE.split()),
 )

@@ -19,7 +19,7 @@ from webhook.pods import mapping, objects
 from webhook.policy.scope import REQUIRE_LABEL
 from webhook.policy.verdict import Mode, Violation
 
-_POD: Final = "Pod"
+POD: Final = "Pod"
 _ENDED: Final = frozenset({"Succeeded", "Failed"})  # phases of pods
 _FINISHED: Final = frozenset({"Complete", "Failed"})  # conditions of Jobs
 
@@ -30,6 +30,11 @@ class Collection(NamedTuple):
     kind: str
     base: str
     plural: str
+
+    @property
+    def api_version(self) -> str:
+        """The `apiVersion` of its objects, which a list leaves out."""
+        return self.base.removeprefix("/apis/").removeprefix("/api/")
 
     def path(self, namespace: str) -> str:
         """Give the path in the API, of one namespace or with an empty one of all."""
@@ -48,7 +53,7 @@ COLLECTIONS: Final = (
     Collection("apps/StatefulSet", "/apis/apps/v1", "statefulsets"),
     Collection("apps/DaemonSet", "/apis/apps/v1", "daemonsets"),
     Collection("apps/ReplicaSet", "/apis/apps/v1", "replicasets"),
-    Collection(_POD, "/api/v1", "pods"),
+    Collection(POD, "/api/v1", "pods"),
 )
 
 
@@ -84,7 +89,7 @@ class Survey:
         metadata = mapping(obj.get("metadata"))
         checked = None
         if _lives(kind, obj):
-            if kind == _POD and not self._registrar_image:
+            if kind == POD and not self._registrar_image:
                 obj = _bare(obj)
             namespace = metadata.get("namespace")
             # a list's items do not say their kind, which tells where the template is
@@ -119,8 +124,8 @@ def _told(members: list[_Living]) -> Iterator[Entry]:
     """
     checks = [living.checked for living in members if living.checked]
     first = checks[0]
-    pods = sum(checked.kind == _POD for checked in checks)
-    yield Entry(first, more={"pods": pods} if first.kind != _POD else None)
+    pods = sum(checked.kind == POD for checked in checks)
+    yield Entry(first, more={"pods": pods} if first.kind != POD else None)
     known = {violation.key for violation in first.violations}
     others: dict[tuple[Violation, ...], Checked] = {}
     alike: Counter[tuple[Violation, ...]] = Counter()
@@ -152,7 +157,7 @@ def _lives(kind: str, obj: Mapping[str, Any]) -> bool:
     if mapping(obj.get("metadata")).get("deletionTimestamp"):
         return False
     spec, status = mapping(obj.get("spec")), mapping(obj.get("status"))
-    if kind == _POD:
+    if kind == POD:
         return status.get("phase") not in _ENDED
     if kind == "batch/Job":
         conditions = objects(status.get("conditions"))

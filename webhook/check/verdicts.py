@@ -57,7 +57,10 @@ class Registrar(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """What was found of one object. Violations have the mode in which they hold for its pods."""
+    """What was found of one object; `uid` is that of one that lives.
+
+    Violations have the mode in which they hold for its pods.
+    """
 
     kind: str
     namespace: str
@@ -66,6 +69,7 @@ class Checked:
     violations: tuple[Violation, ...] = ()
     problems: tuple[Problem, ...] = ()
     registrars: tuple[Registrar, ...] = ()
+    uid: str = ""
 
     @property
     def problems_deny(self) -> bool:
@@ -106,7 +110,8 @@ class Engine:
             outcome = Outcome.WARNED
         elif violations or any(one.ours for one in made(kind, patched.object)):
             outcome = Outcome.ALLOWED
-        return Checked(kind, namespace, review.name, outcome, violations, verdict.problems, registrars)
+        uid = str(metadata.get("uid") or "")
+        return Checked(kind, namespace, review.name, outcome, violations, verdict.problems, registrars, uid)
 
     def _registrars(self, kind: str, obj: Mapping[str, Any], namespace: str) -> Iterator[Registrar]:
         for one in made(kind, obj):

@@ -64,7 +64,7 @@ class LivingMetrics:
             f"get one when made anew, else what keeps them from it{_LEADER}",
             labels=("reason",),
         )
-        for reason in {Reason.MISSED: 0} | found.missed:
+        for reason in {Reason.MISSED, *found.missed}:  # 0 is said of nothing but that
             missed.add_metric((reason,), found.missed.get(reason, 0))
         yield missed
 

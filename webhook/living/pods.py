@@ -79,10 +79,9 @@ def living(pod: Mapping[str, Any], decide: Callable[[Mapping[str, Any], str], De
     metadata, status = mapping(pod.get("metadata")), mapping(pod.get("status"))
     if metadata.get("deletionTimestamp") or status.get("phase") in ENDED:
         return None
-    found = LivingPod(
-        *(str(metadata.get(part) or "") for part in ("namespace", "name", "uid")),
-    )
-    if _has_registrar(pod):
+    namespace, name, uid = (str(metadata.get(part) or "") for part in ("namespace", "name", "uid"))
+    found = LivingPod(namespace, name, uid)
+    if has_registrar(pod):
         return found._replace(trouble=_trouble(status))
     decision = decide(pod, found.namespace)
     if decision.reason is None:
@@ -90,7 +89,8 @@ def living(pod: Mapping[str, Any], decide: Callable[[Mapping[str, Any], str], De
     return found._replace(without=_without(decision, decision.reason))
 
 
-def _has_registrar(pod: Mapping[str, Any]) -> bool:
+def has_registrar(pod: Mapping[str, Any]) -> bool:
+    """Tell whether a pod has a registrar of ours, by whatever name its image goes."""
     spec = mapping(pod.get("spec"))
     return any(
         item.get("name") == CONTAINER_NAME and container.installed(item) is not None

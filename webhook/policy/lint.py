@@ -16,7 +16,7 @@ from webhook.policy.verdict import Mode
 
 _DAY: Final = 86400
 # How long before its end an exception is spoken of: time enough to mend the server, or to ask again.
-_SOON: Final = 14 * _DAY
+SOON: Final = 14 * _DAY
 # Patterns of one list that are held against each other, each against each.
 _COMPARED: Final = 2000
 
@@ -155,10 +155,14 @@ def _exceptions(policy: Policy, now: float) -> Iterator[_Told]:
         left = exemption.expires - now
         if left <= 0:
             yield path, f"{exemption.id} has expired: it lets nothing pass"
-        elif left <= _SOON:
-            days = int(left // _DAY)
-            when = f"in {days} day{'' if days == 1 else 's'}" if days else "within a day"
-            yield path, f"{exemption.id} expires {when}; {exemption.owner} owns it"
+        elif left <= SOON:
+            yield path, f"{exemption.id} expires {in_days(left)}; {exemption.owner} owns it"
+
+
+def in_days(left: float) -> str:
+    """Say when something is, so many seconds from now, to the day: `in 3 days`."""
+    days = int(left // _DAY)
+    return f"in {days} day{'' if days == 1 else 's'}" if days else "within a day"
 
 
 def _delegated(policy: Policy) -> Iterator[_Told]:
