@@ -53,7 +53,7 @@ format: $(STAMP) ## rewrite the code in the house format
 golden: $(STAMP) ## rewrite the golden files
 	UPDATE_GOLDEN=1 $(PYTEST) -q tests/golden tests/policy/test_evasions.py
 
-docs: $(STAMP) ## rewrite the README's reference from the tables in the code
+docs: $(STAMP) ## rewrite what both READMEs take from the code and from values.yaml
 	$(PY) -m tests.docs
 
 # What the registrar's image holds and nothing else: httpx loads click and rich where it finds them.

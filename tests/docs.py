@@ -1,7 +1,7 @@
-"""Renders the parts of README.md that come from code: `python -m tests.docs`; `--check` only compares.
+"""Renders what comes from code in README.md and the chart's: `python -m tests.docs`; `--check` only compares.
 
 A part stands between `<!-- name -->` and `<!-- /name -->`. Exit code 1 when a part is stale (`--check`), or
-when README.md or a marker is missing.
+when a file or a marker is missing.
 """
 
 import os
@@ -13,6 +13,8 @@ from typing import Final
 
 from sidecar.log import Word
 from sidecar.reasons import Reason
+from tests.chart_values import UndocumentedError
+from tests.chart_values import rows as chart_rows
 from webhook.broker.key_abilities import ROUTES
 from webhook.broker.shapes import Rule as BrokerRule
 from webhook.layer import PREFIX, TABLE
@@ -20,11 +22,13 @@ from webhook.litellm_keys import PARAMS
 from webhook.policy.rule import Rule
 from webhook.policy.table import GROUPS, RULES
 
-README: Final = Path(__file__).parents[1] / "README.md"
+ROOT: Final = Path(__file__).parents[1]
+README: Final = ROOT / "README.md"
+CHART: Final = ROOT / "charts" / "litellm-registrar"
 
 
 class DocsError(Exception):
-    """README.md cannot be rendered; the message says what is missing."""
+    """A file cannot be rendered; the message says what is missing."""
 
 
 def annotations() -> str:
@@ -168,7 +172,14 @@ def _listed(value: object) -> str:
     return ", ".join(f"`{item}`" for item in items)
 
 
-PARTS: Final[Mapping[str, Callable[[], str]]] = {
+def chart_values() -> str:
+    """Render the chart's values. Raises UndocumentedError for one without a comment."""
+    return _table(("value", "as shipped", "what it is"), chart_rows((CHART / "values.yaml").read_text()))
+
+
+Parts = Mapping[str, Callable[[], str]]
+
+PARTS: Final[Parts] = {
     "annotations": annotations,
     "parameters": parameters,
     "log-words": log_words,
@@ -180,9 +191,10 @@ PARTS: Final[Mapping[str, Callable[[], str]]] = {
     "webhook-flags": webhook_flags,
     "broker-flags": broker_flags,
 }
+FILES: Final[Mapping[Path, Parts]] = {README: PARTS, CHART / "README.md": {"values": chart_values}}
 
 
-def rendered(text: str, parts: Mapping[str, Callable[[], str]] = PARTS) -> tuple[str, tuple[str, ...]]:
+def rendered(text: str, parts: Parts = PARTS) -> tuple[str, tuple[str, ...]]:
     """Give the text with every part made anew, and the names of those that were stale.
 
     Raises DocsError for a marker that is missing.
@@ -193,7 +205,7 @@ def rendered(text: str, parts: Mapping[str, Callable[[], str]] = PARTS) -> tuple
         head, found, rest = text.partition(begin)
         old, closed, tail = rest.partition(end)
         if not found or not closed:
-            raise DocsError(f"README.md: {begin.strip()} ... {end} is missing")
+            raise DocsError(f"{begin.strip()} ... {end} is missing")
         new = f"{render()}\n"
         if new != old:
             stale.append(name)
@@ -201,22 +213,30 @@ def rendered(text: str, parts: Mapping[str, Callable[[], str]] = PARTS) -> tuple
     return text, tuple(stale)
 
 
-def main(arguments: Sequence[str], readme: Path = README) -> int:
-    """Render README.md, or with `--check` say what is stale in it. Gives the exit code."""
+def main(arguments: Sequence[str], files: Mapping[Path, Parts] = FILES) -> int:
+    """Render the files, or with `--check` say what is stale in them. Gives the exit code."""
+    problems = [
+        f"{file.relative_to(ROOT) if file.is_relative_to(ROOT) else file}: {problem}"
+        for file, parts in files.items()
+        if (problem := _render(file, parts, only_compare="--check" in arguments))
+    ]
+    print("\n".join(problems), end="\n" if problems else "", file=sys.stderr)
+    return 1 if problems else 0
+
+
+def _render(file: Path, parts: Parts, *, only_compare: bool) -> str:
+    """Render a file, or compare it only. Gives what is wrong, if something is."""
     try:
-        text, stale = rendered(readme.read_text())
+        text, stale = rendered(file.read_text(), parts)
     except FileNotFoundError:
-        print(f"{readme.name} is missing", file=sys.stderr)
-        return 1
-    except DocsError as error:
-        print(error, file=sys.stderr)
-        return 1
-    if "--check" in arguments and stale:
-        print(f"{readme.name} is stale: {', '.join(stale)}; `make docs` renders it", file=sys.stderr)
-        return 1
+        return "is missing"
+    except (DocsError, UndocumentedError) as error:
+        return str(error)
+    if only_compare and stale:
+        return f"is stale: {', '.join(stale)}; `make docs` renders it"
     if stale:
-        readme.write_text(text)
-    return 0
+        file.write_text(text)
+    return ""
 
 
 if __name__ == "__main__":
