@@ -19,6 +19,7 @@ from webhook.check import command
 from webhook.check.command import UnusableError
 from webhook.check.report import Format
 from webhook.flags import SettingsError, flag, variable
+from webhook.installation import command as installation
 from webhook.log import LibraryHandler, Log
 from webhook.settings import Settings
 
@@ -125,6 +126,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_broker(commands)
     _add_check(commands)
     _add_tls(commands)
+    installation.add(commands)
     policy = commands.add_parser("policy", help="work on policy files", allow_abbrev=False)
     actions = policy.add_subparsers(title="commands", required=True, metavar="COMMAND")
     lint = actions.add_parser(

@@ -39,6 +39,7 @@ PURE = (
     *(ROOT / "webhook" / "broker" / f"{name}.py" for name in BROKERS_CORE.split()),
     *(ROOT / "webhook" / "living" / f"{name}.py" for name in LIVINGS_CORE.split()),
     *(ROOT / "webhook" / "tls" / f"{name}.py" for name in TLS_CORE.split()),
+    ROOT / "webhook" / "installation" / "remains.py",
     *(ROOT / "sidecar" / f"{name}.py" for name in REGISTRARS_CORE.split()),
 )
 IMPURE = {

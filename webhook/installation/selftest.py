@@ -1,0 +1,105 @@
+"""`selftest`: whether a pod that is made now would get its registrar, asked of the API server as a dry run.
+
+And whether the broker answers, by just what that pod would have been told of it.
+"""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from sidecar.contract import CONTAINER_NAME, ENV_LITELLM_CA, ENV_LITELLM_URL, ENV_TOKEN_FILE, LABEL_SERVER
+from webhook.broker.shapes import Call, RefusedError
+from webhook.broker.upstream import Upstream
+from webhook.kube.api import JSON, Api, ApiError
+from webhook.pods import mapping, objects
+
+_LITTLE: Final = {"cpu": "10m", "memory": "64Mi"}
+
+Say = Callable[[str], object]
+
+_SECONDS: Final = 10.0
+_UNAUTHENTICATED: Final = 401
+
+
+async def selftest(api: Api, namespace: str, say: Say) -> bool:
+    """Try both, say what came of it, and tell whether all is well.
+
+    Rights: `create` on pods in that namespace. Nothing is made in it.
+    """
+    try:
+        made = await api.rehearse(f"/api/v1/namespaces/{namespace}/pods", pod())
+    except ApiError as error:
+        say(
+            f"A labelled pod is refused in namespace {namespace}: {error}. If that is the policy's word or "
+            "another's, and right, name a namespace for the test in which such a pod may be (test.namespace)"
+        )
+        return False
+    registrar = _registrar(made)
+    if registrar is None:
+        say(
+            f"A labelled pod in namespace {namespace} comes back without a registrar: the API server does "
+            "not reach the webhook, or its configurations leave this namespace out"
+        )
+        return False
+    say(f"A labelled pod in namespace {namespace} gets its registrar, {registrar.get('image')}")
+    env = {str(entry.get("name")): entry.get("value") for _, entry in objects(registrar.get("env"))}
+    if ENV_TOKEN_FILE not in env:
+        return True
+    return await _broker_answers(str(env.get(ENV_LITELLM_URL)), str(env.get(ENV_LITELLM_CA)), say)
+
+
+def pod() -> JSON:
+    """Give a pod with the label that keeps to the restricted Pod Security Standard and asks for little."""
+    security = {
+        "allowPrivilegeEscalation": False,
+        "capabilities": {"drop": ["ALL"]},
+        "readOnlyRootFilesystem": True,
+        "runAsNonRoot": True,
+        "runAsUser": 65534,
+        "seccompProfile": {"type": "RuntimeDefault"},
+    }
+    server = {
+        "name": "server",
+        "image": "litellm-registrar.invalid/selftest@sha256:" + "0" * 64,
+        "ports": [{"containerPort": 8000}],
+        "resources": {"requests": _LITTLE, "limits": _LITTLE},
+        "securityContext": security,
+    }
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"generateName": "litellm-registrar-selftest-", "labels": {LABEL_SERVER: "openai"}},
+        "spec": {"automountServiceAccountToken": False, "containers": [server]},
+    }
+
+
+def _registrar(made: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    spec = mapping(made.get("spec"))
+    listed = (item for kind in ("initContainers", "containers") for _, item in objects(spec.get(kind)))
+    return next((item for item in listed if item.get("name") == CONTAINER_NAME), None)
+
+
+async def _broker_answers(url: str, ca: str, say: Say) -> bool:
+    """See whether the broker answers behind its certificate.
+
+    Without a pod's token it refuses whatever is asked; a Service leads to ready pods only, and a broker that
+    is not ready would have said nothing.
+    """
+    try:
+        trust = ssl.create_default_context(cadata=ca)
+    except (ssl.SSLError, ValueError):
+        say(f"The broker's certificates that pods get cannot be read: {len(ca)} characters")
+        return False
+    async with Upstream(url, trust) as upstream:
+        try:
+            reply = await upstream.send(Call("GET", "/health/readiness"), _SECONDS)
+        except RefusedError as error:
+            say(f"The broker does not answer at {url}: {error.message}")
+            return False
+    if reply.status != _UNAUTHENTICATED:
+        say(f"What answers at {url} is no broker: HTTP {reply.status} to who has no token, expected was 401")
+        return False
+    say(f"The broker answers at {url}")
+    return True
