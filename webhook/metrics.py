@@ -13,10 +13,14 @@ from prometheus_client import Counter, Gauge, Histogram
 
 from webhook.policy.verdict import Judgement
 from webhook.process_metrics import ProcessMetrics
+from webhook.reasons import Reason
 
 PREFIX: Final = "litellm_registrar_webhook"
 # Seconds. A small pod is decided in under 1 ms, one of 3 MB in some 100 ms; the API server waits 5 s.
 _BUCKETS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
+
+# Where reviews come to.
+_PATHS: Final = ("/mutate", "/validate")
 
 
 class Metrics(ProcessMetrics):
@@ -60,6 +64,10 @@ class Metrics(ProcessMetrics):
             "Webhooks of failurePolicy Fail that are not in force, until the API server reaches this webhook",
             registry=self.registry,
         )
+        for (
+            path
+        ) in _PATHS:  # an error of our own that never happened is 0, not absent: an alert sees the first
+            self._reviews.labels(path, "failed", Reason.INTERNAL_ERROR)
         self._known_exceptions: frozenset[str] = frozenset()
         self._by_rule: dict[tuple[str, str], Counter] = {}
         self._by_review: dict[tuple[str, str, str], tuple[Counter, Histogram]] = {}

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from tests.chart.rendering import (
-    CHART,
     HELMS,
+    JSON,
     MATRIX,
     RELEASE,
     by_name,
@@ -24,6 +24,7 @@ from tests.chart.rendering import (
 )
 from tests.chart.schemas import NAMES
 from tests.peers.cluster import TOOLS
+from tests.peers.helm import CHART
 
 pytestmark = pytest.mark.cluster
 
@@ -49,27 +50,29 @@ def test_lint_has_nothing_to_say(name: str, helm: str) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+def conform(text: str, schemas: Path) -> subprocess.CompletedProcess[str]:
+    """Hold manifests against schemas by kubeconform, whose output says what is wrong."""
+    command = [str(TOOLS / "bin" / "kubeconform"), "-strict", "-summary"]
+    command += ["-schema-location", f"{schemas}/{NAMES}", "-"]
+    return subprocess.run(command, input=text, capture_output=True, text=True, check=False)
+
+
 @pytest.mark.parametrize("name", MATRIX)
 def test_the_api_server_knows_every_field(name: str, schemas: Path) -> None:
     """kubeconform, by what the running API server says of its own kinds and of the custom resources."""
-    where = ["-schema-location", f"{schemas}/{NAMES}"]
-    command = [TOOLS / "bin" / "kubeconform", "-strict", "-summary", *where, "-"]
-    done = subprocess.run(command, input=template(matrix(name)), capture_output=True, text=True, check=False)
+    done = conform(template(matrix(name)), schemas)
     assert done.returncode == 0, done.stdout
-    assert re.search(r"Invalid: 0, Errors: 0, Skipped: 0", done.stdout)
+    assert "Invalid: 0, Errors: 0, Skipped: 0" in done.stdout
 
 
 def test_kubeconform_finds_what_is_wrong(schemas: Path) -> None:
     """A field that nobody knows is found: in a kind of Kubernetes' own, and in a custom resource."""
     good = template(values(metrics={"serviceMonitor": {"enabled": True}}))
-    for right, wrong in (("revisionHistoryLimit:", "revisionHistoryLimits:"), ("interval:", "intervals:")):
-        assert right in good
-        where = ["-schema-location", f"{schemas}/{NAMES}"]
-        command = [TOOLS / "bin" / "kubeconform", "-strict", *where, "-"]
-        bad = good.replace(right, wrong)
-        done = subprocess.run(command, input=bad, capture_output=True, text=True, check=False)
+    for right, wrong in (("revisionHistoryLimit", "revisionHistoryLimits"), ("interval", "intervals")):
+        assert f" {right}:" in good
+        done = conform(good.replace(f" {right}:", f" {wrong}:"), schemas)
         assert done.returncode == 1
-        assert wrong.removesuffix(":") in done.stdout
+        assert wrong in done.stdout
 
 
 def test_templates_call_nothing_that_gives_something_else_the_next_time() -> None:
@@ -114,7 +117,7 @@ def test_names_fit_whatever_the_release_is_called() -> None:
             assert all(len(str(value)) <= 63 for value in manifest["metadata"]["labels"].values())
 
 
-UNKNOWN = {
+UNKNOWN: dict[str, tuple[JSON, tuple[str, ...]]] = {
     "at the top": ({"brokers": {}}, ("brokers",)),
     "in a section": ({"webhook": {"replica": 3}}, ("webhook", "replica")),
     "deep": ({"registrar": {"image": {"digst": "x"}}}, ("image", "digst")),
@@ -130,7 +133,7 @@ def test_a_value_that_nobody_knows_is_refused_by_its_name(where: str, helm: str)
     assert all(word in complaint for word in said), complaint
 
 
-WRONG = {
+WRONG: dict[str, tuple[JSON, str]] = {
     "broker mode without LiteLLM's address": ({"litellm": {"url": ""}}, "url"),
     "broker mode without LiteLLM's key": ({"litellm": {"existingSecret": ""}}, "existingSecret"),
     "an address that is none": ({"litellm": {"url": "litellm.example.com"}}, "url"),

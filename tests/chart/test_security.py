@@ -81,7 +81,7 @@ def strict(cluster: Cluster) -> str:
 
 @pytest.mark.parametrize("name", MATRIX)
 def test_a_strict_namespace_takes_all_pods(cluster: Cluster, strict: str, name: str) -> None:
-    """The API server's own admission has nothing against them but hostNetwork, where the values ask for it."""
+    """The API server's own admission has nothing against them but hostNetwork where values ask for it."""
     given = matrix(name)
     on_host = (given.get("webhook") or {}).get("hostNetwork", False)
     for where, template in pod_templates(rendered(given)).items():

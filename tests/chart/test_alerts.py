@@ -1,0 +1,250 @@
+"""The alerts of the chart, by Prometheus' own promtool, of what the processes themselves export."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from tests.chart.exported import MINUTES, Broker, Process, Webhook, World
+from tests.chart.rendering import JSON, NAMESPACE, RELEASE, one, rendered, values
+from webhook.broker.key_abilities import Abilities, Ability
+from webhook.broker.shapes import Rule
+from webhook.living.figures import Judged, PodFigures
+from webhook.reasons import Reason
+
+pytestmark = pytest.mark.cluster
+
+ON: Final = {"serviceMonitor": {"enabled": True}, "prometheusRule": {"enabled": True}}
+WELL: Final = World(NAMESPACE, RELEASE)
+_DAY = 86400.0
+
+
+def of_webhook(change: Callable[[Webhook], None]) -> Callable[[Process], None]:
+    """Do that to replicas of the webhook only."""
+    return lambda process: change(process) if isinstance(process, Webhook) else None
+
+
+def of_broker(change: Callable[[Broker], None]) -> Callable[[Process], None]:
+    """Do that to replicas of the broker only."""
+    return lambda process: change(process) if isinstance(process, Broker) else None
+
+
+def pods(not_started: int, missed: Mapping[Reason, int]) -> Callable[[Process], None]:
+    """Have the leader find these pods."""
+
+    def found(webhook: Webhook) -> None:
+        webhook.living.pods = PodFigures(injected=7, not_started=not_started, missed=missed)
+
+    return of_webhook(found)
+
+
+def judged(now: int, later: int) -> Callable[[Process], None]:
+    """Have the leader judge living servers so."""
+
+    def found(webhook: Webhook) -> None:
+        webhook.living.judged = Judged(at=0.0, judged=7, refused_now=now, refused_later=later)
+
+    return of_webhook(found)
+
+
+def leads(webhook: Webhook, leading: bool) -> None:  # noqa: FBT001 - as it is set
+    """Lead or not, from now on."""
+    webhook.leads = leading
+
+
+def bad_file(process: Process) -> None:
+    """Have a file that cannot be taken as it is now."""
+    process.file_is_good = False
+
+
+def fail(broker: Broker) -> None:
+    """Answer two of a dozen calls with what LiteLLM answers while its database is away."""
+    for _ in range(2):
+        broker.metrics.call("create", 500, {"litellm": 0.2})
+
+
+# Each alert, and the world in which it fires, it alone.
+FIRES: Final[dict[str, World]] = {
+    "LitellmRegistrarWebhookDown": replace(WELL, down=frozenset({f"{RELEASE}-webhook"})),
+    "LitellmRegistrarBrokerDown": replace(WELL, down=frozenset({f"{RELEASE}-broker"})),
+    "LitellmRegistrarWebhookErrors": replace(
+        WELL, first=of_webhook(lambda it: it.metrics.review("/mutate", "failed", "internal_error", 0.1))
+    ),
+    "LitellmRegistrarPodsMissed": replace(WELL, first=pods(0, {Reason.MISSED: 3})),
+    "LitellmRegistrarNotStarted": replace(WELL, first=pods(2, {})),
+    "LitellmRegistrarServersRefused": replace(WELL, first=judged(0, 1)),
+    "LitellmRegistrarNobodyLooks": replace(WELL, every=of_webhook(lambda it: leads(it, leading=False))),
+    "LitellmRegistrarWebhookCertificateEnds": replace(
+        WELL, first=of_webhook(lambda it: it.tls.ends("leaf", 13 * _DAY))
+    ),
+    "LitellmRegistrarBrokerCertificateEnds": replace(
+        WELL, first=of_broker(lambda it: it.tls.ends("leaf", 13 * _DAY))
+    ),
+    "LitellmRegistrarWebhookCertificateRefused": replace(
+        WELL, first=of_webhook(lambda it: it.tls.verifies.set(0))
+    ),
+    "LitellmRegistrarBrokerCertificateRefused": replace(
+        WELL, first=of_broker(lambda it: it.tls.verifies.set(0))
+    ),
+    "LitellmRegistrarWebhookBundleNotPublished": replace(
+        WELL, every=of_webhook(lambda it: it.tls.published.set(0))
+    ),
+    "LitellmRegistrarBrokerBundleNotPublished": replace(
+        WELL, every=of_broker(lambda it: it.tls.published.set(0))
+    ),
+    "LitellmRegistrarWebhookFileNotTaken": replace(WELL, first=of_webhook(bad_file)),
+    "LitellmRegistrarBrokerFileNotTaken": replace(WELL, first=of_broker(bad_file)),
+    "LitellmRegistrarLitellmUnreachable": replace(
+        WELL, first=of_broker(lambda it: it.metrics.refusal(Rule.CANNOT_ASK_LITELLM))
+    ),
+    "LitellmRegistrarKubernetesUnreachable": replace(
+        WELL, first=of_broker(lambda it: it.metrics.refusal(Rule.CANNOT_ASK_KUBERNETES))
+    ),
+    "LitellmRegistrarKeyLacks": replace(
+        WELL, every=of_broker(lambda it: it.metrics.key(Abilities(missing=(next(iter(Ability)),))))
+    ),
+    "LitellmRegistrarCallsFail": replace(WELL, every=of_broker(fail)),
+    "LitellmRegistrarBrokerErrors": replace(
+        WELL, first=of_broker(lambda it: it.metrics.refusal(Rule.INTERNAL_ERROR))
+    ),
+}
+
+# Worlds in which nobody should be woken.
+QUIET: Final[dict[str, World]] = {
+    "all is well": WELL,
+    "one replica of each is away": replace(
+        WELL, down=frozenset({f"{RELEASE}-webhook-1", f"{RELEASE}-broker-1"})
+    ),
+    "rules refuse what they are for": replace(
+        WELL, every=of_broker(lambda it: it.metrics.refusal(Rule.NAME_TAKEN))
+    ),
+    "the key can do more than need be": replace(
+        WELL, every=of_broker(lambda it: it.metrics.key(Abilities(master=True)))
+    ),
+    "pods are refused by the policy": replace(
+        WELL, every=of_webhook(lambda it: it.metrics.review("/validate", "denied", "policy_violation", 0.1))
+    ),
+}
+
+
+@pytest.fixture(scope="module")
+def rules(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Give the rendered groups of alerts as a file of Prometheus' own."""
+    rule = one(rendered(values(metrics=ON)), "PrometheusRule")
+    file = tmp_path_factory.mktemp("rules") / "rules.json"  # JSON is YAML
+    file.write_text(json.dumps(rule["spec"]))
+    return file
+
+
+def alerts(rules: Path) -> list[JSON]:
+    """Give the alerts in the file."""
+    return [rule for group in json.loads(rules.read_text())["groups"] for rule in group["rules"]]
+
+
+def promtool(*arguments: str) -> str:
+    """Run promtool, and give what it says. Raises AssertionError when it is not content."""
+    done = subprocess.run(["promtool", *arguments], capture_output=True, text=True, check=False)
+    said = done.stdout + done.stderr
+    assert done.returncode == 0, said
+    return said
+
+
+def told(rules: Path, world: World, expected: list[str]) -> None:
+    """Have promtool assert that these alerts fire at the world's end, and no other."""
+    firing = [{"labels": f'{{alertname="{name}"}}', "value": 1} for name in expected]
+    query = 'count by (alertname) (ALERTS{alertstate="firing"}) > bool 0'
+    test = {
+        "interval": "1m",
+        "input_series": world.series(),
+        "promql_expr_test": [{"expr": query, "eval_time": f"{MINUTES}m", "exp_samples": firing}],
+    }
+    file = rules.parent / "test.json"
+    file.write_text(json.dumps({"rule_files": [str(rules)], "evaluation_interval": "1m", "tests": [test]}))
+    promtool("test", "rules", str(file))
+
+
+def test_prometheus_takes_the_rules(rules: Path) -> None:
+    """Promtool finds nothing wrong with expressions, labels and templates, nor two rules of one name."""
+    said = promtool("check", "rules", "--lint=all", "--lint-fatal", str(rules))
+    assert f"{len(FIRES)} rules found" in said
+
+
+@pytest.mark.parametrize("name", FIRES)
+def test_an_alert_fires_alone(rules: Path, name: str) -> None:
+    """In the state that it is about, as the processes export it, this alert fires, and no other."""
+    told(rules, FIRES[name], [name])
+
+
+@pytest.mark.parametrize("state", QUIET)
+def test_nobody_is_woken_without_need(rules: Path, state: str) -> None:
+    """No alert fires."""
+    told(rules, QUIET[state], [])
+
+
+def test_every_alert_has_its_state(rules: Path) -> None:
+    """There is no alert that no test shows firing; each says how bad it is, what it means and what to do."""
+    assert {alert["alert"] for alert in alerts(rules)} == set(FIRES)
+    for alert in alerts(rules):
+        assert alert["labels"]["severity"] in {"warning", "critical"}
+        assert set(alert["annotations"]) == {"summary", "description"}
+
+
+def test_alerts_ask_for_what_is_exported(rules: Path) -> None:
+    """Every metric in an expression is one that webhook or broker export; `up` is Prometheus' own."""
+    exported = {line["series"].partition("{")[0] for line in WELL.series()}
+    asked = {name for alert in alerts(rules) for name in re.findall(r"([a-z_]+)\s*{", alert["expr"])}
+    assert asked
+    assert asked <= exported
+
+
+def test_an_alert_is_about_its_own_release(rules: Path) -> None:
+    """What goes on in another namespace is not its business, and does not stand for what is missing here."""
+    elsewhere = replace(WELL, namespace="elsewhere", first=pods(2, {Reason.MISSED: 3}))
+    told(rules, elsewhere, ["LitellmRegistrarBrokerDown", "LitellmRegistrarWebhookDown"])
+
+
+def test_what_an_alert_says(rules: Path) -> None:
+    """Its texts name what it is about, in words for people."""
+    world = replace(WELL, first=pods(0, {Reason.MISSED: 3}))
+    about = next(alert for alert in alerts(rules) if alert["alert"] == "LitellmRegistrarPodsMissed")
+    expected = {
+        "exp_labels": {"reason": "missed", "severity": "warning"},
+        "exp_annotations": {
+            "summary": "Living pods ask for a registrar and have none: 3 for the reason missed.",
+            "description": about["annotations"]["description"],
+        },
+    }
+    test = {
+        "interval": "1m",
+        "input_series": world.series(),
+        "alert_rule_test": [{"eval_time": "30m", "alertname": about["alert"], "exp_alerts": [expected]}],
+    }
+    file = rules.parent / "said.json"
+    file.write_text(json.dumps({"rule_files": [str(rules)], "evaluation_interval": "1m", "tests": [test]}))
+    promtool("test", "rules", str(file))
+
+
+def test_direct_mode_is_told_of_no_broker() -> None:
+    """Where no broker is installed no alert waits for one."""
+    rule = one(rendered({"mode": "direct", "metrics": ON}), "PrometheusRule")
+    assert "broker" not in json.dumps(rule["spec"]).lower()
+
+
+def test_the_service_monitor_finds_the_ports_of_both() -> None:
+    """It selects the Services of webhook and broker, each with a port of that name, and nothing else's."""
+    manifests = rendered(values(metrics=ON))
+    monitor = one(manifests, "ServiceMonitor")["spec"]
+    wanted = monitor["selector"]["matchLabels"].items()
+    services = [each for each in manifests if each["kind"] == "Service"]
+    chosen = [each for each in services if wanted <= each["metadata"]["labels"].items()]
+    assert [each["metadata"]["name"] for each in chosen] == [f"{RELEASE}-broker", f"{RELEASE}-webhook"]
+    for service in chosen:
+        targets = {port["name"]: port["targetPort"] for port in service["spec"]["ports"]}
+        assert [targets[endpoint["port"]] for endpoint in monitor["endpoints"]] == ["health"]
