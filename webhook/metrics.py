@@ -64,9 +64,8 @@ class Metrics(ProcessMetrics):
             "Webhooks of failurePolicy Fail that are not in force, until the API server reaches this webhook",
             registry=self.registry,
         )
-        for (
-            path
-        ) in _PATHS:  # an error of our own that never happened is 0, not absent: an alert sees the first
+        # An error of our own that never happened is 0, not absent: an alert sees the first.
+        for path in _PATHS:
             self._reviews.labels(path, "failed", Reason.INTERNAL_ERROR)
         self._known_exceptions: frozenset[str] = frozenset()
         self._by_rule: dict[tuple[str, str], Counter] = {}

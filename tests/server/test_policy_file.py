@@ -63,7 +63,7 @@ async def test_the_policy_that_ships_can_be_named(serving: Serving) -> None:
 
 
 async def test_reviews_are_counted_by_path_and_decision(serving: Serving, tmp_path: Path) -> None:
-    """And timed, from 1 ms on. An error of our own that has not happened is 0: an alert would miss the first."""
+    """And timed, from 1 ms on. Errors of our own count from 0: an alert would miss the first."""
     path = tmp_path / "policy.yaml"
     path.write_text(STRICT)
     async with serving(policy=str(path)) as running:
