@@ -1,4 +1,4 @@
-"""Manifests for the node: the real llama-server of tests/peers/images, as a person would deploy it."""
+"""Manifests for the node: the real model servers of tests/peers/images, as a person would deploy them."""
 
 from typing import Any
 
@@ -7,6 +7,7 @@ JSON = dict[str, Any]
 DOMAIN = "litellm-registrar.io"
 LABEL = f"{DOMAIN}/server=openai"
 OPENAI = dict([LABEL.split("=")])
+OLLAMA = {f"{DOMAIN}/server": "ollama"}
 SECRET = "litellm-registrar"
 # A server with this liveness probe is restarted once the file is there; it is not after that.
 ILL = "/models/ill"
@@ -34,6 +35,30 @@ def container(model: str = "chat", *before: str, alias: str | None = None) -> JS
     }
 
 
+def ollama() -> JSON:
+    """Give an Ollama container with its usual port and four tiny models."""
+    return {
+        "name": "server",
+        "image": "litellm-registrar/ollama:test",
+        "ports": [{"containerPort": 11434}],
+        "readinessProbe": {"httpGet": {"path": "/api/version", "port": 11434}, "periodSeconds": 1},
+    }
+
+
+def pod(namespace: str, name: str, server: JSON, labels: JSON, **settings: str) -> JSON:
+    """Give a pod that belongs to no workload."""
+    made = template(server, labels, {k.replace("_", "-"): v for k, v in settings.items()})
+    made["metadata"] |= {"name": name, "namespace": namespace}
+    return {"apiVersion": "v1", "kind": "Pod", **made}
+
+
+def budget(namespace: str) -> JSON:
+    """Give a PodDisruptionBudget that lets evictions take the pods of `deployment` one at a time."""
+    spec = {"maxUnavailable": 1, "selector": {"matchLabels": {"app": "server"}}}
+    metadata = {"name": "server", "namespace": namespace}
+    return {"apiVersion": "policy/v1", "kind": "PodDisruptionBudget", "metadata": metadata, "spec": spec}
+
+
 def template(server: JSON, labels: JSON, settings: dict[str, str]) -> JSON:
     """Give a pod template; `settings` are annotations of ours by their short names."""
     annotations = {f"{DOMAIN}/{key}": value for key, value in settings.items()}
@@ -45,11 +70,14 @@ def deployment(
     namespace: str, server: JSON, replicas: int = 1, labels: JSON | None = None, **settings: str
 ) -> JSON:
     """Give a Deployment called `server` that surges by one; the labels and settings stand on its template."""
+    made = template(server, labels or {}, {k.replace("_", "-"): v for k, v in settings.items()})
+    # by which a node's drain finds it, which looks into all namespaces
+    made["metadata"]["labels"]["namespace"] = namespace
     spec = {
         "replicas": replicas,
         "selector": {"matchLabels": {"app": "server"}},
         "strategy": {"rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}},
-        "template": template(server, labels or {}, {k.replace("_", "-"): v for k, v in settings.items()}),
+        "template": made,
     }
     metadata = {"name": "server", "namespace": namespace}
     return {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": metadata, "spec": spec}

@@ -1,6 +1,5 @@
 """What a test of the node has at hand: a namespace, LiteLLM, and what the registrars say."""
 
-import itertools
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,10 +8,8 @@ from types import TracebackType
 from typing import Any, Self
 
 from tests.node import kubelet_log
+from tests.node.release import Release
 from tests.peers.cluster import JSON, TOOLS, Cluster, wait_until
-from tests.peers.proxy import LiteLLM
-
-_numbers = itertools.count()
 
 
 class Registrars:
@@ -35,6 +32,10 @@ class Registrars:
             process = subprocess.Popen(command, stdout=out, stderr=out)
         self._followers[pod] = (process, path)
 
+    def pods(self) -> list[str]:
+        """Name the pods that were followed."""
+        return list(self._followers)
+
     def log(self, pod: str) -> str:
         """Give what a pod's registrar has said since it was followed."""
         return self._followers[pod][1].read_text()
@@ -55,11 +56,12 @@ class Registrars:
 
 
 class World:
-    """One test's namespace on the node, and LiteLLM outside of it."""
+    """One test's namespace on the node, the release that looks after it, and LiteLLM outside of it."""
 
-    def __init__(self, cluster: Cluster, proxy: LiteLLM, namespace: str, registrars: Registrars) -> None:
-        self.cluster = cluster
-        self.proxy = proxy
+    def __init__(self, release: Release, namespace: str, registrars: Registrars) -> None:
+        self.release = release
+        self.cluster = release.cluster
+        self.proxy = release.proxy
         self.namespace = namespace
         self.registrars = registrars
 
@@ -85,19 +87,17 @@ class World:
             self.registrars.follow(name)
         return names
 
-    def restart(self, old: list[str]) -> list[str]:
-        """Restart the rollout and wait until every old pod is gone; give the new pods' names."""
-        self.kubectl("rollout", "restart", "deployment", "server")
-        self.kubectl("rollout", "status", "deployment", "server", "--timeout=120s")
-        new = self.ready_pods(len(old))
-        for pod in old:
-            self.kubectl("wait", "--for=delete", f"pod/{pod}", "--timeout=120s")
-        return new
+    def story(self) -> str:
+        """Tell what happened here: pods, Events, and what every registrar has said."""
+        return self.kubectl("get", "pods,events", "-o", "wide") + self.registrars.story()
 
     def rows(self, model: str) -> list[JSON]:
         """Read the rows of a model name of this namespace from the replica that registrars write to."""
-        rows = self.proxy.rows(model)
-        return [row for row in rows if row["model_info"]["registrar"]["namespace"] == self.namespace]
+        return [row for row in self.proxy.rows(model) if self.owns(row)]
+
+    def owns(self, row: JSON) -> bool:
+        """Tell whether a row is of a pod of this namespace."""
+        return bool(row["model_info"].get("registrar", {}).get("namespace") == self.namespace)
 
     def until_rows(self, model: str, count: int, seconds: float = 15) -> list[JSON]:
         """Wait until a model name has so many rows."""
@@ -135,14 +135,14 @@ class World:
 
 
 @contextmanager
-def new_world(cluster: Cluster, proxy: LiteLLM, folder: Path) -> Iterator[World]:
+def new_world(release: Release, folder: Path) -> Iterator[World]:
     """Make a namespace; at the end print what happened in it (pytest shows that of a failure)."""
-    namespace = cluster.namespace(f"test-{next(_numbers)}")
-    with Registrars(cluster, namespace, folder) as registrars:
-        yield World(cluster, proxy, namespace, registrars)
-    print(cluster.kubectl("get", "pods,events", "-n", namespace, "-o", "wide").out)
-    print(registrars.story())
-    cluster.kubectl("delete", "namespace", namespace, "--wait=false")
+    namespace = release.new_namespace()
+    with Registrars(release.cluster, namespace, folder) as registrars:
+        world = World(release, namespace, registrars)
+        yield world
+        print(world.story())
+    release.cluster.kubectl("delete", "namespace", namespace, "--wait=false")
 
 
 def is_ready(pod: JSON) -> bool:

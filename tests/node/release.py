@@ -1,0 +1,101 @@
+"""The chart as installed on the node: one release for most tests, others for what would disturb them.
+
+Each looks after its own namespaces: the chart of the others is told to leave them out.
+"""
+
+import itertools
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Final
+
+import httpx
+
+from tests.peers.cluster import JSON, Cluster, wait_until
+from tests.peers.helm import Helm, broker_values, make_key
+from tests.peers.proxy import LiteLLM
+from webhook.broker.key_abilities import ROUTES
+
+# Releases, each with how many namespaces it may have. All tests but those of the others use the first one.
+MAIN: Final = "registrar"
+BROKER_AWAY: Final = "broker-away"
+LITELLM_AWAY: Final = "litellm-away"
+DIRECT: Final = "direct"
+_NAMESPACES: Final = {MAIN: 60, BROKER_AWAY: 1, LITELLM_AWAY: 1, DIRECT: 5}
+# The two parts of the chart.
+WEBHOOK: Final = "webhook"
+BROKER: Final = "broker"
+ONE_OF_EACH: Final[JSON] = {WEBHOOK: {"replicas": 1}, BROKER: {"replicas": 1}}
+_HEALTH_PORT: Final = 8080
+
+
+@dataclass(frozen=True)
+class Release:
+    """One release, in the namespace of its name; `proxy` is the LiteLLM that it is for."""
+
+    cluster: Cluster
+    proxy: LiteLLM
+    name: str = MAIN
+    _numbers: Iterator[int] = field(default_factory=itertools.count, repr=False)
+
+    def install(self, litellm_url: str, *values: JSON, flags: tuple[str, ...] = ("--wait",)) -> None:
+        """Install the chart with a key of LiteLLM's that has the narrowest rights the README tells of."""
+        make_key(self.cluster, self.proxy.make_key(allowed_routes=[*ROUTES]), self.name)
+        # a broker does not believe a LiteLLM without rows for half a minute
+        self.proxy.create(f"beside-{self.name}", {"model": "openai/x", "api_key": "none"}, {})
+        apart: JSON = {"admission": {"excludedNamespaces": self._foreign()}}
+        Helm(self.cluster, 4).install(
+            *(broker_values(litellm_url), apart, *values), flags=flags, release=self.name, namespace=self.name
+        )
+
+    def install_direct(self) -> None:
+        """Install the chart in direct mode, with which each namespace has a Secret of its own."""
+        values: JSON = {"mode": "direct", **ONE_OF_EACH, "admission": {"excludedNamespaces": self._foreign()}}
+        values["litellm"] = {}
+        Helm(self.cluster, 4).install(broker_values(""), values, release=self.name, namespace=self.name)
+
+    def _foreign(self) -> list[str]:
+        others = (name for name in _NAMESPACES if name != self.name)
+        return [_namespace(name, number) for name in others for number in range(_NAMESPACES[name])]
+
+    def new_namespace(self) -> str:
+        """Make one of the namespaces that this release alone looks after."""
+        number = next(self._numbers)
+        assert number < _NAMESPACES[self.name], f"{self.name} has no more namespaces: give it some"
+        return self.cluster.namespace(_namespace(self.name, number))
+
+    def object(self, part: str) -> str:
+        """Name the Deployment (Service, ServiceAccount) of a part."""
+        return f"{self.name}-litellm-registrar-{part}"
+
+    def kubectl(self, *args: str) -> str:
+        """Run kubectl in the release's namespace."""
+        return self.cluster.kubectl("-n", self.name, *args).out
+
+    def pods(self, part: str) -> list[JSON]:
+        """Read the pods of a part."""
+        selector = f"app.kubernetes.io/instance={self.name},app.kubernetes.io/component={part}"
+        return self.cluster.list("pods", self.name, selector)
+
+    def scale(self, part: str, replicas: int) -> None:
+        """Have so many replicas of a part, and wait until it is so."""
+        self.kubectl("scale", "deployment", self.object(part), f"--replicas={replicas}")
+        self.kubectl("rollout", "status", "deployment", self.object(part), "--timeout=120s")
+        wait_until(f"{replicas} pods of {part}", 90, lambda: len(self.pods(part)) == replicas)
+
+    def log(self, part: str) -> str:
+        """Give what all replicas of a part have said."""
+        selector = f"app.kubernetes.io/instance={self.name},app.kubernetes.io/component={part}"
+        return self.kubectl("logs", "-l", selector, "--tail=-1", "--prefix")
+
+    def metric(self, part: str, name: str) -> float:
+        """Give the sum of a metric (its whole name, with its labels) over the replicas of a part."""
+        total = 0.0
+        for pod in self.pods(part):
+            address = f"http://{pod['status']['podIP']}:{_HEALTH_PORT}/metrics"
+            lines = httpx.get(address, trust_env=False).text.splitlines()
+            total += sum(float(line.rpartition(" ")[2]) for line in lines if line.startswith(f"{name} "))
+        return total
+
+
+def _namespace(release: str, number: int) -> str:
+    return f"{release}-{number}"

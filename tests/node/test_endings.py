@@ -1,0 +1,170 @@
+"""How pods end on a real node, and what is told LiteLLM before their servers are stopped."""
+
+import asyncio
+import time
+
+import pytest
+
+from tests.load import Load, examples
+from tests.node import kubelet_log
+from tests.node.checks import check_ending, check_log
+from tests.node.manifests import OPENAI, container, deployment
+from tests.node.world import World
+from tests.peers.cluster import JSON, wait_until
+
+pytestmark = [pytest.mark.node, pytest.mark.timeout(400)]
+
+OWN_PRE_STOP = {"exec": {"command": ["sleep", "4"]}}
+
+
+def slow_request(world: World, seconds: float) -> JSON:
+    """Give a streamed chat request that takes the slow model about that long on this machine now."""
+    begun = time.monotonic()
+    answer = world.proxy.chat("slow", max_tokens=300, stream=True)
+    assert answer.status_code == 200, answer.text
+    per_second = 300 / (time.monotonic() - begun)
+    return {"max_tokens": min(8000, int(seconds * per_second))}
+
+
+async def test_request_in_flight_holds_the_drain(world: World) -> None:
+    """A request of more than 60 s that is in flight when its pod is deleted ends well; then comes SIGTERM."""
+    # more time than the default, for the machine may get slower in the midst of it
+    manifest = deployment(world.namespace, container("slow"), labels=OPENAI, drain_timeout="240")
+    world.cluster.create(manifest)
+    (pod,) = await asyncio.to_thread(world.ready_pods, 1)
+    body = await asyncio.to_thread(slow_request, world, 75)
+
+    url, key = world.proxy.urls[0], world.proxy.key
+    load = Load((url,), "slow", key, rate=1, stream_every=1, limit=1, stream_body=body)
+    running = asyncio.create_task(load.run())
+    await asyncio.sleep(2)
+    deleted = time.time()
+    await asyncio.to_thread(world.kubectl, "delete", "pod", pod, "--wait=false")
+    tally = await running
+    ended = time.time()
+    assert tally.failed() == 0, examples(tally.lost)
+    assert ended - deleted >= 60, f"the request took only {ended - deleted:.1f} s more"
+
+    world.kubectl("wait", "--for=delete", f"pod/{pod}", "--timeout=60s")
+    steps = world.ending(pod)
+    check_ending(steps, at_least=60)
+    assert kubelet_log.when(steps, "server", "SIGTERM") >= ended
+    assert kubelet_log.when(steps, "server", "SIGTERM") - ended < 15
+
+
+async def test_a_short_grace_cuts_and_says_so(world: World) -> None:
+    """`kubectl delete --grace-period` shorter than the drain: the row is gone, the log tells what was cut.
+
+    The drain is over before the kubelet would cut it.
+    """
+    world.cluster.create(deployment(world.namespace, container("slow", alias="short"), labels=OPENAI))
+    (pod,) = await asyncio.to_thread(world.ready_pods, 1)
+    load = Load(
+        (world.proxy.urls[0],),
+        "short",
+        world.proxy.key,
+        rate=1,
+        stream_every=1,
+        limit=1,
+        stream_body={"max_tokens": 8000},
+    )
+    running = asyncio.create_task(load.run())
+    await asyncio.sleep(2)
+    (row,) = world.rows("short")
+    await asyncio.to_thread(world.kubectl, "delete", "pod", pod, "--grace-period=12")
+    tally = await running
+    assert tally.failed() == 1
+    assert row["model_info"]["id"] not in {one["model_info"]["id"] for one in world.rows("short")}
+    check_ending(world.ending(pod), at_least=0)
+    log = world.registrars.log(pod)
+    said, removed, gone = (log.index(word) for word in ("reason=grace_shortened", " REMOVED ", " GONE "))
+    assert max(said, removed) < gone
+    assert "grace=12" in log
+    assert "cut=1" in log
+    check_log(log, (world.proxy.key,))
+
+
+def test_a_pre_stop_of_ones_own_is_kept(world: World) -> None:
+    """Who applies it is told that no drain holds the server then; the row is gone before it stops."""
+    server = {**container(alias="own-hook"), "lifecycle": {"preStop": OWN_PRE_STOP}}
+    answer = world.cluster.create(deployment(world.namespace, server, labels=OPENAI, propagation="8"))
+    assert [line for line in answer.warnings if "preStop" in line], answer.err
+    (pod,) = world.ready_pods(1)
+    (row,) = world.until_rows("own-hook", 1)
+    (found,) = (one for one in world.pods()[0]["spec"]["containers"] if one["name"] == "server")
+    assert found["lifecycle"]["preStop"] == OWN_PRE_STOP
+
+    world.kubectl("delete", "pod", pod, "--wait=false")
+    before_stop = wait_until(
+        "removal of the row", 4, lambda: all(_id(row) != _id(one) for one in world.rows("own-hook"))
+    )
+    assert before_stop
+    removed = time.time()
+    world.kubectl("wait", "--for=delete", f"pod/{pod}", "--timeout=60s")
+    steps = world.ending(pod)
+    begin, end, stop = (kubelet_log.when(steps, "server", s) for s in ("hook begins", "hook ends", "SIGTERM"))
+    assert removed <= stop
+    assert begin + 4 <= end <= stop
+    # its own drain takes longer, and nobody waits for it but itself
+    assert stop < kubelet_log.when(steps, "registrar", "hook ends")
+    assert kubelet_log.when(steps, "registrar", "hook ends") <= kubelet_log.when(
+        steps, "registrar", "SIGTERM"
+    )
+    check_log(world.registrars.log(pod), (world.proxy.key,))
+
+
+def test_ordinary_container_holds_the_server_too(world: World) -> None:
+    """In container mode the kubelet keeps no order; still no container gets SIGTERM before the drain ends."""
+    manifest = deployment(
+        world.namespace, container(alias="beside"), labels=OPENAI, inject_mode="container", propagation="5"
+    )
+    world.cluster.create(manifest)
+    (pod,) = world.ready_pods(1)
+    world.until_rows("beside", 1)
+    world.kubectl("delete", "pod", pod)
+    steps = world.ending(pod)
+    for name in ("server", "registrar"):
+        begin, end, stop = (kubelet_log.when(steps, name, s) for s in ("hook begins", "hook ends", "SIGTERM"))
+        assert end - begin >= 5, steps
+        assert end <= stop, steps
+
+
+def test_a_forced_deletion_leaves_no_row(world: World) -> None:
+    """`kubectl delete --force` removes the pod from the API at once; its row goes all the same."""
+    world.cluster.create(deployment(world.namespace, container(alias="forced"), labels=OPENAI))
+    (pod,) = world.ready_pods(1)
+    (row,) = world.until_rows("forced", 1)
+    world.kubectl("delete", "pod", pod, "--force", "--grace-period=0")
+    (successor,) = world.ready_pods(1)
+    wait_until("removal of the row", 30, lambda: all(_id(row) != _id(one) for one in world.rows("forced")))
+    (after,) = world.until_rows("forced", 1)
+    assert after["model_info"]["registrar"]["pod"] == successor
+    world.chat_everywhere("forced")
+
+
+def test_a_pod_that_its_kubelet_evicts_leaves_no_row(world: World) -> None:
+    """One that fills its disk is given a second to end, by the kubelet alone; that is enough for its row."""
+    server = container(alias="evicted")
+    server["volumeMounts"] = [{"name": "scratch", "mountPath": "/scratch"}]
+    manifest = deployment(world.namespace, server, labels=OPENAI)
+    volume = {"name": "scratch", "emptyDir": {"sizeLimit": "1Mi"}}
+    manifest["spec"]["template"]["spec"]["volumes"] = [volume]
+    world.cluster.create(manifest)
+    (pod,) = world.ready_pods(1)
+    (row,) = world.until_rows("evicted", 1)
+    world.kubectl(
+        "exec", pod, "-c", "server", "--", "dd", "if=/dev/zero", "of=/scratch/x", "bs=1M", "count=8"
+    )
+    # the kubelet looks at volumes once a minute (volumeStatsAggPeriod), at limits every ten seconds
+    wait_until("eviction", 120, lambda: _phase(world, pod) == "Failed", every=0.5)
+    assert world.cluster.get("pod", pod, world.namespace)["status"]["reason"] == "Evicted"
+    wait_until("removal of the row", 10, lambda: all(_id(row) != _id(one) for one in world.rows("evicted")))
+    check_log(world.registrars.log(pod), (world.proxy.key,))
+
+
+def _id(row: JSON) -> str:
+    return str(row["model_info"]["id"])
+
+
+def _phase(world: World, pod: str) -> str:
+    return str(world.cluster.get("pod", pod, world.namespace)["status"]["phase"])
