@@ -1,5 +1,57 @@
 """One real node with our images, and LiteLLM outside of it, for the whole session."""
 
+import itertools
+from collections.abc import AsyncIterator, Callable, Iterator
+
+import pytest
+
+from tests.cluster.lifecycle import OTHER_TAG
+from tests.cluster.release import Release
+from tests.peers.cluster import JSON, Cluster
+from tests.peers.helm import IMAGES, NAMESPACE, Helm, broker_values, make_key
 from tests.peers.node_session import cluster, helm, images, litellm_url, proxy, starting, work
+from tests.peers.proxy import LiteLLM
+from webhook.kube.api import Api
 
 __all__ = ["cluster", "helm", "images", "litellm_url", "proxy", "starting", "work"]
+
+_numbers = itertools.count()
+
+
+@pytest.fixture(scope="session")
+def other_image(cluster: Cluster) -> str:
+    """Give the webhook's image a second tag, as if it were a release later."""
+    name = f"docker.io/{IMAGES['image']['repository']}"
+    tag = (f"{name}:{IMAGES['image']['tag']}", f"{name}:{OTHER_TAG}")
+    cluster.script("in-node.sh", "ctr", "-n", "k8s.io", "images", "tag", "--force", *tag)
+    return OTHER_TAG
+
+
+@pytest.fixture
+async def admin(cluster: Cluster) -> AsyncIterator[Api]:
+    """Ask the API server as its administrator."""
+    api = await Api.connect(str(cluster.work / "kubeconfig"))
+    yield api
+    await api.close()
+
+
+@pytest.fixture
+def busy(cluster: Cluster) -> Iterator[str]:
+    """Give a namespace for pods."""
+    name = cluster.namespace(f"busy-{next(_numbers)}")
+    yield name
+    cluster.kubectl("delete", "namespace", name, "--wait=false")
+
+
+@pytest.fixture
+def release(cluster: Cluster, proxy: LiteLLM, litellm_url: str) -> Iterator[Callable[..., Release]]:
+    """Give the means to have a release of its own: `release(values, ..., helm=4)`; nothing of it stays."""
+    make_key(cluster, proxy.key)
+
+    def make(*values: JSON, helm: Helm | None = None) -> Release:
+        return Release(helm or Helm(cluster, 4), (broker_values(litellm_url), *values))
+
+    yield make
+    Helm(cluster, 4).uninstall(flags=("--wait", "--ignore-not-found", "--no-hooks"))
+    print(cluster.kubectl("get", "events", "-n", NAMESPACE).out)
+    cluster.kubectl("delete", "namespace", NAMESPACE)

@@ -15,13 +15,15 @@ from webhook.kube.api import JSON, Api, ApiError
 
 LABEL: Final = {"litellm-registrar.io/server": "vllm"}
 # Seconds between two pairs of pods, and pairs between two bursts.
-_EVERY: Final = 0.1
+_EVERY: Final = 0.25
 _BURST_EVERY: Final = 20
+# With so many unanswered nothing more is asked for: the machine is too slow for this rate.
+_AT_ONCE: Final = 100
 # More than the connections that the API server keeps to a webhook (client-go's transport: 25 to each host):
 # some handshakes are made each time.
 _BURST: Final = 32
 # So many pairs later they are removed: an API server with thousands of pods is about something else.
-_REMOVE_EVERY: Final = 50
+_REMOVE_EVERY: Final = 25
 _SHOWN: Final = 5
 
 
@@ -76,7 +78,7 @@ class Creating:
         return max((one.seconds for one in self.all if one.labelled == labelled), default=0.0)
 
     async def run(self) -> None:
-        """Ask for one of each kind ten times a second, however long the answers take, and bursts between."""
+        """Ask for one of each kind four times a second, however long the answers take, and bursts between."""
         number = 0
         try:
             while True:
@@ -94,7 +96,8 @@ class Creating:
                 await asyncio.wait(self._tasks)
 
     def _ask(self, *, labelled: bool) -> None:
-        self._begin(self._create(labelled=labelled))
+        if len(self._tasks) < _AT_ONCE:
+            self._begin(self._create(labelled=labelled))
 
     def _begin(self, work: Any) -> None:
         task = asyncio.create_task(work)
@@ -112,7 +115,7 @@ class Creating:
         self.all.append(Made(at, time.monotonic() - begun, labelled, injected, refused))
 
     async def _remove(self) -> None:
-        # one that comes to late is removed by the next, or with its namespace
+        # one that comes too late is removed by the next, or with its namespace
         with contextlib.suppress(ApiError):
             await self._api.delete(self._path, {"gracePeriodSeconds": 0})
 

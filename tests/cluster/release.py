@@ -1,0 +1,98 @@
+"""One release of the chart in a cluster, and what is looked at of it."""
+
+from __future__ import annotations
+
+import base64
+from dataclasses import dataclass
+from typing import Final
+
+from tests.peers.cluster import JSON, Answer, Cluster, wait_until
+from tests.peers.helm import NAMESPACE, RELEASE, Helm
+from tests.peers.webhook import change_ca
+
+FULLNAME: Final = f"{RELEASE}-litellm-registrar"
+WEBHOOK: Final = f"{FULLNAME}-webhook"
+BROKER: Final = f"{FULLNAME}-broker"
+ADMISSION: Final = f"admission.{FULLNAME}"
+CONFIGURATIONS: Final = ("mutatingwebhookconfiguration", "validatingwebhookconfiguration")
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """A release with these values, whoever installs it."""
+
+    helm: Helm
+    values: tuple[JSON, ...]
+
+    @property
+    def cluster(self) -> Cluster:
+        """Where it is."""
+        return self.helm.cluster
+
+    @property
+    def namespace(self) -> str:
+        """The release's own namespace."""
+        return NAMESPACE
+
+    def install(self, *more: JSON) -> Answer:
+        """Install it, and wait until it is ready."""
+        return self.helm.install(*self.values, *more)
+
+    def upgrade(self, *more: JSON) -> Answer:
+        """Upgrade it to its values and these, and wait until all of it is of the new kind."""
+        return self.helm.upgrade(*self.values, *more)
+
+    def rollback(self, revision: int) -> Answer:
+        """Go back to a revision."""
+        return self.helm.rollback(revision)
+
+    def uninstall(self) -> Answer:
+        """Uninstall it, and wait until it is gone."""
+        return self.helm.uninstall()
+
+    def scale_webhook(self, replicas: int) -> None:
+        """Have so many replicas of the webhook, and wait until it is so."""
+        kubectl = self.cluster.kubectl
+        kubectl("scale", "deployment", WEBHOOK, f"--replicas={replicas}", "-n", NAMESPACE)
+        if replicas:
+            kubectl("rollout", "status", "deployment", WEBHOOK, "-n", NAMESPACE, "--timeout=60s")
+        else:
+            selector = "app.kubernetes.io/component=webhook"
+            kubectl("wait", "--for=delete", "pod", "-l", selector, "-n", NAMESPACE, "--timeout=60s")
+
+    def configurations(self) -> list[JSON]:
+        """Give our webhook configurations that are there."""
+        found = []
+        for kind in CONFIGURATIONS:
+            every = self.cluster.list(kind, NAMESPACE)
+            found += [one for one in every if one["metadata"]["name"] == ADMISSION]
+        return found
+
+    def leaf(self) -> str:
+        """Give the certificate that the webhook serves with."""
+        return str(self._secret()["tls.crt"])
+
+    def until_renewed(self) -> None:
+        """Wait for another certificate, and until every replica has had the time to take it."""
+        before = self.leaf()
+        wait_until("another certificate", 120, lambda: self.leaf() != before, every=0.5)
+
+    def until_published(self, count: int) -> None:
+        """Wait until every entry is published with so many certificates."""
+        wait_until(f"{count} certificates published", 120, lambda: self._published() == {count}, every=0.5)
+
+    def change_ca(self) -> None:
+        """Ask for another CA, as a person would."""
+        change_ca(self.cluster.work / "kubeconfig", NAMESPACE, f"{WEBHOOK}-tls")
+
+    def _published(self) -> set[int]:
+        bundles = (
+            base64.b64decode(webhook["clientConfig"].get("caBundle", ""))
+            for one in self.configurations()
+            for webhook in one["webhooks"]
+        )
+        return {bundle.count(b"BEGIN CERTIFICATE") for bundle in bundles}
+
+    def _secret(self) -> JSON:
+        found: JSON = self.cluster.get("secret", f"{WEBHOOK}-tls", NAMESPACE)["data"]
+        return found
