@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import secrets
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import Final
+from typing import Any, Final
 
 from aiohttp import web
 
@@ -20,6 +21,7 @@ from webhook.reasons import Problem, Reason
 from webhook.review import BodyError, Review, ReviewError, encode, parse
 from webhook.serving import InHand, health
 from webhook.settings import OnError
+from webhook.wishes import InjectMode
 
 MUTATE: Final = "/mutate"
 VALIDATE: Final = "/validate"
@@ -47,6 +49,7 @@ class Admission:
         metrics: Metrics | None = None,
     ) -> None:
         self._config = config
+        self._changing = threading.Lock()
         self._log = log
         self._denies = {
             MUTATE: on_error is OnError.DENY,
@@ -77,16 +80,30 @@ class Admission:
 
     def use(self, defaults: Defaults) -> None:
         """Take other defaults for the reviews to come."""
-        self._config = replace(self._config, defaults=defaults)
+        self._change(defaults=defaults)
 
     def trust(self, bundle: str) -> None:
         """Write these certificates of the broker into pods from now on."""
         if self._config.broker is not None:
-            self._config = replace(self._config, broker=replace(self._config.broker, ca=bundle))
+            self._change(broker=replace(self._config.broker, ca=bundle))
+
+    def call(self, cluster: str) -> None:
+        """Inject registrars from now on under this id of the cluster."""
+        self._change(cluster=cluster)
+
+    def place(self, mode: InjectMode, nodes: Mapping[str, InjectMode]) -> None:
+        """Inject registrars in this mode from now on, and in these into pods that are bound to a node."""
+        self._change(mode=mode, nodes=nodes)
+
+    def _change(self, **parts: Any) -> None:
+        with self._changing:  # files are read in threads
+            self._config = replace(self._config, **parts)
 
     @property
     def unready(self) -> str:
         """Why no registrar can be injected now, by its reason's name; empty if one can."""
+        if not self._config.cluster:
+            return Reason.CLUSTER_UNKNOWN
         broker = self._config.broker
         return Reason.BROKER_CA_UNKNOWN if broker is not None and broker.ca is None else ""
 

@@ -58,6 +58,7 @@ _Listed = tuple[str, int, Mapping[str, Any]]
 class Injection:
     """The cluster-wide choices. Raises ValueError for a request above its limit, which no pod could have.
 
+    `cluster` is empty while its id is not known: no pod gets a registrar then.
     With a `broker` no pod gets a reference to LiteLLM's Secret. `token_audience` is whom the pods' tokens
     for it are for. `mode` is that of pods for any node, `nodes` that of those bound to one, by its name.
     `user` and `group` are the container's ids, None the cluster's choice. `pull_secrets` are added to those
@@ -133,6 +134,9 @@ def inject(pod: Mapping[str, Any], config: Injection, nonce: str, namespace: str
     placed = _place(pod, containers, server, mode, nonce)
     if config.broker is not None and isinstance(placed, Installed):
         placed = _token(spec, placed, config.broker)
+    if not config.cluster and isinstance(placed, Installed):
+        message = "this cluster's id is not known yet: no row of LiteLLM could carry it"
+        placed = Problem(Reason.CLUSTER_UNKNOWN, message)
     if isinstance(placed, Problem):
         return Decision((), _all(wanted, placed), placed.reason)
     settings = _settings(spec, server, wanted.wishes, config.cluster, placed)

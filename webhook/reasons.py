@@ -39,6 +39,8 @@ class Reason(StrEnum):
     PORT_TAKEN = "port_taken"
     OWN_PRE_STOP_KEPT = "own_pre_stop_kept"
     BROKER_CA_UNKNOWN = "broker_ca_unknown"
+    CLUSTER_UNKNOWN = "cluster_unknown"
+    KUBELETS_UNKNOWN = "kubelets_unknown"
     SECRET_IGNORED = "secret_ignored"  # noqa: S105 - a reason's name
 
     # what a label on a workload, or on a running pod, leads to

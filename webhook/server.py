@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Coroutine
 from functools import partial
 from typing import Any
 
@@ -15,14 +16,16 @@ from webhook.followed_file import FollowedFile
 from webhook.gate import Gate
 from webhook.kube.api import Api, ApiError
 from webhook.kube.follow import Followed
+from webhook.kube.identity import cluster_uid
 from webhook.living.caretaker import Caretaker
 from webhook.log import Log
 from webhook.metrics import PREFIX, Metrics
+from webhook.node_modes import KubeletMetrics, NodeModes
 from webhook.policy.policy import Policy
 from webhook.policy_file import policy_file
 from webhook.reasons import Reason
 from webhook.serving import Port, started, until_stopped, wind_down
-from webhook.settings import Settings
+from webhook.settings import ModeChoice, Settings
 from webhook.tls.files import PairFiles
 from webhook.tls.live import Live
 from webhook.tls.metrics import OwnMetrics, TlsMetrics
@@ -40,9 +43,7 @@ class Server:
         metrics = Metrics()
         self._admission = admission = Admission(settings.injection, log, settings.on_error, metrics=metrics)
         self._live = Live()
-        self._app = App(
-            admission, log, metrics, lambda: "" if self._live.pair else Reason.NO_CERTIFICATE.value
-        )
+        self._app = App(admission, log, metrics, self._unready)
         self._files: dict[str, FollowedFile[Any]] = {
             "defaults": defaults_file(
                 settings.defaults, log, admission.use, by_broker=bool(settings.broker_url)
@@ -64,6 +65,7 @@ class Server:
             metrics.follow("broker-ca", lambda: self._published.good)
         self._api: Api | None = None
         self._caretaker: Caretaker | None = None
+        self._modes: NodeModes | None = None
         self._follows: list[asyncio.Task[None]] = []
         self._reviews = Port(self._app.reviews(), "--port")
         self._health = Port(self._app.health(), "--health-port")
@@ -90,12 +92,7 @@ class Server:
         needed), OSError (port not to be had).
         """
         settings = self._settings
-        if (
-            settings.tls_secret
-            or settings.broker_ca_configmap
-            or settings.lease
-            or settings.gated_configurations
-        ):
+        if settings.asks_kubernetes:
             self._api = await _connected(settings.kubeconfig)
         try:
             certificates = self._certificates()
@@ -107,28 +104,54 @@ class Server:
             raise
         work = {name: file.follow() for name, file in self._files.items()}
         work["certificates"] = certificates.run()
-        if self._api is not None and settings.broker_ca_configmap:
-            path = f"/api/v1/namespaces/{settings.namespace}/configmaps/{settings.broker_ca_configmap}"
-            work["broker-ca-configmap"] = Followed(self._api, path, self._published.take, self._log).run()
-        if self._api is not None and settings.gated_configurations:
-            show = self._metrics.held_back.set
-            names, namespace = settings.gated_configurations, settings.namespace
-            work["gate"] = Gate(self._api, names, namespace, self._log, show=show).run()
-        if self._api is not None and settings.lease:
-            self._caretaker = self._looking_after(self._api)
-            work["living"] = self._caretaker.run()
+        if self._api is not None:
+            work |= self._asking(self._api)
         self._follows = started(work, self._log)
         self._log.say(
             "STARTED",
             "Admission reviews are answered",
             address=self.address,
             health=self.health_address,
-            cluster=settings.cluster_id,
+            cluster=settings.cluster_id or None,
             image=settings.registrar_image,
             mode=settings.inject_mode,
             policy=settings.policy or None,
             broker=settings.broker_url or None,
         )
+
+    def _asking(self, api: Api) -> dict[str, Coroutine[Any, Any, None]]:
+        """Give what follows or changes something of the cluster, by name."""
+        settings, log = self._settings, self._log
+        work: dict[str, Coroutine[Any, Any, None]] = {}
+        if settings.broker_ca_configmap:
+            path = f"/api/v1/namespaces/{settings.namespace}/configmaps/{settings.broker_ca_configmap}"
+            work["broker-ca-configmap"] = Followed(api, path, self._published.take, log).run()
+        if settings.gated_configurations:
+            show = self._metrics.held_back.set
+            names, namespace = settings.gated_configurations, settings.namespace
+            work["gate"] = Gate(api, names, namespace, log, show=show).run()
+        if settings.lease:
+            self._caretaker = self._looking_after(api)
+            work["living"] = self._caretaker.run()
+        if not settings.cluster_id:
+            work["cluster-id"] = self._call(api)
+        if settings.inject_mode is ModeChoice.AUTO:
+            metrics = KubeletMetrics(self._metrics.registry)
+            self._modes = NodeModes(api, settings.native_from, self._admission.place, log, metrics)
+            work["nodes"] = self._modes.run()
+        return work
+
+    async def _call(self, api: Api) -> None:
+        """Learn what the cluster is called, as nobody has said it."""
+        cluster = await cluster_uid(api, self._log)
+        self._admission.call(cluster)
+        self._log.say("CLUSTER", "This cluster is called by the uid of kube-system", cluster=cluster)
+
+    def _unready(self) -> str:
+        """Why nobody can be served, by the reason's name."""
+        if not self._live.pair:
+            return Reason.NO_CERTIFICATE
+        return self._modes.unready if self._modes else ""
 
     def _hold(self, policy: Policy) -> None:
         """Take another policy, for reviews and for what lives; from the thread that reads its file."""

@@ -299,6 +299,12 @@ class Settings(CertificateSettings):
         return settings
 
     @property
+    def asks_kubernetes(self) -> bool:
+        """Whether anything of these needs the Kubernetes API."""
+        asks = self.tls_secret, self.broker_ca_configmap, self.lease, self.gated_configurations
+        return any(asks) or not self.cluster_id or self.inject_mode is ModeChoice.AUTO
+
+    @property
     def broker(self) -> Broker | None:
         """The broker, if registrars shall ask one; its certificates are not known yet."""
         if not self.broker_url:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
+from dataclasses import replace
 from functools import partial
 from typing import Any, Final
 
@@ -26,6 +27,7 @@ from webhook.flags import SettingsError
 from webhook.followed_file import FollowedFile
 from webhook.kube.api import Api, ApiError
 from webhook.kube.events import Events
+from webhook.kube.identity import cluster_uid
 from webhook.log import Log
 from webhook.serving import Port, health, started, until_stopped, wind_down
 from webhook.tls.live import Live
@@ -217,6 +219,8 @@ async def broker(settings: Settings, log: Log) -> None:
     except ApiError as error:
         problem = f"--kubeconfig {settings.kubeconfig!r}: the Kubernetes API is needed: {error}"
         raise SettingsError([problem]) from None
+    if not settings.cluster_id:
+        settings = replace(settings, cluster_id=await cluster_uid(api, log))
     await until_stopped(Server(settings, log, api))
 
 
