@@ -1,0 +1,123 @@
+"""What the chart tells webhook and broker, held against what these take."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import PurePosixPath
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.chart.rendering import JSON, MATRIX, matrix, of_kind, one, pod_templates, rendered, values
+from tests.peers.helm import ROOT
+from webhook import defaults
+from webhook.broker import names_document
+from webhook.broker.settings import Settings as BrokerSettings
+from webhook.cli import _parser
+from webhook.policy import document
+from webhook.policy.table import RULES
+from webhook.settings import Settings
+
+pytestmark = pytest.mark.cluster
+
+ETC = PurePosixPath("/etc/litellm-registrar")
+SETTINGS: dict[str, type[Settings | BrokerSettings]] = {"serve": Settings, "broker": BrokerSettings}
+
+
+def processes(manifests: list[JSON]) -> Iterator[tuple[JSON, JSON]]:
+    """Give each container of the Deployments, and the pod that it is in."""
+    for template in pod_templates(of_kind(manifests, "Deployment")).values():
+        for container in template["spec"]["containers"]:
+            yield container, template["spec"]
+
+
+def settings(container: JSON) -> Settings | BrokerSettings:
+    """Read the settings as the process does, by its own parser."""
+    given = _parser().parse_args(container["args"])
+    return SETTINGS[container["args"][0]].read(vars(given), {})
+
+
+@pytest.mark.parametrize("name", MATRIX)
+def test_the_processes_take_what_they_are_told(name: str) -> None:
+    """No flag is unknown, lacks another one, or has a value that the process would refuse at its start."""
+    for container, _ in processes(rendered(matrix(name))):
+        told = settings(container)
+        ports = {port["name"]: port["containerPort"] for port in container["ports"]}
+        assert ports == {"https": told.port, "health": told.health_port}
+
+
+@pytest.mark.parametrize("name", MATRIX)
+def test_every_file_that_a_flag_names_is_mounted(name: str) -> None:
+    """The folder of each is a volume (a single file would not follow changes); ours have the file."""
+    manifests = rendered(matrix(name))
+    ours = {each["metadata"]["name"]: each["data"] for each in of_kind(manifests, "ConfigMap")}
+    for container, pod in processes(manifests):
+        mounts = {each["mountPath"]: each["name"] for each in container.get("volumeMounts", ())}
+        volumes = {each["name"]: each for each in pod.get("volumes", ())}
+        named = [PurePosixPath(arg.partition("=")[2]) for arg in container["args"][1:]]
+        files = [path for path in named if ETC in path.parents]
+        assert {str(file.parent) for file in files} == set(mounts)
+        assert set(mounts.values()) == set(volumes)
+        for file in files:
+            source = volumes[mounts[str(file.parent)]].get("configMap", {})
+            assert file.name in ours.get(source.get("name"), {file.name: ""})
+
+
+def test_files_are_what_the_values_say() -> None:
+    """Policy, defaults and names pass Helm unchanged, dates and large numbers too, and are good."""
+    policy = yaml.safe_load((ROOT / "examples/policy.yaml").read_text())
+    of_namespaces = yaml.safe_load((ROOT / "examples/webhook-defaults.yaml").read_text())
+    of_namespaces["defaults"]["litellm-params"]["rpm"] = 20_000_000
+    names = yaml.safe_load((ROOT / "examples/names.yaml").read_text())
+    for exception in policy["spec"]["exceptions"]:
+        exception["expires"] = str(exception["expires"])  # as JSON has it, in which the values are given here
+    manifests = rendered(values(policy={"document": policy}, defaults=of_namespaces, broker={"names": names}))
+    files = {key: text for each in of_kind(manifests, "ConfigMap") for key, text in each["data"].items()}
+    assert {key: yaml.safe_load(text) for key, text in files.items()} == {
+        "policy.yaml": policy,
+        "defaults.yaml": of_namespaces,
+        "names.yaml": names,
+    }
+    assert document.parse(files["policy.yaml"], RULES).exceptions
+    assert defaults.parse(files["defaults.yaml"]).of("x").litellm_params == {
+        "timeout": 600,
+        "rpm": 20_000_000,
+    }
+    assert names_document.parse(files["names.yaml"]).of("team-a").shares("gpt-4o")
+
+
+def policy_of(**spec: Any) -> JSON:
+    """Give values with a policy."""
+    head = {"apiVersion": "policy.litellm-registrar.io/v1", "kind": "ModelServerPolicy"}
+    return {"document": {**head, "metadata": {"name": "x"}, "spec": spec}}
+
+
+ENFORCED = policy_of(rules={"code": {"mode": "enforce"}})
+
+
+@pytest.mark.parametrize(
+    ("policy", "judged"),
+    [
+        ({}, "Ignore"),
+        (policy_of(), "Ignore"),
+        (
+            policy_of(defaults={"mode": "warn", "workloads": "deny"}, rules={"code": {"mode": "audit"}}),
+            "Ignore",
+        ),
+        (policy_of(exceptions=[{"id": "enforce", "reason": "mode: enforce"}]), "Ignore"),
+        (policy_of(defaults={"mode": "enforce"}), "Fail"),
+        (ENFORCED, "Fail"),
+        (policy_of(rules={"code": {"modes": {"trustRemoteCode": "enforce"}}}), "Fail"),
+        (policy_of(namespaces=[{"match": "a", "rules": {"code": {"mode": "enforce"}}}]), "Fail"),
+        ({**ENFORCED, "enabled": False}, "Ignore"),
+        ({**ENFORCED, "existingConfigMap": "mine"}, "Ignore"),
+    ],
+)
+def test_pods_are_refused_unjudged_only_where_a_rule_enforces(policy: JSON, judged: str) -> None:
+    """`auto` is Fail if a mode in the document is `enforce`, wherever; of labelled pods alone."""
+    found = one(rendered(values(policy=policy)), "ValidatingWebhookConfiguration")["webhooks"]
+    policies = {each["name"]: each["failurePolicy"] for each in found}
+    pods = ("server.pods.litellm-registrar.io", "carried.pods.litellm-registrar.io")
+    assert [policies.pop(name) for name in pods] == [judged, judged]
+    assert set(policies.values()) == {"Ignore"}
