@@ -11,6 +11,7 @@ from tests.bench import (
     judging,
     keys,
     mutate,
+    on_node,
     probing,
     reach,
     registering,
@@ -53,6 +54,7 @@ BENCHES: Final = (
     Bench(("validate_small", "validate_large", "validate_large_p99"), 2.5, mutate.measure_validate),
     Bench(("verdict_100", "verdict_3mb", "policy_1000_patterns"), 3, judging.measure),
     Bench(("vllm_parser_differential", "unresolved_share"), 0.5, vllm_parser.measure),
+    Bench(("install_time", "node_rollout", "webhook_memory", "broker_memory"), 6, on_node.measure),
 )
 NAMES: Final = (
     *("ready_to_routable", "own_share", "rolling_restart", "rolling_restart_control", "drain_overrun"),
@@ -66,6 +68,7 @@ NAMES: Final = (
     *("verdict_100", "verdict_3mb", "policy_1000_patterns"),
     *("vllm_parser_differential", "unresolved_share"),
     *("token_reach", "keys_in_pods", "broker_share", "thousand_starts"),
+    *("node_rollout", "install_time", "webhook_memory", "broker_memory"),
 )
 DESCRIPTIONS: Final = """\
 - **ready_to_routable**: a server is ready → first successful chat by a new name on the LiteLLM replica
@@ -139,4 +142,13 @@ DESCRIPTIONS: Final = """\
   one (`tests/standins/litellm_pace.py`: ten creations a second), then 100 before a real LiteLLM without rows.
   Pods, tokens and reviews are of a real API server; 70 % of the pods are in one namespace, the others in ten.
   Five of each are processes, the others the registrar's code on one event loop.
+- **node_rollout**: requests failed, cut or retried while Deployments of llama-server on a real node are
+  restarted (`kubectl rollout restart`) and scaled from 2 to 4 and back, each under 12 requests/s to 2 real
+  LiteLLM replicas (30 s reload, `num_retries: 0`), a quarter of them streams.
+- **install_time**: `helm install --wait` on that node, then a labelled Deployment: until its row is in
+  LiteLLM. All images are on the node.
+- **webhook_memory**: resident memory (VmRSS) of the larger replica after 2,000 labelled pods were asked for
+  at the API server (dry runs), 32 at a time.
+- **broker_memory**: of the larger replica, 10 s after 1,000 connections that were open to it at a time have
+  been closed. Beside it, before them and with all of them open.
 """

@@ -87,6 +87,18 @@ class Release:
         selector = f"app.kubernetes.io/instance={self.name},app.kubernetes.io/component={part}"
         return self.kubectl("logs", "-l", selector, "--tail=-1", "--prefix")
 
+    def resident_mib(self, part: str) -> list[float]:
+        """Give the resident memory of each replica's process in MiB (VmRSS of proc(5), in kB)."""
+        found = []
+        for pod in self.pods(part):
+            (container,) = pod["status"]["containerStatuses"]
+            status = self.cluster.script(
+                "in-node.sh", "cat", f"/proc/{first_process(self.cluster, container)}/status"
+            )
+            (kilobytes,) = (line.split()[1] for line in status.splitlines() if line.startswith("VmRSS:"))
+            found.append(int(kilobytes) / 1024)
+        return found
+
     def metric(self, part: str, name: str) -> float:
         """Give the sum of a metric (its whole name, with its labels) over the replicas of a part."""
         total = 0.0
@@ -99,3 +111,11 @@ class Release:
 
 def _namespace(release: str, number: int) -> str:
     return f"{release}-{number}"
+
+
+def first_process(cluster: Cluster, status: JSON) -> str:
+    """Give the number of a container's first process, as the node counts; `status` is the container's."""
+    container_id = status["containerID"].removeprefix("containerd://")
+    tasks = cluster.script("in-node.sh", "ctr", "-n", "k8s.io", "task", "ls").splitlines()
+    (pid,) = (line.split()[1] for line in tasks if line.startswith(container_id))
+    return pid

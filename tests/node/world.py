@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from tests.node import kubelet_log
-from tests.node.release import Release
+from tests.node.release import Release, first_process
 from tests.peers.cluster import JSON, TOOLS, Cluster, wait_until
 
 
@@ -123,9 +123,7 @@ class World:
 
     def signal(self, pod: str, container: str, name: str) -> None:
         """Send a signal to the first process of a container, from the node."""
-        container_id = self.status(pod, container)["containerID"].removeprefix("containerd://")
-        tasks = self.cluster.script("in-node.sh", "ctr", "-n", "k8s.io", "task", "ls").splitlines()
-        (pid,) = (line.split()[1] for line in tasks if line.startswith(container_id))
+        pid = first_process(self.cluster, self.status(pod, container))
         self.cluster.script("in-node.sh", "kill", f"-{name}", pid)
 
     def ending(self, pod: str, since: float = 0) -> list[kubelet_log.Step]:
