@@ -13,7 +13,7 @@ from webhook.broker.shapes import Call, RefusedError, Reply, Rule
 from webhook.inject import Injection, inject
 from webhook.installation.remains import injected, own_row, told
 from webhook.installation.selftest import pod, selftest
-from webhook.installation.uninstall import prepare, remove_objects, remove_rows
+from webhook.installation.uninstall import ended, prepare, remove_objects, remove_rows
 from webhook.kube.api import JSON, ApiError
 from webhook.patch import apply
 from webhook.tls.publication import webhook_configurations
@@ -170,6 +170,26 @@ async def test_an_uninstall_that_may_do_nothing_says_so_and_goes_on() -> None:
         "Not removed: validatingwebhookconfigurations/admission: 403 Forbidden: not allowed",
         "Pods cannot be counted: 403 Forbidden: not allowed",
     ]
+
+
+async def test_a_clean_up_waits_for_the_pods_of_webhook_and_broker_but_not_for_ever() -> None:
+    """They would make again what is removed, as long as they live."""
+    api = FakeApi()
+    path = "/api/v1/namespaces/shop/pods/broker"
+    api.put(path, {"metadata": {"labels": {"app": "ours"}}})
+    said: list[str] = []
+    waited: list[float] = []
+
+    async def sleep(seconds: float) -> None:
+        waited.append(seconds)
+        if len(waited) == 3:
+            api.put(path, None)
+
+    await ended(api, "shop", "app=ours", said.append, sleep)
+    assert (sum(waited), said) == (6.0, [])
+    api.put(path, {"metadata": {"labels": {"app": "ours"}}})
+    await ended(api, "shop", "app=ours", said.append, sleep)
+    assert said == ["1 pods of webhook and broker have not ended; what they make again stays."]
 
 
 async def test_what_the_processes_made_is_removed_and_nothing_beside_it() -> None:

@@ -27,6 +27,7 @@ _SELFTEST: Flags = (("--namespace", "where a labelled pod is tried; not the webh
 _PREPARE: Flags = (("--webhook-configurations", "their names, with commas between", True),)
 _CLEAN_UP: Flags = (
     ("--namespace", "where webhook and broker were", True),
+    ("--pods", "labels of their pods (a selector), whose end is awaited first", False),
     ("--secrets", "names of Secrets to remove, with commas between", False),
     ("--config-maps", "names of ConfigMaps to remove", False),
     ("--leases", "names of Leases to remove; those that claim names of models go with them", False),
@@ -96,8 +97,10 @@ def _clean_up(given: argparse.Namespace, _: Mapping[str, str]) -> int:
 
 
 async def _removed(given: argparse.Namespace, api: Api) -> bool:
-    from webhook.installation.uninstall import remove_objects  # noqa: PLC0415 - takes a while to import
+    from webhook.installation.uninstall import ended, remove_objects  # noqa: PLC0415 - takes a while to import
 
+    if given.pods:
+        await ended(api, given.namespace, given.pods, print)
     rows = not given.litellm_url or await _rows_removed(given, api)
     names = {
         "secrets": _names(given.secrets),

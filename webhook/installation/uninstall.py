@@ -21,6 +21,9 @@ Sleep = Callable[[float], Awaitable[None]]
 
 # Seconds for every API server to see that a configuration is gone (they watch them), before the webhook goes.
 _SETTLE: Final = 2.0
+# Their pods end within 45 seconds (terminationGracePeriodSeconds in the chart).
+_LOOKS: Final = 40
+_LOOK_EVERY: Final = 2.0
 # As the broker reads and writes.
 _PAGE: Final = 200
 _PAGE_SECONDS: Final = 30.0
@@ -58,6 +61,25 @@ async def prepare(api: Api, configurations: Sequence[str], say: Say, sleep: Slee
             "They go on serving. Nobody keeps their rows in LiteLLM true any more, nor drains them when they "
             "end: delete them, or make them anew without a registrar (rollout restart)."
         )
+
+
+async def ended(api: Api, namespace: str, selector: str, say: Say, sleep: Sleep = asyncio.sleep) -> None:
+    """Wait until pods with these labels have ended: until then they may make again what is removed.
+
+    Not for ever: then it is said, and what comes next is tried all the same. Rights: `list` on pods.
+    """
+    left = 0
+    for look in range(_LOOKS):
+        if look:
+            await sleep(_LOOK_EVERY)
+        try:
+            left = len(await api.list(f"/api/v1/namespaces/{namespace}/pods", selector))
+        except ApiError as error:
+            say(f"Whether webhook and broker have ended cannot be told: {error}")
+            return
+        if not left:
+            return
+    say(f"{left} pods of webhook and broker have not ended; what they make again stays.")
 
 
 async def remove_rows(upstream: Sending, cluster: str, say: Say, sleep: Sleep = asyncio.sleep) -> bool:
