@@ -129,12 +129,14 @@ securityContext:
   {{- include "litellm-registrar.securityContext" .root | nindent 2 }}
 resources:
   {{- toYaml .values.resources | nindent 2 }}
-# Whoever serves is asked for nothing until it says that it can; only one that does not answer at all is restarted.
+# Whoever serves is asked for nothing until it says that it can; only one that does not answer at all is restarted. On a busy
+# node a slow replica is better than none: all of them would be taken out of the Service at once. (One that ends is taken
+# out when its deletion begins, whatever its probe says.)
 readinessProbe:
   httpGet: {path: /readyz, port: health}
   periodSeconds: 2
-  timeoutSeconds: 2
-  failureThreshold: 2
+  timeoutSeconds: 5
+  failureThreshold: 3
 livenessProbe:
   httpGet: {path: /healthz, port: health}
   periodSeconds: 10
