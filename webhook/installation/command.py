@@ -31,8 +31,8 @@ _CLEAN_UP: Flags = (
     ("--secrets", "names of Secrets to remove, with commas between", False),
     ("--config-maps", "names of ConfigMaps to remove", False),
     ("--leases", "names of Leases to remove; those that claim names of models go with them", False),
-    ("--litellm-url", "LiteLLM's address; without it no row is removed", False),
-    ("--litellm-key-file", "file with its key", False),
+    ("--litellm-url", "LiteLLM's address", True),
+    ("--litellm-key-file", "file with its key", True),
     ("--litellm-ca", "PEM file that LiteLLM's certificate is verified by; empty: the system's", False),
     ("--cluster-id", "whose rows are removed; empty: the uid of the namespace kube-system", False),
 )
@@ -91,8 +91,6 @@ def _prepare(given: argparse.Namespace, _: Mapping[str, str]) -> int:
 
 
 def _clean_up(given: argparse.Namespace, _: Mapping[str, str]) -> int:
-    if bool(given.litellm_url) != bool(given.litellm_key_file):
-        raise SettingsError(["--litellm-url and --litellm-key-file: found one, allowed: both or neither"])
     return _asked(given, partial(_removed, given))
 
 
@@ -101,7 +99,7 @@ async def _removed(given: argparse.Namespace, api: Api) -> bool:
 
     if given.pods:
         await ended(api, given.namespace, given.pods, print)
-    rows = not given.litellm_url or await _rows_removed(given, api)
+    rows = await _rows_removed(given, api)
     names = {
         "secrets": _names(given.secrets),
         "configmaps": _names(given.config_maps),

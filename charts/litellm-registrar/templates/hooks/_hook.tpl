@@ -113,18 +113,14 @@ command: [python, -m, webhook]
 - apiGroups: [""]
   resources: [pods]
   verbs: [list]
-{{- with .secrets }}
 - apiGroups: [""]
   resources: [secrets]
-  resourceNames: {{ toJson . }}
+  resourceNames: {{ toJson .secrets }}
   verbs: [delete]
-{{- end }}
-{{- with .configMaps }}
 - apiGroups: [""]
   resources: [configmaps]
-  resourceNames: {{ toJson . }}
+  resourceNames: {{ toJson .configMaps }}
   verbs: [delete]
-{{- end }}
 # Those that claim names of models are called by what they claim.
 - apiGroups: [coordination.k8s.io]
   resources: [leases]
