@@ -63,7 +63,7 @@ $(SIDECAR)/.installed: requirements/sidecar.lock
 	@touch $@
 
 bench: $(STAMP) $(SIDECAR)/.installed ## measure; rewrites BENCHMARKS.md (ONLY=name: one figure)
-	@tests/peers/install.sh real >&2
+	@tests/peers/install.sh all >&2
 	@$(PY) -m tests.bench $(if $(ONLY),--only $(ONLY))
 
 lock: ## resolve the lock files anew
