@@ -142,7 +142,7 @@ class FakeApi(Api):
         return {}
 
     async def pages(self, path: str, selector: str = "", size: int = 500) -> AsyncGenerator[JSON, None]:
-        """Give a collection; `selector` may ask for one label only."""
+        """Give a collection, page by page."""
         await self._called("list", path)
         found = [copy.deepcopy(one) for one in self._of(path) if _has(one, selector)]
         version = str(next(self._versions))
@@ -152,8 +152,8 @@ class FakeApi(Api):
     async def watch(self, path: str, query: Query | None = None) -> AsyncGenerator[tuple[str, JSON], None]:
         """Give changes of a collection, or of the one that a field selector names.
 
-        From a version on, or after what is there. `labelSelector` may ask for one label only, and an object
-        that loses it is not told of.
+        From a version on, or after what is there. An object that loses a label of `labelSelector` is not
+        told of.
         """
         await self._called("watch", path)
         query = query or {}
@@ -202,9 +202,13 @@ def _places(path: str) -> set[str]:
 
 
 def _has(found: JSON, selector: str) -> bool:
-    key, _, value = selector.partition("=")
+    """Tell whether an object has the labels of a selector: `key`, `key=value`, `!key`, commas between."""
     labels = found["metadata"].get("labels") or {}
-    return not selector or (key in labels and value in ("", labels[key]))
+    for asked in filter(None, selector.split(",")):
+        key, _, value = asked.lstrip("!").partition("=")
+        if (key in labels and value in ("", labels[key])) == asked.startswith("!"):
+            return False
+    return True
 
 
 def _at(found: Any, pointer: str) -> Any:

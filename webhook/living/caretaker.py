@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
 from collections.abc import Collection as Names
 from typing import Final
@@ -12,7 +13,7 @@ from prometheus_client import CollectorRegistry
 from webhook.inject import Injection
 from webhook.kube.api import Api
 from webhook.kube.events import Events
-from webhook.kube.leader import Leader, Timing, identity
+from webhook.kube.leader import Leader, Timing, identity, since_boot
 from webhook.living.metrics import LivingMetrics
 from webhook.living.pod_watch import PodWatch
 from webhook.living.server_survey import ServerSurvey
@@ -42,17 +43,22 @@ class Caretaker:
         policy: Callable[[], Policy | None],
         excluded: Names[str],
         timing: Timing = Timing(),  # noqa: B008 - frozen
+        now: Callable[[], float] = time.time,
+        ticks: Callable[[], float] = since_boot,
     ) -> None:
         """Stand for the Lease at the path `lease`. `config` and `policy` are what counts for reviews now.
 
-        Pods in the `excluded` namespaces are none of ours. `prefix` begins the names of metrics.
+        Pods in the `excluded` namespaces are none of ours. `prefix` begins the names of metrics. Exceptions
+        end by the clock `now` (seconds since 1970); everything else runs by `ticks`.
         """
         self._api = api
         self._log = log
         self._config = config
         self._policy = policy
         self._excluded = frozenset(excluded)
-        self._leader = Leader(api, lease, identity(), log, timing=timing, use=self._lead)
+        self._now = now
+        self._ticks = ticks
+        self._leader = Leader(api, lease, identity(), log, timing=timing, use=self._lead, now=ticks)
         self._events = Events(api, COMPONENT, log)
         self._metrics = LivingMetrics(
             registry, prefix, lambda: self._leader.leading, lambda: self._events.lost
@@ -104,6 +110,7 @@ class Caretaker:
             log=self._log,
             metrics=self._metrics,
             events=self._events,
+            now=self._ticks,
         )
         self._survey = ServerSurvey(
             self._api,
@@ -113,6 +120,7 @@ class Caretaker:
             log=self._log,
             metrics=self._metrics,
             events=self._events,
+            now=self._now,
         )
         try:
             async with asyncio.TaskGroup() as together:

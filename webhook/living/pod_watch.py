@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Callable
 from collections.abc import Collection as Names
 from typing import Final
@@ -26,7 +25,10 @@ _NONCE: Final = "0"
 
 
 class PodWatch:
-    """The pods of every namespace but the `excluded`. Rights: `list` and `watch` on pods."""
+    """The pods of every namespace but the `excluded`, by the clock `now` (seconds, that never goes back).
+
+    Rights: `list` and `watch` on pods.
+    """
 
     def __init__(
         self,
@@ -37,7 +39,7 @@ class PodWatch:
         log: Log,
         metrics: LivingMetrics,
         events: Events,
-        now: Callable[[], float] = time.monotonic,
+        now: Callable[[], float],
     ) -> None:
         self._config = config
         self._excluded = excluded

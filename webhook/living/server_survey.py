@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
-import time
 from collections.abc import AsyncIterator, Callable
 from collections.abc import Collection as Names
 from typing import Final
@@ -14,6 +13,7 @@ from webhook.check.cluster import CLOSED, COLLECTIONS, NAMESPACES, POD
 from webhook.inject import Injection
 from webhook.kube.api import JSON, Api, ApiError
 from webhook.kube.events import Events
+from webhook.living.figures import Judged
 from webhook.living.metrics import LivingMetrics
 from webhook.living.pod_watch import PODS, SELECTORS
 from webhook.living.servers import Look, Refusal, next_look
@@ -48,7 +48,7 @@ class ServerSurvey:
         log: Log,
         metrics: LivingMetrics,
         events: Events,
-        now: Callable[[], float] = time.time,
+        now: Callable[[], float],
     ) -> None:
         """Judge by the `policy` that counts when it is asked for; `now` is in seconds since 1970."""
         self._api = api
@@ -61,6 +61,7 @@ class ServerSurvey:
         self._now = now
         self._changed = asyncio.Event()
         self._said: set[tuple[str, str, str]] = set()
+        self._told: tuple[str, int, int, int] | None = None
         self._problem = ""
 
     def policy_changed(self) -> None:
@@ -103,18 +104,11 @@ class ServerSurvey:
                 look.add(kind, obj)
                 await asyncio.sleep(0)  # reviews come first
         figures, refusals = look.result()
-        self._metrics.judged = figures
         self._problem = ""
-        self._log.say(
-            "LIVING",
-            "What lives was held against the policy",
-            policy=policy.hash,
-            servers=figures.judged,
-            refused=figures.refused_now,
-            refused_later=figures.refused_later,
-        )
+        self._metrics.judged = figures
+        self._say(policy, figures)
         await self._tell(policy, refusals)
-        return next_look(policy, now, refused=bool(refusals))
+        return next_look(policy, figures)
 
     async def _pages(self, closed: Names[str]) -> AsyncIterator[tuple[str, list[JSON]]]:
         """Give what is to be judged, owners before what they own.
@@ -149,6 +143,21 @@ class ServerSurvey:
         for begin in range(0, len(new), AT_ONCE):
             tell(new[begin : begin + AT_ONCE], self._events, self._log)
             await asyncio.sleep(PAUSE)
+
+    def _say(self, policy: Policy, found: Judged) -> None:
+        """Log what was found, if that is news."""
+        told = (policy.hash, found.judged, found.refused_now, found.refused_later)
+        if told == self._told:
+            return
+        self._told = told
+        self._log.say(
+            "LIVING",
+            "What lives was held against the policy",
+            policy=policy.hash,
+            servers=found.judged,
+            refused=found.refused_now,
+            refused_later=found.refused_later,
+        )
 
     def _say_problem(self, error: ApiError) -> None:
         problem = f"{error.status} {error.reason}"

@@ -20,7 +20,8 @@ _DAY: Final = 86400.0
 # Seconds before the end of an exception at which servers are judged again.
 _BEFORE: Final = (SOON, _DAY, 0.0)
 # Seconds after which they are judged again while one would be refused: whoever mends it is to see that.
-_WHILE_REFUSED: Final = 3600.0
+_REFUSED_NOW: Final = 3600.0
+_REFUSED_LATER: Final = _DAY
 # Ends of exceptions that one look takes account of, the next ones: each costs as much as the look itself.
 _MOST_ENDS: Final = 4
 _API_VERSIONS: Final = {found.kind: found.api_version for found in COLLECTIONS}
@@ -55,12 +56,14 @@ def ends(policy: Policy, now: float) -> list[float]:
     return sorted(found)[:_MOST_ENDS]
 
 
-def next_look(policy: Policy, now: float, *, refused: bool) -> float | None:
+def next_look(policy: Policy, found: Judged) -> float | None:
     """Give when servers are to be judged again if the policy stays as it is; None: never."""
     times = {one.expires - before for one in policy.exceptions for before in _BEFORE}
-    if refused:
-        times.add(now + _WHILE_REFUSED)
-    return min((time for time in times if time > now), default=None)
+    if found.refused_now:
+        times.add(found.at + _REFUSED_NOW)
+    if found.refused_later:
+        times.add(found.at + _REFUSED_LATER)
+    return min((time for time in times if time > found.at), default=None)
 
 
 class Look:
