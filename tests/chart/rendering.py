@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import subprocess
 from collections.abc import Iterable, Mapping, Sequence
@@ -70,14 +71,19 @@ def template(
     return done.stdout
 
 
+@functools.cache
+def _rendered_once(given: str, release: str, namespace: str) -> str:
+    return template(json.loads(given), release=release, namespace=namespace)
+
+
 def documents(text: str) -> list[JSON]:
     """Read what was rendered."""
     return [document for document in yaml.safe_load_all(text) if document]
 
 
 def rendered(given: Mapping[str, Any], release: str = RELEASE, namespace: str = NAMESPACE) -> list[JSON]:
-    """Render the chart with these values, and read it."""
-    return documents(template(given, release=release, namespace=namespace))
+    """Give the chart's manifests with these values; rendered once, read anew."""
+    return documents(_rendered_once(json.dumps(given, sort_keys=True), release, namespace))
 
 
 def by_name(manifests: Iterable[JSON]) -> dict[tuple[str, str, str], JSON]:
