@@ -8,8 +8,10 @@ from tests.bench import (
     brokering,
     capabilities,
     evasions,
+    image_size,
     judging,
     keys,
+    lifecycle,
     mutate,
     on_node,
     probing,
@@ -46,6 +48,7 @@ BENCHES: Final = (
     Bench(("probe_time",), 3, probing.measure),
     Bench(("evasions",), 0.1, evasions.measure),
     Bench(("keys_in_pods",), 0.1, keys.measure),
+    Bench(("image_size",), 0.5, image_size.measure),
     Bench(("token_reach",), 2, reach.measure),
     Bench(("broker_share",), 3, brokering.measure),
     Bench(("thousand_starts",), 5, starts.measure),
@@ -54,6 +57,7 @@ BENCHES: Final = (
     Bench(("validate_small", "validate_large", "validate_large_p99"), 2.5, mutate.measure_validate),
     Bench(("verdict_100", "verdict_3mb", "policy_1000_patterns"), 3, judging.measure),
     Bench(("vllm_parser_differential", "unresolved_share"), 0.5, vllm_parser.measure),
+    Bench(("lifecycle_creates",), 10, lifecycle.measure),
     Bench(("install_time", "node_rollout", "webhook_memory", "broker_memory"), 6, on_node.measure),
 )
 NAMES: Final = (
@@ -68,6 +72,8 @@ NAMES: Final = (
     *("verdict_100", "verdict_3mb", "policy_1000_patterns"),
     *("vllm_parser_differential", "unresolved_share"),
     *("token_reach", "keys_in_pods", "broker_share", "thousand_starts"),
+    *("image_size",),
+    *("lifecycle_creates",),
     *("node_rollout", "install_time", "webhook_memory", "broker_memory"),
 )
 DESCRIPTIONS: Final = """\
@@ -142,6 +148,12 @@ DESCRIPTIONS: Final = """\
   one (`tests/standins/litellm_pace.py`: ten creations a second), then 100 before a real LiteLLM without rows.
   Pods, tokens and reviews are of a real API server; 70 % of the pods are in one namespace, the others in ten.
   Five of each are processes, the others the registrar's code on one event loop.
+- **image_size**: bytes of the files in the layers of the registrar's image over its base (python:3.13-slim).
+- **lifecycle_creates**: pods that a real API server refused, from before `helm install` until after
+  `helm uninstall`, and labelled ones that were made without a registrar between the first ready replica and
+  the uninstall. Eight pods a second, half of them labelled, and bursts of 32 labelled ones; by Helm 3 and 4
+  each: install, upgrades of values, image, age of certificates (a minute) and failure policies (`Fail` for
+  all), then a renewal and another CA, a rollback, the uninstall.
 - **node_rollout**: requests failed, cut or retried while Deployments of llama-server on a real node are
   restarted (`kubectl rollout restart`) and scaled from 2 to 4 and back, each under 12 requests/s to 2 real
   LiteLLM replicas (30 s reload, `num_retries: 0`), a quarter of them streams.

@@ -5,10 +5,10 @@ from collections.abc import AsyncIterator, Callable, Iterator
 
 import pytest
 
-from tests.cluster.lifecycle import OTHER_TAG
+from tests.cluster.lifecycle import tag_other
 from tests.cluster.release import Release
 from tests.peers.cluster import JSON, Cluster
-from tests.peers.helm import IMAGES, NAMESPACE, Helm, broker_values, make_key
+from tests.peers.helm import NAMESPACE, Helm, broker_values, make_key
 from tests.peers.node_session import cluster, helm, images, litellm_url, proxy, starting, work
 from tests.peers.proxy import LiteLLM
 from webhook.kube.api import Api
@@ -19,12 +19,9 @@ _numbers = itertools.count()
 
 
 @pytest.fixture(scope="session")
-def other_image(cluster: Cluster) -> str:
-    """Give the webhook's image a second tag, as if it were a release later."""
-    name = f"docker.io/{IMAGES['image']['repository']}"
-    tag = (f"{name}:{IMAGES['image']['tag']}", f"{name}:{OTHER_TAG}")
-    cluster.script("in-node.sh", "ctr", "-n", "k8s.io", "images", "tag", "--force", *tag)
-    return OTHER_TAG
+def other_image(cluster: Cluster) -> None:
+    """Have the webhook's image on the node as if it were a release later, too."""
+    tag_other(cluster)
 
 
 @pytest.fixture

@@ -13,7 +13,8 @@ from typing import Final
 from tests.cluster.creating import Creating, Made, creating
 from tests.cluster.release import Release
 from tests.node.world import is_ready
-from tests.peers.cluster import JSON
+from tests.peers.cluster import JSON, Cluster
+from tests.peers.helm import IMAGES, NAMESPACE, Helm, broker_values, make_key
 from webhook.kube.api import Api
 
 # Of the same image, as if it were a release later.
@@ -25,6 +26,7 @@ SHORT_LIVES: Final = {
     "WEBHOOK_TLS_CLOCK_SKEW": "0.25",
     "WEBHOOK_TLS_CA_LIFETIME": "3600",
 }
+FAIL: Final[JSON] = {"admission": {"mutateFailurePolicy": "Fail", "validateFailurePolicy": "Fail"}}
 
 
 def variables(values: dict[str, str]) -> list[JSON]:
@@ -93,8 +95,24 @@ async def told(story: Story) -> AsyncIterator[Story]:
         print(story.told())
 
 
-async def live(api: Api, release: Release, pods: str) -> Story:
-    """Lead a release through its life, while pods are made in the namespace `pods`."""
+async def lead(helm: Helm, namespace: str) -> Story:
+    """Lead a release through its life, while pods are made in a namespace of that name.
+
+    There is no LiteLLM: what admission does has no need of it.
+    """
+    cluster = helm.cluster
+    make_key(cluster, "none")
+    values = (broker_values("http://outside.test:4000"), {"webhook": {"extraEnv": variables(SHORT_LIVES)}})
+    api = await Api.connect(str(cluster.work / "kubeconfig"))
+    try:
+        return await _live(api, Release(helm, values), cluster.namespace(namespace))
+    finally:
+        await api.close()
+        helm.uninstall(flags=("--wait", "--ignore-not-found", "--no-hooks"))
+        cluster.kubectl("delete", "namespace", namespace, NAMESPACE)
+
+
+async def _live(api: Api, release: Release, pods: str) -> Story:
     async with creating(api, pods) as loop, told(Story(loop)) as story:
         await asyncio.sleep(_BESIDE)
         ready = asyncio.create_task(first_ready(api, release))
@@ -110,6 +128,13 @@ async def live(api: Api, release: Release, pods: str) -> Story:
     return story
 
 
+def tag_other(cluster: Cluster) -> None:
+    """Give the webhook's image a second tag on the node."""
+    name = f"docker.io/{IMAGES['image']['repository']}"
+    tags = (f"{name}:{IMAGES['image']['tag']}", f"{name}:{OTHER_TAG}")
+    cluster.script("in-node.sh", "ctr", "-n", "k8s.io", "images", "tag", "--force", *tags)
+
+
 # By what is upgraded; each is beside the values of the release, not beside those before it.
 _UPGRADES: Final[dict[str, JSON]] = {
     "values": {"webhook": {"logFormat": "json"}, "registrar": {"resources": {"requests": {"cpu": "10m"}}}},
@@ -117,6 +142,7 @@ _UPGRADES: Final[dict[str, JSON]] = {
     "certificate age": {
         "webhook": {"extraEnv": variables({**SHORT_LIVES, "WEBHOOK_TLS_LEAF_LIFETIME": "45"})}
     },
+    "failure policies": FAIL,
 }
 
 
@@ -130,7 +156,11 @@ async def first_ready(api: Api, release: Release) -> float:
 
 
 def rotate(release: Release) -> None:
-    """See a certificate renewed by its age; then another CA asked for, in use, and the first one given up."""
+    """See a certificate renewed by its age; then another CA asked for, in use, and the first one given up.
+
+    Every call that fails meanwhile is a refused pod.
+    """
+    release.until_enforced()
     release.until_renewed()
     release.change_ca()
     release.until_published(2)

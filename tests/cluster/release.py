@@ -68,6 +68,14 @@ class Release:
             found += [one for one in every if one["metadata"]["name"] == ADMISSION]
         return found
 
+    def enforced(self) -> bool:
+        """Tell whether every entry has its rules, those that may refuse as well."""
+        return all(entry.get("rules") for one in self.configurations() for entry in one["webhooks"])
+
+    def until_enforced(self) -> None:
+        """Wait until what may refuse does."""
+        wait_until("rules of every entry", 90, self.enforced, every=0.5)
+
     def leaf(self) -> str:
         """Give the certificate that the webhook serves with."""
         return str(self._secret()["tls.crt"])
@@ -79,13 +87,14 @@ class Release:
 
     def until_published(self, count: int) -> None:
         """Wait until every entry is published with so many certificates."""
-        wait_until(f"{count} certificates published", 120, lambda: self._published() == {count}, every=0.5)
+        wait_until(f"{count} certificates published", 120, lambda: self.published() == {count}, every=0.5)
 
     def change_ca(self) -> None:
         """Ask for another CA, as a person would."""
         change_ca(self.cluster.work / "kubeconfig", NAMESPACE, f"{WEBHOOK}-tls")
 
-    def _published(self) -> set[int]:
+    def published(self) -> set[int]:
+        """Give with how many certificates entries are published."""
         bundles = (
             base64.b64decode(webhook["clientConfig"].get("caBundle", ""))
             for one in self.configurations()

@@ -5,29 +5,17 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.cluster.creating import creating, has_registrar, pod, told
-from tests.cluster.lifecycle import first_ready
+from tests.cluster.creating import create, creating, has_registrar, told
+from tests.cluster.lifecycle import FAIL, first_ready
 from tests.cluster.release import ADMISSION, Release
-from tests.peers.cluster import JSON, Cluster, wait_until
+from tests.peers.cluster import JSON, Cluster
 from tests.peers.helm import NAMESPACE
 from webhook.kube.api import Api, ApiError
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(400)]
 
-FAIL: JSON = {"admission": {"mutateFailurePolicy": "Fail", "validateFailurePolicy": "Fail"}}
 IGNORE: JSON = {"admission": {"mutateFailurePolicy": "Ignore", "validateFailurePolicy": "Ignore"}}
 UNPULLABLE: JSON = {"image": {"tag": "nowhere", "pullPolicy": "Never"}}
-
-
-async def create(api: Api, namespace: str, *, labelled: bool) -> JSON:
-    """Create a pod that is never run."""
-    return await api.create(f"/api/v1/namespaces/{namespace}/pods", pod(labelled=labelled))
-
-
-def enforced(release: Release) -> bool:
-    """Tell whether every entry has its rules, those that may refuse as well."""
-    entries = [entry for one in release.configurations() for entry in one["webhooks"]]
-    return all(entry.get("rules") for entry in entries)
 
 
 async def test_ignore_lets_every_pod_start_while_the_webhook_is_away(
@@ -52,7 +40,7 @@ async def test_fail_refuses_labelled_pods_and_nobody_else(
     """Unlabelled pods, kube-system's and the webhook's own are created; so it comes back by itself."""
     ours = release(FAIL)
     ours.install()
-    wait_until("rules of what may refuse", 60, lambda: enforced(ours))
+    ours.until_enforced()
     assert has_registrar(await create(admin, busy, labelled=True))
     ours.scale_webhook(0)
     async with creating(admin, busy) as away:
@@ -78,10 +66,10 @@ async def test_a_webhook_that_never_starts_refuses_nothing(
         await asyncio.to_thread(ours.helm.install, *ours.values, UNPULLABLE, flags=())
         await asyncio.sleep(5)
         assert not ready.done()
-        assert not enforced(ours)
+        assert not ours.enforced()
         await asyncio.to_thread(ours.upgrade)
         since = await ready
-        await asyncio.to_thread(wait_until, "rules of what may refuse", 60, lambda: enforced(ours))
+        await asyncio.to_thread(ours.until_enforced)
         await asyncio.sleep(2)
     assert pods.refused() == [], told(pods.refused())
     assert pods.missed(since) == [], told(pods.missed(since))
@@ -99,7 +87,7 @@ async def test_policies_change_while_pods_are_created(
     async with creating(admin, busy) as pods:
         for values in (FAIL, IGNORE, FAIL):
             await asyncio.to_thread(ours.upgrade, values)
-            await asyncio.to_thread(wait_until, "rules of every entry", 60, lambda: enforced(ours))
+            await asyncio.to_thread(ours.until_enforced)
             await asyncio.sleep(1)
         await asyncio.to_thread(ours.uninstall)
         await asyncio.sleep(1)
