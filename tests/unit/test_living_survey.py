@@ -106,13 +106,18 @@ class Bench:
         found = (found for path, found in self.api.objects.items() if "/events/" in path)
         return [(one["involvedObject"]["name"], one["reason"]) for one in found]
 
+    def count(self) -> int:
+        """Count how often it was said that an exception ends."""
+        found = (found for path, found in self.api.objects.items() if "/events/" in path)
+        return sum(one["count"] for one in found if one["reason"] == "exception_ends")
+
     def reads(self) -> int:
         """Count the readings."""
         return self.api.calls.count(("list", FIRST))
 
 
 def test_servers_are_judged_before_an_exception_ends_and_when_it_does() -> None:
-    """Two weeks ahead its owner is told, and at the end it is a refusal; nothing is read in between."""
+    """Two weeks ahead its owner is told, and again a day ahead; at the end it is a refusal."""
 
     async def main() -> None:
         bench = Bench(policy(expires="2026-01-30"))
@@ -122,7 +127,11 @@ def test_servers_are_judged_before_an_exception_ends_and_when_it_does() -> None:
             assert (bench.reads(), bench.said()) == (1, [])
             await asyncio.sleep(DAY)
             assert (bench.judged.refused_later, bench.said()) == (1, [("d", "exception_ends")])
-            await asyncio.sleep(14 * DAY)
+            await asyncio.sleep(12 * DAY)
+            assert bench.count() == 1
+            await asyncio.sleep(DAY)
+            assert bench.count() == 2
+            await asyncio.sleep(DAY)
             assert (bench.judged.refused_now, bench.judged.refused_later) == (1, 0)
             assert bench.said() == [("d", "exception_ends"), ("d", "policy_violation")]
 

@@ -60,7 +60,7 @@ class ServerSurvey:
         self._events = events
         self._now = now
         self._changed = asyncio.Event()
-        self._said: set[tuple[str, str, str]] = set()
+        self._said: set[tuple[str, str, bool, bool]] = set()
         self._told: tuple[str, int, int, int] | None = None
         self._problem = ""
 
@@ -136,8 +136,8 @@ class ServerSurvey:
                 raise
 
     async def _tell(self, policy: Policy, refusals: list[Refusal]) -> None:
-        """Say of each server once what a policy makes of it, no faster than Events are written."""
-        said = {(policy.hash, one.checked.uid, one.said.problem.reason): one.said for one in refusals}
+        """Say what a policy makes of each server, if that is news, no faster than Events are written."""
+        said = {(policy.hash, *one.key): one.said for one in refusals}
         new = [said[key] for key in said.keys() - self._said]
         self._said = set(said)
         for begin in range(0, len(new), AT_ONCE):

@@ -39,6 +39,11 @@ class Refusal(NamedTuple):
     exceptions: tuple[str, ...] = ()
 
     @property
+    def key(self) -> tuple[str, bool, bool]:
+        """What stays the same for as long as it needs not be said again."""
+        return self.checked.uid, self.within > 0, self.within > _DAY
+
+    @property
     def said(self) -> Said:
         """What an Event says of it."""
         what = "; ".join(map(str, self.violations))
