@@ -18,7 +18,7 @@ from typing import Any, Final, NamedTuple
 from sidecar import contract
 from sidecar.broker_contract import DEFAULT_AUDIENCE
 from sidecar.contract import Settings
-from webhook import access, container, quantity
+from webhook import access, container, mesh, quantity
 from webhook.access import Broker
 from webhook.container import Installed
 from webhook.defaults import NO_DEFAULTS, Defaults
@@ -33,7 +33,6 @@ _PORTS: Final = range(contract.DEFAULT_PORT, contract.DEFAULT_PORT + 31)
 # With hostNetwork all pods of a node share the ports: each pod begins at one of its own. Below the NodePorts
 # (30000 on) and Linux' ephemeral ports (32768 on).
 _HOST_PORTS: Final = range(20000, 30000)
-_NOTE: Final = pointer("metadata", "annotations", contract.ANNOTATION_INJECTED)
 _GRACE: Final = "terminationGracePeriodSeconds"
 # Of the API server's copy of a static pod, which may name neither Secrets nor tokens: Validate in
 # plugin/pkg/admission/serviceaccount/admission.go would refuse it once it were injected.
@@ -129,6 +128,7 @@ def inject(pod: Mapping[str, Any], config: Injection, nonce: str, namespace: str
         return Decision((), _all(wanted, server), reason)
     if isinstance(present, Installed):
         ops, problems = _around(spec, server, wanted.wishes, present, config)
+        ops = (*ops, *_annotate(pod, _unmeshed(pod, present)))
         return Decision(ops, _all(wanted, *problems), Reason.ALREADY_INJECTED)
     mode = wanted.wishes.inject_mode or config.mode_of(spec)
     placed = _place(pod, containers, server, mode, nonce)
@@ -151,7 +151,8 @@ def inject(pod: Mapping[str, Any], config: Injection, nonce: str, namespace: str
     )
     around, problems = _around(spec, server, wanted.wishes, placed, config)
     added = _append(spec, "initContainers" if mode is InjectMode.NATIVE else "containers", built)
-    ops = (added, *around, _note(pod, server, built["image"]))
+    note = {contract.ANNOTATION_INJECTED: _note(server, built["image"])}
+    ops = (added, *_pull_secrets(spec, config), *around, *_annotate(pod, _unmeshed(pod, placed) | note))
     return Decision(ops, _all(wanted, *problems), Reason.INJECTED)
 
 
@@ -294,7 +295,6 @@ def _around(
     if config.broker is not None and installed.volume and installed.volume not in access.volumes(spec):
         made = access.token_volume(installed.volume, config.token_audience, config.broker.expiration)
         ops.append(_append(spec, "volumes", made))
-    ops += _pull_secrets(spec, config)
     return tuple(ops), (hook,) if isinstance(hook, Problem) else ()
 
 
@@ -334,7 +334,12 @@ def _append(spec: Mapping[str, Any], kind: str, built: Mapping[str, Any]) -> Op:
     return Op("add", f"/spec/{kind}", [built])
 
 
-def _note(pod: Mapping[str, Any], server: Server, image: str) -> Op:
+def _unmeshed(pod: Mapping[str, Any], installed: Installed) -> dict[str, str]:
+    """Give the annotations that keep the registrar's port out of service meshes, where they lack it."""
+    return mesh.missing(annotations_of(pod), installed.port)
+
+
+def _note(server: Server, image: str) -> str:
     """Note for people what was injected; nothing ever reads it."""
     facts = {
         "contract": contract.CONTRACT_VERSION,
@@ -343,7 +348,14 @@ def _note(pod: Mapping[str, Any], server: Server, image: str) -> Op:
         "container": server.name,
         "port": server.port,
     }
+    return _compact(facts)
+
+
+def _annotate(pod: Mapping[str, Any], wanted: Mapping[str, str]) -> list[Op]:
     found = mapping(pod.get("metadata")).get("annotations")
     if not isinstance(found, dict):
-        return Op("add", "/metadata/annotations", {contract.ANNOTATION_INJECTED: _compact(facts)})
-    return Op("replace" if contract.ANNOTATION_INJECTED in found else "add", _NOTE, _compact(facts))
+        return [Op("add", "/metadata/annotations", dict(wanted))] if wanted else []
+    return [
+        Op("replace" if key in found else "add", pointer("metadata", "annotations", key), value)
+        for key, value in wanted.items()
+    ]

@@ -15,8 +15,8 @@ STANDARD = sys.stdlib_module_names
 CORE = (
     "access annotations candidates certificate_settings config container defaults detect documents "
     "extract handlers held_rules inject judging key keys_pod keys_rows kinds kserve_pods kubelets layer "
-    "litellm_keys made near patch pod_containers pods ports quantity readiness reasons review row_objects "
-    "serving_settings values wishes workload"
+    "litellm_keys made mesh near patch pod_containers pods ports quantity readiness reasons review "
+    "row_objects serving_settings values wishes workload"
 )
 REGISTRARS_CORE = (
     "broker_contract contract description health naming patience patterns reasons registration "

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from sidecar import contract
 from sidecar.broker_contract import TOKEN_VOLUME
 from tests.restricted import violations
+from webhook import mesh
 from webhook.access import Broker
 from webhook.defaults import NO_DEFAULTS, Defaults
 from webhook.inject import Injection, inject
@@ -25,7 +26,8 @@ from webhook.workload import carry, check
 
 CONFIG = Injection(cluster="c", image="registry.example.com/sidecar:1")
 BROKERED = replace(CONFIG, broker=Broker("https://broker.example.com", "PEM $(A)"), token_audience="us")
-CONFIGS = [CONFIG, BROKERED]
+CONFIGS = [CONFIG, BROKERED, replace(CONFIG, user=None, pull_secrets=("ours", "theirs"))]
+MESHES = [pointer("metadata", "annotations", key) for key in mesh.LISTS]
 NOTE = pointer("metadata", "annotations", contract.ANNOTATION_INJECTED)
 GRACE = "/spec/terminationGracePeriodSeconds"
 MANY = settings(max_examples=1000, deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -92,6 +94,7 @@ WISHES = [
     {"inject-mode": "container"},
     {"pre-stop": "replace", "drain-timeout": "1h"},
     {"injected": "spoofed", "propagation": "0"},
+    dict.fromkeys(mesh.LISTS, "15020,9000-9400"),
     {"include": "a$", "aliases": "x,y=z", "rpm": "5", "litellm-params": "{rpm: 6, tpm: 1}", "mode": "chat"},
     {
         "overrides": "[{match: ^a, model_info: {b: [1, {c: ~}]}}]",
@@ -105,7 +108,9 @@ DEFAULTS = [
     Defaults(namespaces={"team": Wishes(model_info={"owner": "team"}, inject_mode=InjectMode.CONTAINER)}),
 ]
 ANNOTATIONS = [
-    {f"{contract.DOMAIN}/{key}": value for key, value in wish.items()} if isinstance(wish, dict) else wish
+    {key if "/" in key else f"{contract.DOMAIN}/{key}": value for key, value in wish.items()}
+    if isinstance(wish, dict)
+    else wish
     for wish in WISHES
 ]
 
@@ -141,6 +146,7 @@ def pods(draw: st.DrawFn) -> dict[str, Any]:
         pick(draw, spec["initContainers"][0], "resources", RESOURCES)
     pick(draw, spec, "terminationGracePeriodSeconds", [ABSENT, None, 0, 30, 165, 7200])
     pick(draw, spec, "volumes", VOLUMES)
+    pick(draw, spec, "imagePullSecrets", [ABSENT, None, [], [{"name": "theirs"}]])
     pick(draw, spec, "restartPolicy", [ABSENT, "Always", "Never"])
     pick(draw, spec, "hostNetwork", [ABSENT, False, True])
     pick(draw, spec, "resources", [ABSENT, ABSENT, None, {"limits": FULL}])
@@ -176,8 +182,8 @@ def leaves(value: Any, path: tuple[str | int, ...] = ()) -> Iterator[tuple[str, 
 
 def may_change(path: str, value: Any, pod: Mapping[str, Any]) -> bool:
     """Tell the documented exceptions: empty holders, the note, the grace, a hook of ours or handed over."""
-    holders = ("/lifecycle", "/preStop", "/initContainers", "/annotations", "/volumes", GRACE)
-    if value in (None, {}, []) and path.endswith(holders):
+    holders = ("/lifecycle", "/preStop", "/initContainers", "/annotations", "/volumes", "/imagePullSecrets")
+    if value in (None, {}, []) and path.endswith((*holders, GRACE)):
         return True
     annotations = pod["metadata"].get("annotations") or {}
     handed_over = annotations.get(f"{contract.DOMAIN}/pre-stop") == "replace"
@@ -199,18 +205,21 @@ def registrars(pod: Mapping[str, Any]) -> list[dict[str, Any]]:
 @MANY
 @given(pods(), st.sampled_from(CONFIGS), st.sampled_from(InjectMode))
 def test_only_adds(pod: dict[str, Any], config: Injection, mode: InjectMode) -> None:
-    """Every original path keeps its value; operations add, or replace keys we own and the grace, upwards."""
+    """Every original path keeps its value; operations add, or replace what is ours; lists and grace grow."""
     before = copy.deepcopy(pod)
     decision = inject(pod, replace(config, mode=mode), "n0")
     assert pod == before
     after = dict(leaves(apply(pod, decision.ops)))
     for path, value in leaves(before):
-        assert after.get(path, "(gone)") == value or may_change(path, value, before), path
+        if path in MESHES:
+            assert after[path].startswith(value)
+        else:
+            assert after.get(path, "(gone)") == value or may_change(path, value, before), path
     json.dumps([op.to_json() for op in decision.ops], allow_nan=False)
     for op in decision.ops:
         assert op.op in ("add", "replace")
         if op.op == "replace":
-            assert op.path in (NOTE, GRACE) or op.path.endswith("/lifecycle/preStop")
+            assert op.path in (NOTE, GRACE, *MESHES) or op.path.endswith("/lifecycle/preStop")
     old, new = (
         found["spec"].get("terminationGracePeriodSeconds") for found in (pod, apply(pod, decision.ops))
     )

@@ -110,6 +110,79 @@ def test_mode(wishes: dict[str, str] | None) -> None:
     assert "restartPolicy" not in added(decision)
 
 
+@pytest.mark.parametrize(
+    ("node", "kind"),
+    [("old", "containers"), ("new", "initContainers"), ("unknown", "containers"), (None, "containers")],
+)
+def test_a_pod_that_is_bound_to_a_node_has_that_nodes_mode(node: str | None, kind: str) -> None:
+    """The mode for any node counts for pods that the scheduler places, and for nodes that are not known."""
+    modes = {"old": InjectMode.CONTAINER, "new": InjectMode.NATIVE}
+    config = replace(CONFIG, mode=InjectMode.CONTAINER, nodes=modes)
+    patched = apply(bound := pod(nodeName=node), inject(bound, config, "n").ops)
+    assert [item["name"] for item in patched["spec"][kind]][-1] == "registrar"
+
+
+def test_the_annotation_decides_over_the_nodes_mode() -> None:
+    """Who says inject-mode on the pod knows its node."""
+    config = replace(CONFIG, nodes={"old": InjectMode.CONTAINER})
+    decision = inject(pod(wishes={"inject-mode": "native"}, nodeName="old"), config, "n")
+    assert added(decision)["restartPolicy"] == "Always"
+
+
+@pytest.mark.parametrize(
+    ("user", "group", "found"),
+    [
+        (65534, 65534, {"runAsUser": 65534, "runAsGroup": 65534}),
+        (1000, None, {"runAsUser": 1000}),
+        (None, 65534, {}),
+        (None, None, {}),
+    ],
+)
+def test_user_and_group_may_be_left_to_the_cluster(
+    user: int | None, group: int | None, found: dict[str, int]
+) -> None:
+    """A group is said with a user only; the container must not be root in any case."""
+    context = added(inject(pod(), replace(CONFIG, user=user, group=group), "n"))["securityContext"]
+    assert {key: context[key] for key in ("runAsUser", "runAsGroup") if key in context} == found
+    assert context["runAsNonRoot"] is True
+
+
+@pytest.mark.parametrize(
+    ("present", "expected"),
+    [
+        ({}, [{"name": "ours"}, {"name": "mirror"}]),
+        ({"imagePullSecrets": None}, [{"name": "ours"}, {"name": "mirror"}]),
+        ({"imagePullSecrets": []}, [{"name": "ours"}, {"name": "mirror"}]),
+        (
+            {"imagePullSecrets": [{"name": "theirs"}]},
+            [{"name": "theirs"}, {"name": "ours"}, {"name": "mirror"}],
+        ),
+        ({"imagePullSecrets": [{"name": "mirror"}]}, [{"name": "mirror"}, {"name": "ours"}]),
+        ({"imagePullSecrets": [{}]}, [{}, {"name": "ours"}, {"name": "mirror"}]),
+    ],
+)
+def test_pull_secrets_are_added_to_those_of_the_pod(
+    present: dict[str, Any], expected: list[dict[str, str]]
+) -> None:
+    """What the pod has stays first, and none is there twice."""
+    config = replace(CONFIG, pull_secrets=("ours", "mirror"))
+    patched = apply(original := pod(**present), inject(original, config, "n").ops)
+    assert patched["spec"]["imagePullSecrets"] == expected
+    assert inject(patched, config, "m").ops == ()
+
+
+def test_without_pull_secrets_nothing_is_said_of_them() -> None:
+    """The field stays away where it is not needed."""
+    assert not [op for op in inject(pod(), CONFIG, "n").ops if "imagePullSecrets" in op.path]
+
+
+def test_no_registrar_before_the_cluster_has_a_name() -> None:
+    """A row without it would belong to nobody; the pod starts without, and is told why."""
+    decision = inject(pod(), replace(CONFIG, cluster=""), "n")
+    assert (decision.ops, decision.reason) == ((), Reason.CLUSTER_UNKNOWN)
+    assert reasons(decision) == [Reason.CLUSTER_UNKNOWN]
+
+
 def test_annotations_become_settings() -> None:
     """The registrar is told what the annotations say; what they do not say is the contract's default."""
     wishes = {
@@ -327,13 +400,17 @@ def test_stale_hook_replaced() -> None:
 
 
 def test_copied_registrar_is_completed() -> None:
-    """In a copied manifest that has our container only, hook and grace period are added for its nonce."""
+    """In a copied manifest that has our container only, what is around it is added for its nonce and port."""
     original = pod()
     ours = added(inject(original, CONFIG, "old"))
     original["spec"]["initContainers"] = [ours]
     decision = inject(original, CONFIG, "new")
     assert decision.reason is Reason.ALREADY_INJECTED
-    assert [op.path for op in decision.ops] == ["/spec/containers/0/lifecycle", GRACE]
+    assert [op.path for op in decision.ops] == [
+        "/spec/containers/0/lifecycle",
+        GRACE,
+        "/metadata/annotations",
+    ]
     assert decision.ops[0].value["preStop"] == container.drain_hook(9469, "old")
 
 
