@@ -25,7 +25,7 @@ _ON_ITS_WAY: Final = frozenset({"", "ContainerCreating", "PodInitializing"})
 # Its word for one that ends again and again. Between two ends it runs, and is ready if that lasts.
 _CRASHES: Final = "CrashLoopBackOff"
 # What would be decided of a pod that was missed: as it is made anew it gets a registrar, at once or later.
-_MISSED: Final = frozenset({Reason.INJECTED, Reason.BROKER_CA_UNKNOWN})
+_MISSED: Final = frozenset({Reason.INJECTED, Reason.BROKER_CA_UNKNOWN, Reason.CLUSTER_UNKNOWN})
 _MISSED_MESSAGE: Final = (
     "this pod asks for a registrar and has none: it was made before the webhook was there, or while it was "
     "away. A new one gets it: kubectl rollout restart of its workload, or delete the pod"
