@@ -81,6 +81,7 @@ FIRES: Final[dict[str, World]] = {
     "LitellmRegistrarNotStarted": replace(WELL, first=pods(2, {})),
     "LitellmRegistrarServersRefused": replace(WELL, first=judged(0, 1)),
     "LitellmRegistrarNobodyLooks": replace(WELL, every=of_webhook(lambda it: leads(it, leading=False))),
+    "LitellmRegistrarRulesHeldBack": replace(WELL, every=of_webhook(lambda it: it.metrics.held_back.set(3))),
     "LitellmRegistrarWebhookCertificateEnds": replace(
         WELL, first=of_webhook(lambda it: it.tls.ends("leaf", 13 * _DAY))
     ),
@@ -137,7 +138,7 @@ QUIET: Final[dict[str, World]] = {
 @pytest.fixture(scope="module")
 def rules(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Give the rendered groups of alerts as a file of Prometheus' own."""
-    rule = one(rendered(values(metrics=ON)), "PrometheusRule")
+    rule = one(rendered(values(metrics=ON, admission={"mutateFailurePolicy": "Fail"})), "PrometheusRule")
     file = tmp_path_factory.mktemp("rules") / "rules.json"  # JSON is YAML
     file.write_text(json.dumps(rule["spec"]))
     return file
@@ -235,6 +236,12 @@ def test_direct_mode_is_told_of_no_broker() -> None:
     """Where no broker is installed no alert waits for one."""
     rule = one(rendered({"mode": "direct", "metrics": ON}), "PrometheusRule")
     assert "broker" not in json.dumps(rule["spec"]).lower()
+
+
+def test_nobody_waits_for_rules_that_nothing_holds_back() -> None:
+    """Where nothing has failurePolicy Fail there is no alert about what is held back."""
+    rule = one(rendered(values(metrics=ON)), "PrometheusRule")
+    assert "rules_held_back" not in json.dumps(rule["spec"])
 
 
 def test_the_service_monitor_finds_the_ports_of_both() -> None:

@@ -159,7 +159,16 @@ def test_the_key_of_litellm_is_only_the_brokers_business() -> None:
     assert "broker" not in str([manifest["metadata"]["name"] for manifest in manifests])
 
 
-def test_the_namespace_of_the_release_is_that_of_everything() -> None:
-    """All that is namespaced lies in the release's namespace; only models-only policies may not."""
-    found = {each["metadata"].get("namespace") for each in rendered(values(), RELEASE, "elsewhere")}
-    assert found == {"elsewhere", None}
+def test_everything_lies_in_the_namespace_of_the_release() -> None:
+    """But what is the whole cluster's, the right to try a pod where tests do, and models-only policies."""
+    elsewhere = {
+        (each["kind"], each["metadata"]["name"].removeprefix(f"{RELEASE}-"), each["metadata"]["namespace"])
+        for each in rendered(matrix("full-values"), namespace="platform")
+        if each["metadata"].get("namespace", "platform") != "platform"
+    }
+    assert elsewhere == {
+        ("Role", "test", "team-a"),
+        ("RoleBinding", "test", "team-a"),
+        ("NetworkPolicy", "models-only", "team-a"),
+        ("NetworkPolicy", "models-only", "team-b"),
+    }

@@ -116,6 +116,17 @@ namespace="{{ .root.Release.Namespace }}"
   annotations:
     summary: No replica of the webhook looks after what lives.
     description: Missed pods and registrars that do not start are not found. The webhook's log says why it cannot lead.
+{{- if include "litellm-registrar.gated" .root }}
+- alert: LitellmRegistrarRulesHeldBack
+  expr: min({{ $metric }}_rules_held_back{ {{- $of }}}) > 0
+  for: 15m
+  labels: {severity: warning}
+  annotations:
+    summary: What has failurePolicy Fail is not in force.
+    description: >-
+      The webhook keeps it back until the API server reaches it, and its log says under PROBLEM why it does not. Until then
+      pods come unchanged and unjudged.
+{{- end }}
 {{- end -}}
 
 {{/* Takes `root`. */}}
