@@ -44,7 +44,7 @@ def test_what_is_waited_for_is_what_was_installed(name: str) -> None:
 
 @pytest.mark.parametrize("name", MATRIX)
 def test_what_an_uninstall_leaves_is_what_the_processes_make(name: str) -> None:
-    """All that flags have them make is named, with its kind, and nothing else; with the clean-up nothing is left."""
+    """All that flags have them make is named, and nothing else; with the clean-up nothing is left."""
     given = matrix(name)
     flags = {"--tls-secret": "Secret", "--ca-configmap": "ConfigMap"}
     made = {
@@ -61,7 +61,7 @@ def test_what_an_uninstall_leaves_is_what_the_processes_make(name: str) -> None:
 
 
 def test_the_next_commands_are_those_of_the_mode() -> None:
-    """The key's Secret: of the release for the broker, of each namespace for direct mode; those to pull with too."""
+    """Of the release, or of each namespace in direct mode, are the Secrets that are asked for."""
     broker = notes(values(litellm={"existingSecretKey": "master"}))
     direct = notes({"mode": "direct", "registrar": {"litellmSecret": "ours", "imagePullSecrets": ["a", "b"]}})
     assert f"kubectl -n {NAMESPACE} create secret generic litellm-admin --from-literal=master=" in broker
