@@ -189,7 +189,24 @@ MODES: Final[dict[str, tuple[JSON, str]]] = {
         {"document": {"spec": {"rules": {"code": {"modes": {"trustRemoteCode": "enforce"}}}}}},
         "Fail",
     ),
+    "one that enforces a group": ({"document": {"spec": {"rules": {"code": {"mode": "enforce"}}}}}, "Fail"),
+    "one that enforces in a namespace": (
+        {"document": {"spec": {"namespaces": [{"match": "a", "rules": {"code": {"mode": "enforce"}}}]}}},
+        "Fail",
+    ),
+    "one that enforces, and is switched off": (
+        {"document": {"spec": {"defaults": {"mode": "enforce"}}}, "enabled": False},
+        "Ignore",
+    ),
+    "one that only speaks of it": (
+        {"document": {"spec": {"exceptions": [{"id": "enforce", "reason": "mode: enforce"}]}}},
+        "Ignore",
+    ),
     "one of elsewhere": ({"existingConfigMap": "policy"}, "Ignore"),
+    "one of elsewhere instead": (
+        {"existingConfigMap": "policy", "document": {"spec": {"defaults": {"mode": "enforce"}}}},
+        "Ignore",
+    ),
 }
 
 

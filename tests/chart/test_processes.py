@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import PurePosixPath
-from typing import Any
 
 import pytest
 import yaml
 
-from tests.chart.rendering import JSON, MATRIX, matrix, of_kind, one, pod_templates, rendered, values
+from tests.chart.rendering import JSON, MATRIX, matrix, of_kind, pod_templates, rendered, values
 from tests.peers.helm import ROOT
 from webhook import defaults
 from webhook.broker import names_document
@@ -85,39 +84,3 @@ def test_files_are_what_the_values_say() -> None:
         "rpm": 20_000_000,
     }
     assert names_document.parse(files["names.yaml"]).of("team-a").shares("gpt-4o")
-
-
-def policy_of(**spec: Any) -> JSON:
-    """Give values with a policy."""
-    head = {"apiVersion": "policy.litellm-registrar.io/v1", "kind": "ModelServerPolicy"}
-    return {"document": {**head, "metadata": {"name": "x"}, "spec": spec}}
-
-
-ENFORCED = policy_of(rules={"code": {"mode": "enforce"}})
-
-
-@pytest.mark.parametrize(
-    ("policy", "judged"),
-    [
-        ({}, "Ignore"),
-        (policy_of(), "Ignore"),
-        (
-            policy_of(defaults={"mode": "warn", "workloads": "deny"}, rules={"code": {"mode": "audit"}}),
-            "Ignore",
-        ),
-        (policy_of(exceptions=[{"id": "enforce", "reason": "mode: enforce"}]), "Ignore"),
-        (policy_of(defaults={"mode": "enforce"}), "Fail"),
-        (ENFORCED, "Fail"),
-        (policy_of(rules={"code": {"modes": {"trustRemoteCode": "enforce"}}}), "Fail"),
-        (policy_of(namespaces=[{"match": "a", "rules": {"code": {"mode": "enforce"}}}]), "Fail"),
-        ({**ENFORCED, "enabled": False}, "Ignore"),
-        ({**ENFORCED, "existingConfigMap": "mine"}, "Ignore"),
-    ],
-)
-def test_pods_are_refused_unjudged_only_where_a_rule_enforces(policy: JSON, judged: str) -> None:
-    """`auto` is Fail if a mode in the document is `enforce`, wherever; of labelled pods alone."""
-    found = one(rendered(values(policy=policy)), "ValidatingWebhookConfiguration")["webhooks"]
-    policies = {each["name"]: each["failurePolicy"] for each in found}
-    pods = ("server.pods.litellm-registrar.io", "carried.pods.litellm-registrar.io")
-    assert [policies.pop(name) for name in pods] == [judged, judged]
-    assert set(policies.values()) == {"Ignore"}
