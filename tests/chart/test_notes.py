@@ -76,5 +76,8 @@ def test_the_next_commands_are_those_of_the_mode() -> None:
 def test_who_has_switched_it_off_is_told_how_to_switch_it_on() -> None:
     """Nobody is asked to label what would not be injected."""
     text = notes(values(admission={"enabled": False}))
-    assert f"helm -n {NAMESPACE} upgrade {RELEASE} CHART --reuse-values --set admission.enabled=true" in text
+    assert (
+        f"helm -n {NAMESPACE} upgrade {RELEASE} CHART --reset-then-reuse-values --set admission.enabled=true"
+        in text
+    )
     assert "kubectl" not in text
