@@ -1,6 +1,9 @@
 """The table of the chart's values, made from the comments in values.yaml."""
 
+import json
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -53,3 +56,20 @@ def test_a_stale_file_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str
     assert docs.main(["--check"], {file: {"x": lambda: "new"}}) == 1
     assert f"{file}: is stale: x" in capsys.readouterr().err
     assert "old" in file.read_text()
+
+
+def allowed(schema: Any, documented: frozenset[str], above: str = "") -> Iterator[str]:
+    """Give the path of everything that the schema lets be set; what is documented is one, whatever is in it."""
+    for key, value in schema["properties"].items():
+        path = f"{above}{key}"
+        if path not in documented and "properties" in value:
+            yield from allowed(value, documented, f"{path}.")
+        else:
+            yield path
+
+
+def test_the_schema_lets_be_set_what_is_documented() -> None:
+    """And nothing else but `global`, which a chart that has this one as its part passes on."""
+    documented = frozenset(value.path for value in values((docs.CHART / "values.yaml").read_text()))
+    schema = json.loads((docs.CHART / "values.schema.json").read_text())
+    assert set(allowed(schema, documented)) == {*documented, "global"}
