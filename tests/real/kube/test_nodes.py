@@ -16,7 +16,8 @@ import httpx
 import pytest
 
 from tests.certificates import make_ca, make_leaf
-from tests.peers.cluster import JSON
+from tests.peers.broker import BrokerProcess
+from tests.peers.cluster import JSON, Cluster
 from tests.real.kube.conftest import NAMESPACE, ApiServer, Connections
 from tests.real.kube.test_follow_and_leader import until
 from tests.server.reviews import dump, review
@@ -163,3 +164,17 @@ async def test_the_last_known_mode_outlives_the_api_server(
     await asyncio.to_thread(api_server.start)
     await admin.create(NODES, node("old", "v1.30.0"))
     await placed(webhook, "containers")
+
+
+async def test_the_broker_of_a_cluster_that_nobody_names_calls_it_by_its_uid(
+    admin: Api, cluster: Cluster, tmp_path: Path
+) -> None:
+    """As the webhook does, and by the rights of its own ServiceAccount."""
+    uid = (await admin.get("/api/v1/namespaces/kube-system"))["metadata"]["uid"]
+    broker = BrokerProcess(cluster, "http://127.0.0.1:1", "sk-test", tmp_path, "--cluster-id", "")
+    await asyncio.to_thread(broker.start)
+    try:
+        lines = [json.loads(line) for line in broker.log.read_text().splitlines()]
+    finally:
+        await asyncio.to_thread(broker.stop)
+    assert [line["cluster"] for line in lines if line["event"] == "started"] == [uid]
