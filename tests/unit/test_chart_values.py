@@ -59,7 +59,7 @@ def test_a_stale_file_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str
 
 
 def allowed(schema: Any, documented: frozenset[str], above: str = "") -> Iterator[str]:
-    """Give the path of everything that the schema lets be set; what is documented is one, whatever is in it."""
+    """Give the path of all that the schema lets be set; what is documented is one, whatever is in it."""
     for key, value in schema["properties"].items():
         path = f"{above}{key}"
         if path not in documented and "properties" in value:
