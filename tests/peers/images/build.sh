@@ -14,44 +14,53 @@ ROOT=$(cd "$SELF/../../.." && pwd)
 OUT=$CACHE/images
 mkdir -p "$OUT"
 lock images
-context=$(mktemp -d)
-trap 'rm -rf "$context"' EXIT
+[ $# -gt 0 ] || set -- webhook sidecar llama-server ollama
+scratch=$(mktemp -d)
+trap 'rm -rf "$scratch"' EXIT
 
-# what a model server's Dockerfile copies, into $context/NAME
-context_of_llama-server() {
+# what a model server's Dockerfile copies: made first, then put into the folder that it is built in
+files_of_llama-server() {
   "$SELF/../model-servers/llama-server/build.sh"
   tiny_gguf chat
   tiny_gguf slow --slow --context 8192
-  cp "$SERVERS/llama-server/llama-server" "$SERVERS/models/"{chat,slow}.gguf .
+  printf '%s\n' "$SERVERS/llama-server/llama-server" "$SERVERS/models/"{chat,slow}.gguf
 }
-context_of_ollama() { # a server makes its models itself, once
-  local run=$context/run store port
+files_of_ollama() { # a server makes its models itself, once
+  local run=$scratch/run store=$OUT/ollama/models script=$SELF/../model-servers/ollama/run.sh port
   "$SELF/../model-servers/ollama/build.sh"
-  store=$OUT/ollama-models-$(cat "$SERVERS/ollama/version")
-  if [ ! -d "$store" ] || [ "$SELF/../model-servers/ollama/run.sh" -nt "$store" ]; then
+  if [ ! -d "$store" ] || [ "$SERVERS/ollama/ollama" -nt "$store" ] || [ "$script" -nt "$store" ]; then
     port=$("$PYTHON" -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
-    WORK=$run "$SELF/../model-servers/ollama/run.sh" "$port" > /dev/null
+    WORK=$run "$script" "$port" > /dev/null
     WORK=$run "$SELF/../stop.sh"
     rm -rf "$store"
+    mkdir -p "$OUT/ollama"
     mv "$run/ollama-$port/models" "$store"
     touch "$store"
   fi
-  cp "$SERVERS/ollama/ollama" .
-  cp -r "$store" models
+  printf '%s\n' "$SERVERS/ollama/ollama" "$store"
 }
+# contents FILE|FOLDER...: what tells one version of them from another
+contents() { find "$@" -name __pycache__ -prune -o -type f -print0 | sort -z | xargs -0 sha256sum; }
 
-[ $# -gt 0 ] || set -- webhook sidecar llama-server ollama
 for name; do
   case $name in
-    webhook | sidecar) folder=$ROOT dockerfile=$ROOT/Dockerfile.$name ;;
+    webhook | sidecar)
+      folder=$ROOT dockerfile=$ROOT/Dockerfile.$name
+      files=("$ROOT"/{.dockerignore,"requirements/$name.lock",docker,sidecar,"$name"})
+      ;;
     llama-server | ollama)
-      folder=$context/$name dockerfile=$SELF/Dockerfile.$name
-      mkdir "$folder"
-      (cd "$folder" && "context_of_$name")
+      folder=$scratch/$name dockerfile=$SELF/Dockerfile.$name
+      found=$("files_of_$name")
+      mapfile -t files <<< "$found"
       ;;
     *) die "no image is called $name; there are webhook, sidecar, llama-server, ollama" ;;
   esac
-  "$SELF/../kubernetes/image-build.sh" -t "litellm-registrar/$name:test" -o "$OUT/$name.tar" -f "$dockerfile" "$folder" \
-    > "$OUT/$name.log" 2>&1 || { tail -n 20 "$OUT/$name.log" >&2; die "image $name did not build"; }
+  key=$(contents "$dockerfile" "$SELF/../kubernetes/image-build.sh" "${files[@]}" | sha256sum)
+  if [ ! -e "$OUT/$name.tar" ] || [ "$(cat "$OUT/$name.key" 2> /dev/null)" != "$key" ]; then
+    if [ "$folder" != "$ROOT" ]; then mkdir "$folder"; cp -r "${files[@]}" "$folder/"; fi
+    "$SELF/../kubernetes/image-build.sh" -t "litellm-registrar/$name:test" -o "$OUT/$name.tar" -f "$dockerfile" "$folder" \
+      > "$OUT/$name.log" 2>&1 || { tail -n 20 "$OUT/$name.log" >&2; die "image $name did not build"; }
+    echo "$key" > "$OUT/$name.key"
+  fi
   echo "$OUT/$name.tar"
 done
