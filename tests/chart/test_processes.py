@@ -84,3 +84,14 @@ def test_files_are_what_the_values_say() -> None:
         "rpm": 20_000_000,
     }
     assert names_document.parse(files["names.yaml"]).of("team-a").shares("gpt-4o")
+
+
+def test_quantities_may_be_numbers() -> None:
+    """As in any manifest: 1 is a cpu, and bytes are not printed as a power of ten."""
+    sizes = {"cpu": 1, "memory": 134_217_728}
+    given = values(registrar={"resources": {"requests": sizes, "limits": sizes}})
+    (told,) = (
+        settings(container) for container, _ in processes(rendered(given)) if container["name"] == "webhook"
+    )
+    assert isinstance(told, Settings)
+    assert (told.registrar_cpu_request, told.registrar_memory_limit) == ("1", "134217728")

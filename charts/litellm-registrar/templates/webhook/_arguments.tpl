@@ -39,10 +39,10 @@
 - --native-from={{ .Values.registrar.nativeFrom }}
 {{- end }}
 {{- with .Values.registrar.resources }}
-- --registrar-cpu-request={{ .requests.cpu }}
-- --registrar-memory-request={{ .requests.memory }}
-- --registrar-cpu-limit={{ .limits.cpu }}
-- --registrar-memory-limit={{ .limits.memory }}
+- --registrar-cpu-request={{ include "litellm-registrar.quantity" .requests.cpu }}
+- --registrar-memory-request={{ include "litellm-registrar.quantity" .requests.memory }}
+- --registrar-cpu-limit={{ include "litellm-registrar.quantity" .limits.cpu }}
+- --registrar-memory-limit={{ include "litellm-registrar.quantity" .limits.memory }}
 {{- end }}
 {{- if .Values.defaults }}
 - --defaults=/etc/litellm-registrar/defaults/defaults.yaml
@@ -59,6 +59,11 @@
 {{/* A user or group id as a flag takes it; null leaves it to the cluster. */}}
 {{- define "litellm-registrar.idOrNone" -}}
 {{- if kindIs "invalid" . -}}none{{- else -}}{{ int64 . }}{{- end -}}
+{{- end -}}
+
+{{/* A quantity as a flag takes it: of a large number a template would print 1.3e+08. */}}
+{{- define "litellm-registrar.quantity" -}}
+{{ toJson . | trimAll "\"" }}
 {{- end -}}
 
 {{/* The ConfigMap with the policy's file; empty for the policy that ships, and for none. */}}
