@@ -23,10 +23,10 @@ def pod(name: str, namespace: str = "shop") -> dict[str, str]:
 class Bench:
     """Events, and the cluster they are written to."""
 
-    def __init__(self) -> None:
-        self.api = FakeApi()
+    def __init__(self, api: FakeApi | None = None, *, shared: bool = False) -> None:
+        self.api = api or FakeApi()
         self.lines = io.StringIO()
-        self.events = Events(self.api, "litellm-registrar-broker", Log(self.lines))
+        self.events = Events(self.api, "litellm-registrar-broker", Log(self.lines), shared=shared)
 
     def written(self) -> list[dict[str, Any]]:
         """Give the Events that are there."""
@@ -72,6 +72,24 @@ def test_what_is_said_again_within_ten_minutes_is_only_counted() -> None:
         assert event["count"] == 3601
         assert event["message"] == "refused at 3600"
         assert [verb for verb, _ in bench.api.calls] == ["create", *6 * ["merge"]]
+
+    run(main())
+
+
+def test_what_another_replica_has_said_is_not_said_anew() -> None:
+    """Of replicas that write in turn; where each has its own to say, both are heard."""
+
+    async def main() -> None:
+        for shared, count in ((True, 2), (False, 4)):
+            first = Bench(shared=shared)
+            second = Bench(first.api.another(), shared=shared)
+            for bench in (first, second):
+                async with bench.writing():
+                    bench.events.say(pod("qwen"), "missed", "it has no registrar")
+                    bench.events.say({**pod("qwen"), "uid": "a new one"}, "missed", "it has no registrar")
+                    await asyncio.sleep(1)
+                    assert bench.events.lost == 0
+            assert len(first.written()) == count
 
     run(main())
 

@@ -195,7 +195,7 @@ def test_only_one_replica_looks_and_only_its_figures_are_there() -> None:
 
 
 def test_when_the_leader_stops_another_one_takes_over_with_figures_of_its_own() -> None:
-    """The Lease is given up at the end, and nothing of the old term is exported any more."""
+    """The Lease is given up, nothing of the old term is exported, and no Event is written twice."""
 
     async def main() -> None:
         one = Replica(FakeApi())
@@ -206,6 +206,7 @@ def test_when_the_leader_stops_another_one_takes_over_with_figures_of_its_own() 
         async with other.running():
             assert one.figures() == {"leading": 0}
             assert other.figures()["injected_pods"] == 2
+            assert events(one.api) == [("carried", "missed"), ("missed", "missed")]
 
     run(main())
 

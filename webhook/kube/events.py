@@ -6,6 +6,7 @@ They are for people and may be lost: whoever has something to say never waits, a
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import uuid
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
@@ -53,11 +54,17 @@ class Events:
         component: str,
         log: Log,
         *,
+        shared: bool = False,
         today: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
+        """Write through `api`.
+
+        `shared` is for replicas of which one writes at a time: what another has said is not said anew.
+        """
         self._api = api
         self._component = component
         self._log = log
+        self._shared = shared
         self._today = today
         self._known: OrderedDict[tuple[str, ...], _Event] = OrderedDict()
         self._waiting: asyncio.Queue[_Event] = asyncio.Queue(_MOST_WAITING)
@@ -114,10 +121,20 @@ class Events:
                 return
         # The API server takes Events on what has no namespace in this one.
         namespace = event.about.get("namespace") or "default"
-        name = f"{event.about.get('name', '')[:200]}.{uuid.uuid4().hex[:16]}"
+        name = f"{event.about.get('name', '')[:200]}.{self._ending(event)}"
         collection = f"/api/v1/namespaces/{namespace}/events"
-        await self._api.create(collection, self._body(event, namespace, name))
+        try:
+            await self._api.create(collection, self._body(event, namespace, name))
+        except ApiError as error:
+            if error.reason != "AlreadyExists":
+                raise
         event.path = f"{collection}/{name}"
+
+    def _ending(self, event: _Event) -> str:
+        if not self._shared:
+            return uuid.uuid4().hex[:16]
+        what = (self._component, event.about.get("kind", ""), event.about.get("uid", ""), event.reason)
+        return hashlib.sha256("\0".join(what).encode()).hexdigest()[:16]
 
     def _body(self, event: _Event, namespace: str, name: str) -> JSON:
         return {

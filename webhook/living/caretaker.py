@@ -59,7 +59,7 @@ class Caretaker:
         self._now = now
         self._ticks = ticks
         self._leader = Leader(api, lease, identity(), log, timing=timing, use=self._lead, now=ticks)
-        self._events = Events(api, COMPONENT, log)
+        self._events = Events(api, COMPONENT, log, shared=True)
         self._metrics = LivingMetrics(
             registry, prefix, lambda: self._leader.leading, lambda: self._events.lost
         )

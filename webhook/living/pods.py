@@ -17,7 +17,7 @@ from webhook.reasons import Problem, Reason
 # Phases of pods that have ended (core/v1 PodPhase).
 ENDED: Final = frozenset({"Succeeded", "Failed"})
 # Seconds that a registrar may be in trouble before that is said: a pull that fails is tried again within a
-# minute (the kubelet waits 10 s first, then 20 s: pkg/kubelet/kubelet.go, `imageBackOff`).
+# minute (the kubelet waits 10 s first, then 20 s: pkg/kubelet/kubelet.go, `imageBackOffPeriod`).
 PATIENCE: Final = 60.0
 # What the kubelet says of a container that is on its way (pkg/kubelet/kubelet_pods.go); any other word is a
 # trouble. Before its turn a native sidecar waits for the init containers: that may take an hour.

@@ -133,13 +133,16 @@ def test_servers_without_the_label_are_judged_where_the_namespace_asks_for_it(
 def test_one_of_two_replicas_looks_and_the_other_takes_over_from_one_that_crashed(
     cluster: Cluster, namespace: str, replica: Start
 ) -> None:
-    """Only the leader has figures; the other one's are its own from then on."""
+    """Only the leader has figures; the other one's are its own from then on, and it says nothing twice."""
     cluster.create(pod(namespace))
     first = replica()
     first.until('missed_pods{reason="missed"}', 1)
+    wait_until("Event", 30, lambda: events(cluster, namespace))
     second = replica()
     second.until("leading", 0)
     assert math.isnan(second.metric(f"{METRIC}_injected_pods"))
     first.kill()
     second.until('missed_pods{reason="missed"}', 1)
     second.until("leading", 1)
+    told = cluster.kubectl("get", "events", "-n", namespace, "-o", "name").out.split()
+    assert len(told) == 1
