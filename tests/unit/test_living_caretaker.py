@@ -5,7 +5,7 @@ import contextlib
 import io
 import json
 from collections.abc import AsyncIterator
-from typing import Any
+from typing import Any, cast
 
 from prometheus_client import CollectorRegistry, generate_latest
 
@@ -305,6 +305,23 @@ def test_a_reading_that_fails_is_said_once_and_tried_again_with_patience() -> No
             replica.api.fail.clear()
             await asyncio.sleep(1000)
             assert replica.figures()["servers_judged"] == 0
+
+    run(main())
+
+
+def test_a_fault_of_our_own_is_said_once_and_ends_nothing_else() -> None:
+    """Pods go on being watched, and servers are judged once the fault is gone."""
+
+    async def main() -> None:
+        replica = Replica(FakeApi(), cast("Policy", "no policy"))
+        put_pods(replica.api)
+        async with replica.running():
+            await asyncio.sleep(600)
+            assert replica.lines.getvalue().count("an error of our own: AttributeError") == 1
+            assert replica.figures()["injected_pods"] == 2
+            replica.use(policy())
+            await asyncio.sleep(60)
+            assert "servers_judged" in replica.figures()
 
     run(main())
 

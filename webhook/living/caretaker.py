@@ -66,6 +66,7 @@ class Caretaker:
         self._survey: ServerSurvey | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._term: asyncio.Task[None] | None = None
+        self._faults: set[str] = set()
 
     def policy_changed(self) -> None:
         """Have what lives judged by the new policy. From any thread."""
@@ -134,9 +135,11 @@ class Caretaker:
             try:
                 await part()
             except Exception as error:  # noqa: BLE001 - whatever it is, the other parts go on
-                self._log.say(
-                    "PROBLEM",
-                    f"What lives is not looked after, an error of our own: {type(error).__name__}",
-                    at=traced(error),
-                )
+                self._say_fault(type(error).__name__, traced(error))
             await asyncio.sleep(_AGAIN)
+
+    def _say_fault(self, kind: str, where: str) -> None:
+        if where not in self._faults:  # as many as there are places in the code
+            self._faults.add(where)
+            problem = f"Not all of what lives is looked after, an error of our own: {kind}"
+            self._log.say("PROBLEM", problem, at=where)
