@@ -21,8 +21,9 @@ class FakeApi(Api):
     """Objects by path, with resourceVersions that are checked, and watches.
 
     `fail[verb]` is raised by every call of that verb (`get`, `list`, `create`, `rehearse`, `replace`,
-    `patch`, `merge`, `delete`, `watch`) while it is there, `fail["verb path"]` by that one alone, `fail[""]` by any; `hang`
-    holds every call until it is set free. `calls` are all that were made, as (verb, path).
+    `patch`, `merge`, `delete`, `watch`) while it is there, `fail["verb path"]` by that one alone,
+    `fail[""]` by any; `hang` holds every call until it is set free. `calls` are all that were made, as
+    (verb, path).
     """
 
     def __init__(self) -> None:
