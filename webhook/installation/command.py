@@ -8,7 +8,7 @@ import sys
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from webhook.config import ConfigError
 from webhook.flags import SettingsError
@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from webhook.kube.api import Api
 
 Flags = tuple[tuple[str, str, bool], ...]
+
+# Seconds for the API server to say what this cluster is called.
+_PATIENCE: Final = 10.0
 
 _KUBECONFIG: Flags = (
     ("--kubeconfig", "the file; else the pod's ServiceAccount, $KUBECONFIG or ~/.kube/config", False),
@@ -118,7 +121,12 @@ async def _rows_removed(given: argparse.Namespace, api: Api) -> bool:
         tls = trust(given.litellm_ca)
     except (OSError, ValueError, ConfigError) as error:
         raise SettingsError([f"--litellm-key-file, --litellm-ca: {error}"]) from None
-    cluster = given.cluster_id or await cluster_uid(api, Log(sys.stdout))
+    try:
+        async with asyncio.timeout(_PATIENCE):
+            cluster = given.cluster_id or await cluster_uid(api, Log(sys.stdout))
+    except TimeoutError:
+        print("No row is removed: this cluster's id is not known")  # noqa: T201 - beside what else it says
+        return False
     async with Upstream(given.litellm_url, tls) as upstream:
         upstream.use(key)
         return await remove_rows(upstream, cluster, print)
