@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -56,6 +57,7 @@ class About:
     only_with: str = ""
 
 
+@functools.cache
 def sites() -> dict[Site, set[str]]:
     """Give each place in the code that calls the API, by module and callee, with the verbs that it needs."""
     tools = {tool: _verbs(WEBHOOK / "kube" / f"{module}.py") for tool, module in TOOLS.items()}
