@@ -14,6 +14,7 @@ import pytest
 
 from tests.chart.exported import MINUTES, Broker, Process, Webhook, World
 from tests.chart.rendering import JSON, NAMESPACE, RELEASE, one, rendered, values
+from tests.peers.helm import ROOT
 from webhook.broker.key_abilities import Abilities, Ability
 from webhook.broker.shapes import Rule
 from webhook.living.figures import Judged, PodFigures
@@ -195,6 +196,14 @@ def test_every_alert_has_its_state(rules: Path) -> None:
     for alert in alerts(rules):
         assert alert["labels"]["severity"] in {"warning", "critical"}
         assert set(alert["annotations"]) == {"summary", "description"}
+
+
+def test_the_readme_has_every_alert_with_its_severity(rules: Path) -> None:
+    """Its table names each that can be rendered, and no other."""
+    section = (ROOT / "README.md").read_text().partition("### Alerts\n")[2].partition("\n### ")[0]
+    rows = [line.split("|")[1:3] for line in section.splitlines() if line.startswith("| `")]
+    named = {name: severity.strip() for names, severity in rows for name in re.findall(r"`(\w+)`", names)}
+    assert named == {alert["alert"]: alert["labels"]["severity"] for alert in alerts(rules)}
 
 
 def test_alerts_ask_for_what_is_exported(rules: Path) -> None:
