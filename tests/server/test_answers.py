@@ -12,7 +12,7 @@ from sidecar.contract import LogFormat
 from tests.server.desk import Desk
 from tests.server.reviews import UID, deployment, patched, pod, review
 from webhook import handlers
-from webhook.app import MUTATE, VALIDATE
+from webhook.app import MUTATE, SELF_TEST, VALIDATE
 from webhook.settings import OnError
 
 SERVER = {"litellm-registrar.io/server": "vllm"}
@@ -51,6 +51,15 @@ def test_the_line_as_text() -> None:
         "2026-11-21T06:00:00.123Z ALLOWED  Nothing is to be changed. path=/mutate namespace=team-a kind=Pod "
         'name="a b" operation=CREATE ms=1.0\n'
     )
+
+
+@pytest.mark.parametrize("labelled", [True, False])
+def test_the_self_test_refuses_whatever_is_asked(desk: Desk, labelled: bool) -> None:  # noqa: FBT001 - a row
+    """Who gets this very refusal from the API server knows that it reaches the webhook (`webhook.gate`)."""
+    response = desk.ask(SELF_TEST, review(pod() if labelled else {"metadata": {}}))
+    assert response["allowed"] is False
+    assert response["status"]["message"] == "self_test: the API server reaches this webhook"
+    assert (desk.line["event"], desk.line["reason"]) == ("denied", "self_test")
 
 
 def test_a_pod_is_injected_once(desk: Desk) -> None:

@@ -66,6 +66,15 @@ def test_certificates_come_from_one_place(given: dict[str, str | None], problem:
     assert caught.value.problems == [problem]
 
 
+def test_the_gate_is_tried_in_the_webhooks_own_namespace() -> None:
+    """What `--gated-configurations` needs is named."""
+    with pytest.raises(SettingsError) as caught:
+        Settings.read(REQUIRED | {"gated_configurations": "a,b"}, {})
+    assert caught.value.problems == ["--gated-configurations: found no --namespace, which is needed with it"]
+    given = REQUIRED | {"gated_configurations": "a,b", "namespace": "n"}
+    assert Settings.read(given, {}).gated_configurations == ("a", "b")
+
+
 def test_an_own_certificate_is_for_the_service_and_for_more() -> None:
     """As the API server and pods call the Service, and what `--tls-names` adds."""
     given = {"tls_secret": "x", "namespace": "n", "service": "s", "tls_names": "10.0.0.1, hook.example"}
