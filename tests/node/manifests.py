@@ -31,7 +31,11 @@ def container(model: str = "chat", *before: str, alias: str | None = None) -> JS
         "command": [*before, "llama-server"],
         "args": ["--model", f"/models/{model}.gguf", "--alias", alias or model, *arguments, *slots],
         "ports": [{"containerPort": 8080}],
-        "readinessProbe": {"httpGet": {"path": "/health", "port": 8080}, "periodSeconds": 1},
+        "readinessProbe": {
+            "httpGet": {"path": "/health", "port": 8080},
+            "periodSeconds": 1,
+            "timeoutSeconds": 5,
+        },
     }
 
 

@@ -6,6 +6,7 @@ import json
 import os
 import shlex
 import subprocess
+import tempfile
 from pathlib import Path
 from typing import Final
 
@@ -144,9 +145,10 @@ class Helm:
         folder.mkdir(exist_ok=True)
         flags = []
         for one in values:
-            path = folder / f"{len(list(folder.iterdir()))}.json"
-            path.write_text(json.dumps(one))
-            flags += ["--values", str(path)]
+            # two releases may be installed at a time
+            with tempfile.NamedTemporaryFile("w", suffix=".json", dir=folder, delete=False) as file:
+                json.dump(one, file)
+            flags += ["--values", file.name]
         return flags
 
 
