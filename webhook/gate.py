@@ -26,8 +26,10 @@ from webhook.tls.publication import Patience, webhook_configurations
 _TIMES: Final = 3
 _APART: Final = 1.0
 # Seconds until the next try after failures: doubled with each. And between looks when nothing rings.
-_AGAIN_AT_MOST: Final = 30.0
+_AGAIN_AT_MOST: Final = 10.0
 _LOOK_EVERY: Final = 10.0
+# So many failures are no news: until it is ready itself, no Service leads to a new webhook.
+_NO_NEWS: Final = 4
 _CONFLICT: Final = 409
 
 
@@ -87,14 +89,15 @@ class Gate:
                     way = self._way(held)
                     await self._reached()
                     await self._open(held, way)
-                failures = 0
+                failures, self._problem, wait = 0, "", _LOOK_EVERY
             except (ApiError, AnnotationError, NotReachedError) as error:
                 failures += 1
-                self._say_problem(error)
-                await asyncio.sleep(min(_APART * 2.0 ** (failures - 1), _AGAIN_AT_MOST))
-                continue
+                wait = min(_APART * 2.0 ** (failures - 1), _AGAIN_AT_MOST)
+                if failures > _NO_NEWS:
+                    self._say_problem(error)
+                await asyncio.sleep(_APART)
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(_LOOK_EVERY):
+                async with asyncio.timeout(wait):
                     await self._bell.wait()
 
     def _held(self) -> dict[str, list[str]]:
@@ -145,7 +148,6 @@ class Gate:
                 if error.status != _CONFLICT:  # else another hand was first: it is looked at anew
                     raise
             else:
-                self._problem = ""
                 self._log.say(
                     "GATE",
                     "The API server reaches this webhook: what has failurePolicy Fail is in force now",

@@ -161,6 +161,22 @@ def test_nothing_is_in_force_while_the_webhook_is_not_reached() -> None:
     run(main())
 
 
+def test_a_webhook_that_becomes_ready_first_complains_of_nothing() -> None:
+    """Between its start and the Service's first way to it some seconds pass, at every install."""
+
+    async def main() -> None:
+        bench = Bench()
+        bench.reached(False)
+        bench.api.put(VALIDATING, configuration(webhook(), selftest()))
+        async with bench.running():
+            await asyncio.sleep(8)
+            bench.reached(True)
+            await asyncio.sleep(15)
+        assert (bench.rules(), bench.said("PROBLEM")) == (RULES, 0)
+
+    run(main())
+
+
 def test_a_refusal_for_another_reason_is_no_sign_of_being_reached() -> None:
     """Rights that are missing, or an API server that is away, are said as what they are."""
 
