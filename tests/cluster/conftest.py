@@ -1,7 +1,9 @@
 """One real node with our images, and LiteLLM outside of it, for the whole session."""
 
 import itertools
+import json
 from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import contextmanager
 
 import pytest
 
@@ -11,6 +13,7 @@ from tests.peers.cluster import JSON, Cluster
 from tests.peers.helm import NAMESPACE, Helm, broker_values, make_key
 from tests.peers.node_session import cluster, helm, images, litellm_url, proxy, starting, work
 from tests.peers.proxy import LiteLLM
+from tests.real.apiserver.manifests import policy_file
 from webhook.kube.api import Api
 
 __all__ = ["cluster", "helm", "images", "litellm_url", "proxy", "starting", "work"]
@@ -40,15 +43,40 @@ def busy(cluster: Cluster) -> Iterator[str]:
     cluster.kubectl("delete", "namespace", name, "--wait=false")
 
 
-@pytest.fixture
-def release(cluster: Cluster, proxy: LiteLLM, litellm_url: str) -> Iterator[Callable[..., Release]]:
-    """Give the means to have a release of its own: `release(values, ..., helm=4)`; nothing of it stays."""
+Releases = Callable[..., Release]
+
+
+@contextmanager
+def releases(cluster: Cluster, proxy: LiteLLM, litellm_url: str) -> Iterator[Releases]:
+    """Give the means to have a release: `release(values, ..., helm=...)`; at the end nothing of it stays."""
     make_key(cluster, proxy.key)
 
     def make(*values: JSON, helm: Helm | None = None) -> Release:
         return Release(helm or Helm(cluster, 4), (broker_values(litellm_url), *values))
 
-    yield make
-    Helm(cluster, 4).uninstall(flags=("--wait", "--ignore-not-found", "--no-hooks"))
-    print(cluster.kubectl("get", "events", "-n", NAMESPACE).out)
-    cluster.kubectl("delete", "namespace", NAMESPACE)
+    try:
+        yield make
+    finally:
+        Helm(cluster, 4).uninstall(flags=("--wait", "--ignore-not-found", "--no-hooks"))
+        print(cluster.kubectl("get", "events", "-n", NAMESPACE).out)
+        cluster.kubectl("delete", "namespace", NAMESPACE)
+
+
+@pytest.fixture
+def release(cluster: Cluster, proxy: LiteLLM, litellm_url: str) -> Iterator[Releases]:
+    """Give a test a release of its own."""
+    with releases(cluster, proxy, litellm_url) as make:
+        yield make
+
+
+@pytest.fixture(scope="module")
+def policed(cluster: Cluster, proxy: LiteLLM, litellm_url: str) -> Iterator[str]:
+    """Give a namespace in which the policy of a release forbids things, for all tests of a module."""
+    policy = {"policy": {"document": json.loads(policy_file())}}
+    with releases(cluster, proxy, litellm_url) as make:
+        ours = make(policy)
+        ours.install()
+        ours.until_enforced()
+        name = cluster.namespace(f"policed-{next(_numbers)}")
+        yield name
+        cluster.kubectl("delete", "namespace", name, "--wait=false")

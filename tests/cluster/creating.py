@@ -8,7 +8,7 @@ import time
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 from sidecar.contract import CONTAINER_NAME
 from webhook.kube.api import JSON, Api, ApiError
@@ -22,8 +22,6 @@ _AT_ONCE: Final = 100
 # More than the connections that the API server keeps to a webhook (client-go's transport: 25 to each host):
 # some handshakes are made each time.
 _BURST: Final = 32
-# So many pairs later they are removed: an API server with thousands of pods is about something else.
-_REMOVE_EVERY: Final = 25
 _SHOWN: Final = 5
 
 
@@ -87,8 +85,6 @@ class Creating:
                 if number % _BURST_EVERY == 0:
                     for _ in range(_BURST):
                         self._ask(labelled=True)
-                if number % _REMOVE_EVERY == _REMOVE_EVERY - 1:
-                    self._begin(self._remove())
                 number += 1
                 await asyncio.sleep(_EVERY)
         finally:
@@ -97,27 +93,20 @@ class Creating:
 
     def _ask(self, *, labelled: bool) -> None:
         if len(self._tasks) < _AT_ONCE:
-            self._begin(self._create(labelled=labelled))
-
-    def _begin(self, work: Any) -> None:
-        task = asyncio.create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+            task = asyncio.create_task(self._create(labelled=labelled))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
 
     async def _create(self, *, labelled: bool) -> None:
         at, begun = time.time(), time.monotonic()
-        injected, refused = False, ""
         try:
             made = await self._api.create(self._path, pod(labelled=labelled))
-            injected = has_registrar(made)
         except ApiError as error:
-            refused = str(error)
-        self.all.append(Made(at, time.monotonic() - begun, labelled, injected, refused))
-
-    async def _remove(self) -> None:
-        # one that comes too late is removed by the next, or with its namespace
-        with contextlib.suppress(ApiError):
-            await self._api.delete(self._path, {"gracePeriodSeconds": 0})
+            self.all.append(Made(at, time.monotonic() - begun, labelled, refused=str(error)))
+            return
+        self.all.append(Made(at, time.monotonic() - begun, labelled, has_registrar(made)))
+        with contextlib.suppress(ApiError):  # it goes with its namespace
+            await self._api.delete(f"{self._path}/{made['metadata']['name']}", {"gracePeriodSeconds": 0})
 
 
 @asynccontextmanager
