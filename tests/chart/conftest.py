@@ -18,11 +18,13 @@ from tests.peers.cluster import (
     missing,
     wait_until,
 )
-from tests.peers.helm import PROGRAMS
+from tests.peers.helm import NAMESPACE, PROGRAMS
 from tests.peers.require import require
 
 INSTALL = "`make test-cluster` installs it (tests/peers/kubernetes/build.sh control-plane chart)"
 CRDS = TOOLS / "crds"
+# Of the release, and those that the values of the matrix name.
+NAMESPACES = (NAMESPACE, "team-a", "team-b")
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -41,6 +43,8 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
         # not apply: its annotation would hold the whole schema, which is larger than an annotation may be
         running.kubectl("create", "-f", str(CRDS))
         running.kubectl("wait", "--for=condition=Established", "crd", "--all", "--timeout=60s")
+        for name in NAMESPACES:
+            running.namespace(name)
         yield running
 
 

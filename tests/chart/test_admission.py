@@ -258,7 +258,7 @@ DEAD = "https://127.0.0.1:1"
 @pytest.fixture(scope="module")
 def team(cluster: Cluster) -> Iterator[str]:
     """Give a namespace with workloads in it, before webhooks that nobody answers."""
-    namespace = cluster.namespace("team-a")
+    namespace = "team-a"
     for name, labels in {"plain": {}, "labelled": {LABEL: "vllm"}}.items():
         cluster.create(deployment(name, labels=labels, namespace=namespace))
     configurations = in_force(rendered(matrix(STRICTEST)))
@@ -295,6 +295,32 @@ def deployment(
         "metadata": {"name": name, "namespace": namespace, **metadata},
         "spec": spec,
     }
+
+
+PODS: Final = {
+    who: request
+    for who, request in {**NEVER, **{who: request for who, (request, _) in ALWAYS.items()}}.items()
+    if (request.operation, request.group, request.resource) == ("CREATE", "", "pods")
+    and not request.namespace_labels
+}
+
+
+@pytest.mark.parametrize("who", PODS)
+def test_the_api_server_asks_about_new_pods_as_the_simulator_says(
+    cluster: Cluster, team: str, who: str
+) -> None:
+    """The first webhook that the simulator names is the one that the API server fails to call."""
+    request = PODS[who]
+    expected = asked(in_force(rendered(matrix(STRICTEST))), request)
+    metadata = {"name": "new", "namespace": request.namespace, "labels": dict(request.labels)}
+    pod = {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": pod_template()["spec"]}
+    answer = cluster.create(pod, "--dry-run=server", check=False)
+    assert team
+    if expected:
+        name = expected[0].partition(" ")[2]
+        assert f'failed calling webhook "{name}"' in answer.err
+    else:
+        assert answer.code == 0, answer.err
 
 
 CREATED: Final[dict[str, tuple[JSON, str]]] = {
