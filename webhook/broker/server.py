@@ -29,6 +29,7 @@ from webhook.kube.api import Api, ApiError
 from webhook.kube.events import Events
 from webhook.kube.identity import cluster_uid
 from webhook.log import Log
+from webhook.process_metrics import ProcessMetrics
 from webhook.serving import Port, health, started, until_stopped, wind_down
 from webhook.tls.live import Live
 from webhook.tls.metrics import OwnMetrics
@@ -220,8 +221,21 @@ async def broker(settings: Settings, log: Log) -> None:
         problem = f"--kubeconfig {settings.kubeconfig!r}: the Kubernetes API is needed: {error}"
         raise SettingsError([problem]) from None
     if not settings.cluster_id:
-        settings = replace(settings, cluster_id=await cluster_uid(api, log))
+        settings = replace(settings, cluster_id=await _cluster(settings, log, api))
     await until_stopped(Server(settings, log, api))
+
+
+async def _cluster(settings: Settings, log: Log, api: Api) -> str:
+    """Ask what the cluster is called; alive meanwhile, and not ready. Raises OSError (port not to be had)."""
+    waiting = Port(health(ProcessMetrics(PREFIX).text, lambda: "cluster_unknown"), "--health-port")
+    try:
+        await waiting.listen(settings.listen_address, settings.health_port)
+        return await cluster_uid(api, log)
+    except BaseException:
+        await api.close()
+        raise
+    finally:
+        await waiting.close()
 
 
 def _upstream(settings: Settings) -> Upstream:
