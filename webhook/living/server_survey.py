@@ -78,8 +78,6 @@ class ServerSurvey:
             try:
                 if policy is not None:
                     due = await self._look(policy)
-                else:
-                    self._metrics.judged = None
                 failures = 0
             except ApiError as error:
                 failures += 1
