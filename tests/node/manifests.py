@@ -9,6 +9,8 @@ LABEL = f"{DOMAIN}/server=openai"
 OPENAI = dict([LABEL.split("=")])
 OLLAMA = {f"{DOMAIN}/server": "ollama"}
 SECRET = "litellm-registrar"
+# What asks for nothing gets next to nothing on a busy node.
+SHARE = {"requests": {"cpu": "50m", "memory": "32Mi"}}
 # A server with this liveness probe is restarted once the file is there; it is not after that.
 ILL = "/models/ill"
 UNTIL_ILL = {
@@ -31,6 +33,7 @@ def container(model: str = "chat", *before: str, alias: str | None = None) -> JS
         "command": [*before, "llama-server"],
         "args": ["--model", f"/models/{model}.gguf", "--alias", alias or model, *arguments, *slots],
         "ports": [{"containerPort": 8080}],
+        "resources": SHARE,
         "readinessProbe": {
             "httpGet": {"path": "/health", "port": 8080},
             "periodSeconds": 1,
@@ -45,6 +48,7 @@ def ollama() -> JSON:
         "name": "server",
         "image": "litellm-registrar/ollama:test",
         "ports": [{"containerPort": 11434}],
+        "resources": SHARE,
         "readinessProbe": {"httpGet": {"path": "/api/version", "port": 11434}, "periodSeconds": 1},
     }
 
