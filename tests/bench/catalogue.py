@@ -157,8 +157,8 @@ DESCRIPTIONS: Final = """\
 - **node_rollout**: requests failed, cut or retried while Deployments of llama-server on a real node are
   restarted (`kubectl rollout restart`) and scaled from 2 to 4 and back, each under 12 requests/s to 2 real
   LiteLLM replicas (30 s reload, `num_retries: 0`), a quarter of them streams.
-- **install_time**: `helm install --wait` on that node, then a labelled Deployment: until its row is in
-  LiteLLM. All images are on the node.
+- **install_time**: `helm install --wait` on that node, `helm test` and a labelled Deployment, as the README
+  tells: until its row is in LiteLLM. All images are on the node.
 - **webhook_memory**: resident memory (VmRSS) of the larger replica after 2,000 labelled pods were asked for
   at the API server (dry runs), 32 at a time.
 - **broker_memory**: of the larger replica, 10 s after 1,000 connections that were open to it at a time have

@@ -46,7 +46,7 @@ async def measure() -> list[Figure]:
         for name, tally in tallies.items()
     )
     return [
-        Figure("install_time", seconds, "s", "> 0", "recorded; images loaded, `helm install --wait` first"),
+        Figure("install_time", seconds, "s", "> 0", "recorded; images loaded, with `helm test`"),
         Figure("node_rollout", lost, "requests", "= 0", told),
         webhook,
         broker,

@@ -11,7 +11,7 @@ from typing import Final
 import httpx
 
 from tests.peers.cluster import JSON, Cluster, wait_until
-from tests.peers.helm import Helm, broker_values, make_key
+from tests.peers.helm import IMAGES, Helm, broker_values, make_key
 from tests.peers.proxy import LiteLLM
 from webhook.broker.key_abilities import ROUTES
 
@@ -37,21 +37,27 @@ class Release:
     name: str = MAIN
     _numbers: Iterator[int] = field(default_factory=itertools.count, repr=False)
 
-    def install(self, litellm_url: str, *values: JSON, flags: tuple[str, ...] = ("--wait",)) -> None:
-        """Install the chart with a key of LiteLLM's that has the narrowest rights the README tells of."""
+    def install(self, litellm_url: str, *values: JSON) -> None:
+        """Install the chart as the README tells: with the narrowest key of LiteLLM's, then `helm test`.
+
+        Without that a pod made in the second after `helm install --wait` may lack its registrar: the API server
+        does not reach a Service at once whose first pod is ready.
+        """
         make_key(self.cluster, self.proxy.make_key(allowed_routes=[*ROUTES]), self.name)
         # a broker does not believe a LiteLLM without rows for half a minute
         self.proxy.create(f"beside-{self.name}", {"model": "openai/x", "api_key": "none"}, {})
         apart: JSON = {"admission": {"excludedNamespaces": self._foreign()}}
-        Helm(self.cluster, 4).install(
-            *(broker_values(litellm_url), apart, *values), flags=flags, release=self.name, namespace=self.name
-        )
+        self._install(broker_values(litellm_url), apart, *values)
 
     def install_direct(self) -> None:
         """Install the chart in direct mode, with which each namespace has a Secret of its own."""
         values: JSON = {"mode": "direct", **ONE_OF_EACH, "admission": {"excludedNamespaces": self._foreign()}}
-        values["litellm"] = {}
-        Helm(self.cluster, 4).install(broker_values(""), values, release=self.name, namespace=self.name)
+        self._install(IMAGES, values)
+
+    def _install(self, *values: JSON) -> None:
+        helm = Helm(self.cluster, 4)
+        helm.install(*values, release=self.name, namespace=self.name)
+        helm.test(release=self.name, namespace=self.name)
 
     def _foreign(self) -> list[str]:
         others = (name for name in _NAMESPACES if name != self.name)

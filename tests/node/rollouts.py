@@ -31,7 +31,7 @@ def under_load(world: World, model: str, change: Callable[[World], None], rate: 
     )
     world.cluster.create(budget(world.namespace))
     before = world.ready_pods(REPLICAS)
-    world.until_rows(model, REPLICAS)
+    world.until_rows(model, REPLICAS, seconds=60)
     world.chat_everywhere(model)
     # few tokens: LiteLLM spends about a millisecond on each, and two replicas share the cores with the node
     load = Load(
@@ -70,8 +70,8 @@ def scale(world: World) -> None:
     """`kubectl scale` to twice as many, and back once all of these are registered."""
     (model,) = {row["model_name"] for row in world.proxy.rows() if world.owns(row)}
     world.kubectl("scale", "deployment", "server", f"--replicas={2 * REPLICAS}")
-    before = world.ready_pods(2 * REPLICAS)
-    world.until_rows(model, 2 * REPLICAS)
+    before = world.ready_pods(2 * REPLICAS, seconds=150)
+    world.until_rows(model, 2 * REPLICAS, seconds=60)
     world.kubectl("scale", "deployment", "server", f"--replicas={REPLICAS}")
     after = world.ready_pods(REPLICAS)
     _until_gone(world, [pod for pod in before if pod not in after])
