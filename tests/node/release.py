@@ -40,7 +40,7 @@ class Release:
     def install(self, litellm_url: str, *values: JSON) -> None:
         """Install the chart as the README tells: with the narrowest key of LiteLLM's, then `helm test`.
 
-        Without that a pod made in the second after `helm install --wait` may lack its registrar: the API server
+        Without that a pod made a second after `helm install --wait` may lack its registrar: the API server
         does not reach a Service at once whose first pod is ready.
         """
         make_key(self.cluster, self.proxy.make_key(allowed_routes=[*ROUTES]), self.name)
