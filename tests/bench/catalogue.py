@@ -150,10 +150,11 @@ DESCRIPTIONS: Final = """\
   Five of each are processes, the others the registrar's code on one event loop.
 - **image_size**: bytes of the files in the layers of the registrar's image over its base (python:3.13-slim).
 - **lifecycle_creates**: pods that a real API server refused, from before `helm install` until after
-  `helm uninstall`, and labelled ones that were made without a registrar between the first ready replica and
-  the uninstall. Eight pods a second, half of them labelled, and bursts of 32 labelled ones; by Helm 3 and 4
-  each: install, upgrades of values, image, age of certificates (a minute) and failure policies (`Fail` for
-  all), then a renewal and another CA, a rollback, the uninstall.
+  `helm uninstall`, and labelled ones that were made without a registrar between the first ready replica
+  (available: for `minReadySeconds`, until kube-proxy knows of it) and the uninstall. Eight pods a second,
+  half of them labelled, and bursts of 32 labelled ones; by Helm 3 and 4 each: install, upgrades of values,
+  image, age of certificates (a minute) and failure policies (`Fail` for all), then a renewal and another CA,
+  a rollback, the uninstall.
 - **node_rollout**: requests failed, cut or retried while Deployments of llama-server on a real node are
   restarted (`kubectl rollout restart`) and scaled from 2 to 4 and back, each under 12 requests/s to 2 real
   LiteLLM replicas (30 s reload, `num_retries: 0`), a quarter of them streams.

@@ -24,6 +24,7 @@ OPTED_OUT = {"litellm-registrar.io/inject": "false"}
 ASKS = {"litellm-registrar.io/require-label": "true"}
 SERVER, CARRIED_TOO = "server.pods.litellm-registrar.io", "carried.pods.litellm-registrar.io"
 WORKLOADS, UNLABELLED = "workloads.litellm-registrar.io", "unlabelled.litellm-registrar.io"
+REQUIRED = "required."
 SELFTEST = "selftest.litellm-registrar.io"
 ON = [name for name in MATRIX if matrix(name).get("admission", {}).get("enabled", True)]
 # All that may be `Fail` is, and the policy judges unlabelled pods too.
@@ -109,10 +110,16 @@ ALWAYS: Final[dict[str, tuple[Request, list[str]]]] = {
 
 @pytest.mark.parametrize("who", ALWAYS)
 def test_what_asks_for_us_is_asked_about_once_each_way(who: str) -> None:
-    """By one entry of each configuration at the most, whatever the values, once all rules are in force."""
+    """By one entry of each configuration at the most, whatever the values, once all rules are in force.
+
+    Beside it, where mutation may refuse, by its twin that then does.
+    """
     request, expected = ALWAYS[who]
     for name in ON:
-        assert asked(in_force(rendered(matrix(name))), request) == expected, name
+        found = asked(in_force(rendered(matrix(name))), request)
+        twins = [f"Mutating {REQUIRED}{one.removeprefix('Mutating ')}" for one in expected if "Mut" in one]
+        required = matrix(name).get("admission", {}).get("mutateFailurePolicy") == "Fail"
+        assert sorted(found) == sorted(expected + twins if required else expected), name
 
 
 def test_unlabelled_pods_are_asked_about_where_the_namespace_wants_it() -> None:
@@ -167,10 +174,8 @@ def test_a_controller_never_waits_for_the_webhook() -> None:
     """Even where all is strict, what judges workloads is `Ignore`: pods are held, not updates."""
     policies = {webhook["name"]: webhook["failurePolicy"] for _, webhook in entries(STRICTEST)}
     assert {name for name, policy in policies.items() if policy == "Fail"} <= {
-        SERVER,
-        CARRIED_TOO,
-        UNLABELLED,
-        WORKLOADS,
+        *(SERVER, CARRIED_TOO, UNLABELLED),
+        *(REQUIRED + name for name in (SERVER, CARRIED_TOO, WORKLOADS)),
     }
     validating = {
         webhook["name"]: webhook["failurePolicy"]

@@ -12,7 +12,6 @@ from typing import Final
 
 from tests.cluster.creating import Creating, Made, creating
 from tests.cluster.release import Release
-from tests.node.world import is_ready
 from tests.peers.cluster import JSON, Cluster
 from tests.peers.helm import IMAGES, NAMESPACE, Helm, broker_values, make_key
 from webhook.kube.api import Api
@@ -147,11 +146,14 @@ _UPGRADES: Final[dict[str, JSON]] = {
 
 
 async def first_ready(api: Api, release: Release) -> float:
-    """Wait for the first ready replica of the webhook; give when it was seen (seconds since 1970)."""
-    path = f"/api/v1/namespaces/{release.namespace}/pods"
+    """Wait for the webhook's first replica that is ready and counts as available; give when it was seen.
+
+    In seconds since 1970. One that is ready is not at once in its Service (`minReadySeconds` in the chart).
+    """
+    path = f"/apis/apps/v1/namespaces/{release.namespace}/deployments"
     while True:
-        async for _, pod in api.watch(path, {"labelSelector": "app.kubernetes.io/component=webhook"}):
-            if is_ready(pod):
+        async for _, seen in api.watch(path, {"labelSelector": "app.kubernetes.io/component=webhook"}):
+            if seen.get("status", {}).get("availableReplicas"):
                 return time.time()
 
 
