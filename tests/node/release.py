@@ -20,7 +20,7 @@ MAIN: Final = "registrar"
 BROKER_AWAY: Final = "broker-away"
 LITELLM_AWAY: Final = "litellm-away"
 DIRECT: Final = "direct"
-_NAMESPACES: Final = {MAIN: 60, BROKER_AWAY: 1, LITELLM_AWAY: 1, DIRECT: 5}
+_NAMESPACES: Final = {MAIN: 60, BROKER_AWAY: 2, LITELLM_AWAY: 2, DIRECT: 5}
 # The two parts of the chart.
 WEBHOOK: Final = "webhook"
 BROKER: Final = "broker"
@@ -46,17 +46,19 @@ class Release:
         make_key(self.cluster, self.proxy.make_key(allowed_routes=[*ROUTES]), self.name)
         # a broker does not believe a LiteLLM without rows for half a minute
         self.proxy.create(f"beside-{self.name}", {"model": "openai/x", "api_key": "none"}, {})
-        apart: JSON = {"admission": {"excludedNamespaces": self._foreign()}}
-        self._install(broker_values(litellm_url), apart, *values)
+        self._install(broker_values(litellm_url), *values)
 
     def install_direct(self) -> None:
         """Install the chart in direct mode, with which each namespace has a Secret of its own."""
-        values: JSON = {"mode": "direct", **ONE_OF_EACH, "admission": {"excludedNamespaces": self._foreign()}}
-        self._install(IMAGES, values)
+        self._install(IMAGES, {"mode": "direct", **ONE_OF_EACH})
 
     def _install(self, *values: JSON) -> None:
+        apart: JSON = {
+            "admission": {"excludedNamespaces": self._foreign()},
+            "test": {"namespace": self.new_namespace()},
+        }
         helm = Helm(self.cluster, 4)
-        helm.install(*values, release=self.name, namespace=self.name)
+        helm.install(*values, apart, release=self.name, namespace=self.name)
         helm.test(release=self.name, namespace=self.name)
 
     def _foreign(self) -> list[str]:
