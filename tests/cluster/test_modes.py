@@ -84,7 +84,7 @@ def test_helm_test_finds_what_is_wrong(helm: Helm, release: Callable[..., Releas
     ours.upgrade(UNPULLABLE)
     answer = helm.test(check=False)
     assert answer.code != 0
-    assert "test-registrar-image" in answer.out + answer.err
+    assert "test-image" in answer.out + answer.err
     ours.upgrade(OFF)
     answer = helm.test(check=False)
     assert answer.code != 0

@@ -30,7 +30,8 @@ KEPT = {
 
 
 def in_namespace(cluster: Cluster) -> set[str]:
-    """Name all that is in the release's namespace, of every kind but Events."""
+    """Name all that is in the release's namespace once its pods have ended, of every kind but Events."""
+    cluster.kubectl("wait", "--for=delete", "pod", "--all", "-n", NAMESPACE, "--timeout=60s")
     kinds = cluster.kubectl("api-resources", "--namespaced", "--verbs=list", "-o", "name").out.split()
     asked = ",".join(kind for kind in kinds if not kind.startswith("events"))
     return set(cluster.kubectl("get", asked, "-n", NAMESPACE, "-o", "name").out.split())
