@@ -1,4 +1,4 @@
-"""The command line: `python -m webhook serve`, `broker`, `check` and `policy lint`."""
+"""The command line: `python -m webhook serve`, `broker`, `check`, `policy lint` and others."""
 
 from __future__ import annotations
 

@@ -62,6 +62,7 @@ class Reason(StrEnum):
     BAD_REVIEW = "bad_review"
     INTERNAL_ERROR = "internal_error"
     NO_CERTIFICATE = "no_certificate"
+    NOT_PUBLISHED = "not_published"
 
     # whether the API server reaches the webhook at all
     SELF_TEST = "self_test"

@@ -66,6 +66,7 @@ class Server:
         self._api: Api | None = None
         self._caretaker: Caretaker | None = None
         self._modes: NodeModes | None = None
+        self._keeper: Keeper | None = None
         self._follows: list[asyncio.Task[None]] = []
         self._reviews = Port(self._app.reviews(), "--port")
         self._health = Port(self._app.health(), "--health-port")
@@ -151,6 +152,8 @@ class Server:
         """Why nobody can be served, by the reason's name."""
         if not self._live.pair:
             return Reason.NO_CERTIFICATE
+        if self._keeper is not None and self._keeper.unpublished:
+            return Reason.NOT_PUBLISHED
         return self._modes.unready if self._modes else ""
 
     def _hold(self, policy: Policy) -> None:
@@ -184,7 +187,9 @@ class Server:
                 targets=webhook_configurations(settings.webhook_configurations),
                 times=times(settings),
             )
-            return Keeper(self._api, own, self._live, self._log, OwnMetrics(registry, PREFIX))
+            metrics = OwnMetrics(registry, PREFIX)
+            self._keeper = Keeper(self._api, own, self._live, self._log, metrics)
+            return self._keeper
         files = PairFiles(
             settings.tls_cert, settings.tls_key, self._live, self._log, TlsMetrics(registry, PREFIX)
         )

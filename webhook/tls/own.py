@@ -123,6 +123,11 @@ class Keeper:
         self._leader = Leader(api, lease, identity(), log, timing=timing, use=self._lead, now=ticks)
         metrics.leading.set_function(lambda: self._leader.leading)
 
+    @property
+    def unpublished(self) -> bool:
+        """Tell whether clients cannot take what is served yet, at the start."""
+        return self._replica.unpublished
+
     async def run(self) -> None:
         """Serve, look and lead until cancelled; then another replica may lead at once."""
         try:

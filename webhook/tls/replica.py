@@ -18,6 +18,8 @@ from webhook.tls.secret import Held
 
 # Without a certificate for so long (seconds) it is said that there is none: a new Secret takes a moment.
 _PATIENCE: Final = 5.0
+# Seconds for which it counts that clients do not take it yet: whoever publishes may be away.
+_PUBLISHED_WITHIN: Final = 30.0
 _UNVERIFIED: Final = (
     "The certificate that is served does not verify against what is published, clients refuse it"
 )
@@ -48,10 +50,19 @@ class Replica:
         self._places: Sequence[Place] = ()
         self._refused: tuple[Pair, str] | None = None
         self._told: frozenset[str] = frozenset()
+        self._taken = False
         self._none = Alarm(log, "There is a certificate to serve")
         self._unverified = Alarm(
             log, "The certificate that is served verifies again against what is published"
         )
+
+    @property
+    def unpublished(self) -> bool:
+        """Tell whether clients cannot take what is served yet: at the start, and then no more.
+
+        A Secret that an earlier installation left is served at once, its CA is not published at once.
+        """
+        return not self._taken and self._now() < self._began + _PUBLISHED_WITHIN
 
     def take(self, found: dict[str, Any] | None) -> Held:
         """Serve from this Secret from now on; None: there is none. Gives what can be used of it."""
@@ -71,7 +82,8 @@ class Replica:
         if places is not None:
             self._places = places
         self.serve()
-        self._judge()
+        if self._judge() and places is not None:
+            self._taken = True
 
     def serve(self) -> None:
         """Serve the Secret's leaf if that is not done yet; what cannot be served is said and counted once."""
@@ -104,13 +116,13 @@ class Replica:
             and not self._unverified_at(pair, now)[0]
         )
 
-    def _judge(self) -> None:
-        """See whether what is served verifies where it is published, and say it if not."""
+    def _judge(self) -> bool:
+        """See whether what is served verifies where it is published, say it if not, and tell."""
         now, pair = self._now(), self._live.pair
         if pair is None:
             if now - self._began >= _PATIENCE:
                 self._none.sound("There is no certificate to serve yet; not ready until there is", now)
-            return
+            return False
         self._none.silence()
         problem, where = self._unverified_at(pair, now)
         self._metrics.verifies.set(not problem)
@@ -118,6 +130,7 @@ class Replica:
             self._unverified.sound(f"{_UNVERIFIED}: {problem}", now, where=where)
         else:
             self._unverified.silence()
+        return not problem
 
     def _unverified_at(self, pair: Pair, now: float) -> tuple[str, str]:
         """Give what is wrong, and one place where it is; of places with the same bundle one is looked at."""
