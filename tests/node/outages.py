@@ -33,6 +33,7 @@ def broker_away(cluster: Cluster, proxy: LiteLLM, litellm_url: str, work: Path) 
                 meanwhile=lambda: world.chat_everywhere(BROKER_AWAY),
                 back=lambda: release.scale(BROKER, 1),
                 named={"broker_unreachable", "broker_no_answer", "ready_timeout"},
+                propagation=35,  # two replicas of LiteLLM: the other one sends to a row until it hears of its end
             ),
         )
 
@@ -55,6 +56,7 @@ def litellm_away(cluster: Cluster, work: Path) -> None:
                     meanwhile=lambda: _check_running(release),
                     back=lambda: proxy.start(0),
                     named={"litellm_unreachable", "litellm_no_answer", "ready_timeout"},
+                    propagation=3,
                 ),
             )
 
@@ -84,16 +86,16 @@ def _live_through(
     meanwhile: Callable[[], None],
     back: Callable[[], None],
     named: set[str],
+    propagation: int,
 ) -> None:
     """One pod is registered before, one comes and one goes meanwhile, and all is true again afterwards.
 
-    The problems that their registrars name are these.
+    The problems that their registrars name are these; a drain waits so many seconds for LiteLLM's replicas.
     """
     model = world.release.name
     server = container(alias=model)
-    world.cluster.create(
-        deployment(world.namespace, server, labels=OPENAI, propagation="3", ready_timeout="60")
-    )
+    settings = {"propagation": str(propagation), "ready_timeout": "60"}
+    world.cluster.create(deployment(world.namespace, server, labels=OPENAI, **settings))
     (old,) = world.ready_pods(1)
     (row,) = world.until_rows(model, 1)
     world.chat_everywhere(model)
@@ -120,7 +122,7 @@ def _live_through(
     print(f"{model}: true again {time.monotonic() - returned:.0f} s after it was back ({found})")
     world.kubectl("wait", "--for=delete", f"pod/{old}", "--timeout=180s")
     assert row["model_info"]["id"] not in {one["model_info"]["id"] for one in world.rows(model)}
-    check_ending(world.ending(old), at_least=3)
+    check_ending(world.ending(old), at_least=propagation)
     world.ready_pods(2)
     world.chat_everywhere(model)
     for pod in (old, young):
