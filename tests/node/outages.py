@@ -33,7 +33,7 @@ def broker_away(cluster: Cluster, proxy: LiteLLM, litellm_url: str, work: Path) 
                 meanwhile=lambda: world.chat_everywhere(BROKER_AWAY),
                 back=lambda: release.scale(BROKER, 1),
                 named={"broker_unreachable", "broker_no_answer", "ready_timeout"},
-                propagation=35,  # two replicas of LiteLLM: the other one sends to a row until it hears of its end
+                propagation=35,  # the other replica of LiteLLM sends to a row until it hears of its end
             ),
         )
 
@@ -94,8 +94,10 @@ def _live_through(
     """
     model = world.release.name
     server = container(alias=model)
-    settings = {"propagation": str(propagation), "ready_timeout": "60"}
-    world.cluster.create(deployment(world.namespace, server, labels=OPENAI, **settings))
+    waits = str(propagation)
+    world.cluster.create(
+        deployment(world.namespace, server, labels=OPENAI, propagation=waits, ready_timeout="60")
+    )
     (old,) = world.ready_pods(1)
     (row,) = world.until_rows(model, 1)
     world.chat_everywhere(model)
