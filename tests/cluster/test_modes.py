@@ -80,7 +80,7 @@ def test_helm_test_finds_what_is_wrong(helm: Helm, release: Callable[..., Releas
     ours = release(helm=helm)
     ours.install()
     said = helm.test()
-    assert "gets its registrar, litellm-registrar/sidecar:test" in said.out
+    assert "gets its registrar, litellm-registrar/sidecar:test" in said.out + said.err
     ours.upgrade(UNPULLABLE)
     answer = helm.test(check=False)
     assert answer.code != 0

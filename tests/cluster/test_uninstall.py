@@ -100,9 +100,11 @@ async def test_clean_up_leaves_nothing_of_this_cluster_and_all_of_others(
     ours = release(CLEAN_UP)
     await asyncio.to_thread(ours.install)
     said = await asyncio.to_thread(ours.uninstall)
-    assert f"Rows of cluster {uid} removed from LiteLLM: 2." in said.out + said.err
     after = proxy.stored()
-    assert before.keys() - after.keys() == own
+    gone = before.keys() - after.keys()
+    # other tests' pods of this cluster may have left a row
+    assert own <= gone == {key for key in before if key.startswith("registrar-") and key not in foreign}
+    assert f"Rows of cluster {uid} removed from LiteLLM: {len(gone)}." in said.out + said.err
     assert {key: after[key] for key in foreign} == {key: before[key] for key in foreign}
     assert in_namespace(cluster) == FOREIGN
     assert outside(cluster) == set()
