@@ -9,7 +9,7 @@ PYTEST := $(PY) -m pytest
 SIDECAR := $(VENV)/sidecar
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-real test-chart test-cluster test-node check format golden docs bench lock clean
+.PHONY: help demo test test-real test-chart test-cluster test-installed test-node check format golden docs bench lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -37,7 +37,11 @@ test-chart: $(STAMP) ## the chart as Helm 3 and 4 render it, by a real API serve
 
 test-cluster: $(STAMP) ## test-chart, and the chart with our images on a real Kubernetes, with Helm 3 and 4 (installs it; root)
 	tests/peers/install.sh cluster
-	$(PYTEST) -o timeout=300 -m cluster tests/cluster tests/chart $(ARGS)
+	$(MAKE) --no-print-directory -j2 --output-sync=target test-installed test-chart
+
+# Mostly waits for the node, and leaves the processor to test-chart.
+test-installed: $(STAMP)
+	$(PYTEST) -o timeout=300 -m cluster tests/cluster $(ARGS)
 
 test-node: $(STAMP) ## one pod's life on a real Kubernetes node (installs it; root)
 	tests/peers/install.sh node

@@ -94,24 +94,25 @@ async def told(story: Story) -> AsyncIterator[Story]:
         print(story.told())
 
 
-async def lead(helm: Helm, namespace: str) -> Story:
+async def lead(helm: Helm, namespace: str, *, rotating: bool = True) -> Story:
     """Lead a release through its life, while pods are made in a namespace of that name.
 
-    There is no LiteLLM: what admission does has no need of it.
+    `rotating` its certificates takes as long as all the rest, and Helm has no part in it. There is no
+    LiteLLM: what admission does has no need of it.
     """
     cluster = helm.cluster
     make_key(cluster, "none")
     values = (broker_values("http://outside.test:4000"), {"webhook": {"extraEnv": variables(SHORT_LIVES)}})
     api = await Api.connect(str(cluster.work / "kubeconfig"))
     try:
-        return await _live(api, Release(helm, values), cluster.namespace(namespace))
+        return await _live(api, Release(helm, values), cluster.namespace(namespace), rotating)
     finally:
         await api.close()
         helm.uninstall(flags=("--wait", "--ignore-not-found", "--no-hooks"))
         cluster.kubectl("delete", "namespace", namespace, NAMESPACE)
 
 
-async def _live(api: Api, release: Release, pods: str) -> Story:
+async def _live(api: Api, release: Release, pods: str, rotating: bool) -> Story:  # noqa: FBT001 - private
     async with creating(api, pods) as loop, told(Story(loop)) as story:
         await asyncio.sleep(_BESIDE)
         ready = asyncio.create_task(first_ready(api, release))
@@ -119,7 +120,8 @@ async def _live(api: Api, release: Release, pods: str) -> Story:
         story.ready = await ready
         for name, values in _UPGRADES.items():
             await story.step(name, partial(release.upgrade, values))
-        await story.step("rotation", partial(rotate, release))
+        if rotating:
+            await story.step("rotation", partial(rotate, release))
         await story.step("rollback", partial(release.rollback, 1))
         story.leaving = time.time()
         await story.step("uninstall", release.uninstall)
