@@ -127,9 +127,10 @@ class Cluster:
     def namespace(self, name: str, **labels: str) -> str:
         """Make a namespace in which pods can be made."""
         self.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}})
+        # the controllers come back to an API server that was away after up to a minute
         wait_until(
             f"ServiceAccount in {name}",
-            20,
+            90,
             lambda: self.kubectl("get", "serviceaccount", "default", "-n", name, check=False).code == 0,
         )
         return name
