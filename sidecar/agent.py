@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
-from enum import StrEnum
 from typing import Any, Final, Protocol
 
+from sidecar.broker_contract import State
 from sidecar.catalogue import Catalogue
 from sidecar.clock import Clock
 from sidecar.contract import PodIdentity, Probing, Settings
@@ -32,16 +32,6 @@ READINESS: Final = "readiness"
 # A server in ill health for one of these is not there at all; for any other it may still be at work.
 _NOT_THERE: Final = frozenset({Reason.SERVER_REFUSED, Reason.SERVER_TIMEOUT, Reason.SERVER_UNREACHABLE})
 _AFTER_FAULT: Final = 5.0
-
-
-class State(StrEnum):
-    """Where the registrar is."""
-
-    WAITING = "waiting"
-    SERVING = "serving"
-    BLOCKED = "blocked"
-    DRAINING = "draining"
-    DRAINED = "drained"
 
 
 _ENDING: Final = frozenset({State.DRAINING, State.DRAINED})
@@ -102,10 +92,16 @@ class Agent:
             settings, identity, server.base_url, api_key=api_key, problems=problems, log=log
         )
         self._listening = frozenset[int]()
-        self._registered_once = False
+        self._first_answer: float | None = None
+        # Seconds from the server's first good answer until its models were routable for the first time.
+        self.routable: float | None = None
+        # The drain under way or over, and how it went; None again when the pod lives on.
+        self.last_drain: Drain | None = None
+        self.outcome: Outcome | None = None
+        self._drained: Callable[[Outcome], None] = lambda _: None
+        self._changed: Callable[[], None] = lambda: None
         self._look_back = asyncio.Event()
         self._look_now = asyncio.Event()
-        self._drain: Drain | None = None
         self._draining: asyncio.Task[Outcome] | None = None
         self._question: asyncio.Task[bool] | None = None
         self._drain_began = 0.0
@@ -118,10 +114,13 @@ class Agent:
         """Where the registrar is now."""
         return self._state
 
-    @property
-    def in_flight(self) -> int | None:
-        """Requests in flight as the drain last saw them; None when that is unknown."""
-        return self._drain.in_flight if self._drain is not None else None
+    def tell(self, drained: Callable[[Outcome], None]) -> None:
+        """Call this when a drain has ended, or is cut short: once for each."""
+        self._drained = drained
+
+    def follow(self, changed: Callable[[], None]) -> None:
+        """Call this whenever the state may have changed, or what keeps it from being another one."""
+        self._changed = changed
 
     async def run(self) -> None:
         """Work for ever."""
@@ -133,11 +132,11 @@ class Agent:
 
     def ready(self) -> bool:
         """Tell whether the pod may count as ready: registered once, or waited for long enough."""
-        return self._registered_once or self._clock.now() - self._began >= self._settings.ready_timeout
+        return self.routable is not None or self._clock.now() - self._began >= self._settings.ready_timeout
 
     def status(self) -> Mapping[str, Any]:
         """Give what `/status` shows."""
-        last, answer = self._problems.last, self._catalogue.answer
+        last, answer, drain = self._problems.last, self._catalogue.answer, self.last_drain
         return {
             "state": self._state,
             "since": stamp(self._since),
@@ -150,8 +149,8 @@ class Agent:
                 {"id": entry.id, "model_name": entry.name, "model": entry.served, "state": entry.state}
                 for entry in self._keeper.entries
             ],
-            "waiting_for": self._drain.stage if self._state is State.DRAINING and self._drain else None,
-            "in_flight": self.in_flight,
+            "waiting_for": drain.stage if self._state is State.DRAINING and drain else None,
+            "in_flight": drain.in_flight if drain else None,
             "problems": [
                 {"reason": problem.reason, "since": stamp(problem.since)}
                 for problem in self._problems.current()
@@ -167,15 +166,16 @@ class Agent:
 
     def review(self) -> None:
         """Look whether the state has changed; called after each change of health or of a row."""
-        if self._state in _ENDING:
-            return
         registered = sum(entry.registered for entry in self._keeper.entries)
-        if registered and self._health.condition is Condition.ILL:
+        if self._state in _ENDING:
+            pass
+        elif registered and self._health.condition is Condition.ILL:
             self._enter(State.BLOCKED)
         elif registered and self._keeper.settled():
             self._enter(State.SERVING)
         elif not registered:
             self._enter(State.WAITING)
+        self._changed()
 
     async def _unfailing(self, work: Callable[[], Awaitable[None]]) -> None:
         while True:
@@ -253,6 +253,8 @@ class Agent:
                 return
             self._return_to_service(now)
         self._catalogue.take(answer, now=now, waited=now - self._waits_since)
+        if self._first_answer is None and self._catalogue.rows:
+            self._first_answer = now
         self._speak(now)
         ill = self._health.condition is Condition.ILL
         self._keeper.want(self._catalogue.rows, blocked=ill)
@@ -278,7 +280,7 @@ class Agent:
             )
 
     def _say_if_late(self) -> None:
-        if self.ready() and not self._registered_once and self._state is State.WAITING:
+        if self.ready() and self.routable is None and self._state is State.WAITING:
             # one of a thousand that start together may wait longer for its turn: nothing is wrong with it
             queued = self._problems.is_any_of(PASSING)
             self._problems.say(
@@ -294,7 +296,9 @@ class Agent:
         self._state, self._since = state, self._clock.today()
         entries = self._keeper.entries
         if state is State.SERVING:
-            self._registered_once = True
+            if self.routable is None:
+                now = self._clock.now()
+                self.routable = now - (now if self._first_answer is None else self._first_answer)
             self._problems.clear(READINESS, quiet=True)
             self._look_back.set()
             names = [entry.name for entry in entries if entry.state == "registered"]
@@ -313,6 +317,7 @@ class Agent:
                 detail=self._health.detail,
                 rows=len(entries),
             )
+        self._changed()
 
     def _is_ours(self, stored: Stored) -> bool:
         return is_ours(stored, self._settings, self._identity)
@@ -335,7 +340,7 @@ class Agent:
         self._look_now.set()
         if self._question is not None:
             self._question.cancel()  # the drain would wait for its answer
-        self._drain = Drain(
+        self.last_drain = Drain(
             self._settings,
             self._keeper,
             self._traffic,
@@ -346,13 +351,25 @@ class Agent:
             clock=self._clock,
         )
         try:
-            return await self._drain.run(why)
+            return self._over(await self.last_drain.run(why))
         except Exception as error:  # noqa: BLE001 - the hook must be answered, or the pod hangs
             self._problems.say("drain", Reason.INTERNAL_ERROR, repr(error))
             took = self._clock.now() - self._drain_began
-            return Outcome(Stage.OVERDUE, took, None, len(self._keeper.entries))
+            return self._over(Outcome(Stage.OVERDUE, took, None, len(self._keeper.entries)))
         finally:
             self._enter(State.DRAINED)
+
+    def cut_short(self) -> Outcome | None:
+        """Take note that the pod ends before the drain under way does; None: it has not begun."""
+        return None if self.last_drain is None else self._over(self.last_drain.cut_short())
+
+    def _over(self, outcome: Outcome) -> Outcome:
+        """Take note of how a drain ended; what comes after it was cut short is not told any more."""
+        if self.outcome is None:
+            self.outcome = outcome
+            self._drained(outcome)
+            self._changed()
+        return outcome
 
     def _another_listens(self) -> bool:
         """Tell whether the server was started anew since the drain began.
@@ -384,7 +401,7 @@ class Agent:
         return not self._fate.known.deleting
 
     def _return_to_service(self, now: float) -> None:
-        self._draining = self._drain = None
+        self._draining = self.last_drain = self.outcome = None
         self._catalogue.forget()
         self._waits_since = now
         self._enter(State.WAITING)

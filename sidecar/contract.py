@@ -35,6 +35,7 @@ DEFAULT_PORT: Final = 9469
 DRAIN_PATH: Final = "/drain"
 READY_PATH: Final = "/ready"
 STATUS_PATH: Final = "/status"
+METRICS_PATH: Final = "/metrics"
 NONCE_HEADER: Final = "X-Registrar-Nonce"
 # Kept of the pod's grace period for what comes after the drain (seconds).
 GRACE_MARGIN: Final = 10

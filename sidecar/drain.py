@@ -9,9 +9,10 @@ later under load: hence a minimum wait, and after it a wait for as long as reque
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
+from itertools import pairwise
 from typing import Final
 
 from sidecar.clock import Clock
@@ -24,10 +25,13 @@ from sidecar.reasons import Reason
 from sidecar.traffic import QUIET_SECONDS, Quiet, Reading, Traffic
 
 DRAIN: Final = "drain"
+# Who asks for a drain: a hook of the kubelet, or the signal itself.
+PRE_STOP: Final = "preStop"
+SIGTERM: Final = "SIGTERM"
 
 
 class Stage(StrEnum):
-    """What a drain waits for now, and the three ways it ends."""
+    """What a drain waits for now, and the four ways it ends."""
 
     DELETING = "deleting"
     PROPAGATING = "propagating"
@@ -35,9 +39,10 @@ class Stage(StrEnum):
     DONE = "done"
     SERVER_GONE = "server_gone"
     OVERDUE = "overdue"
+    GRACE_CUT = "grace_cut"
 
 
-_ENDS: Final = frozenset({Stage.DONE, Stage.SERVER_GONE, Stage.OVERDUE})
+_ENDS: Final = frozenset({Stage.DONE, Stage.SERVER_GONE, Stage.OVERDUE, Stage.GRACE_CUT})
 _SENTENCES: Final = {
     Stage.DELETING: "Removing the models from LiteLLM",
     Stage.PROPAGATING: "Removed; waiting until every LiteLLM replica has noticed",
@@ -113,13 +118,15 @@ def stage(plan: Plan, at: Situation) -> Stage:
 class Outcome:
     """How a drain went.
 
-    `cut` requests were in flight when it ended (None: unknown), `rows_left` could not be removed.
+    `cut` requests were in flight when it ended (None: unknown), `rows_left` could not be removed. `phases`
+    are the seconds of each stage that it waited in.
     """
 
     end: Stage
     seconds: float
     cut: int | None
     rows_left: int
+    phases: Mapping[Stage, float] = field(default_factory=dict)
 
 
 class Drain:
@@ -147,6 +154,21 @@ class Drain:
         self._clock = clock
         self.stage = Stage.DELETING
         self.in_flight: int | None = None
+        # As the server got SIGTERM: with this registrar, or when a drain before it was over. None: unknown.
+        self.at_sigterm: int | None = None
+        # When it came to each stage.
+        self._came: dict[Stage, float] = {}
+
+    @property
+    def phases(self) -> Mapping[Stage, float]:
+        """Give the seconds of each stage that it has waited in, the present one included."""
+        times = [*self._came.values(), self._clock.now()]
+        spent = (after - before for before, after in pairwise(times))
+        return {here: seconds for here, seconds in zip(self._came, spent, strict=True) if here not in _ENDS}
+
+    def cut_short(self) -> Outcome:
+        """Give how it went so far: the pod ends before it does."""
+        return self._outcome(Stage.GRACE_CUT, self.in_flight)
 
     async def run(self, why: str) -> Outcome:
         """Drain to the end; `why` is who asked for it."""
@@ -161,6 +183,7 @@ class Drain:
         times = plan(
             self._settings, began, had_rows=self._keeper.had_rows(began - self._settings.propagation)
         )
+        self._came[Stage.DELETING] = began
         self._keeper.want(())
         self._say(Stage.DELETING, why=why, rows=len(self._keeper.entries), at_most=times.deadline - began)
         deleted_at: float | None = None
@@ -174,6 +197,8 @@ class Drain:
                     self._settings, began, had_rows=times.had_rows, cut=fate.cut(self._settings.grace_period)
                 )
                 self._say_fate(before, fate, times.deadline - now)
+            if why == SIGTERM and self.at_sigterm is None:
+                self.at_sigterm = seen.in_flight
             self.in_flight = seen.in_flight
             quiet = quiet.after(seen, now)
             if deleted_at is None and not self._keeper.entries:
@@ -181,8 +206,9 @@ class Drain:
             tried = all(entry.failures for entry in self._keeper.entries)
             here = stage(times, Situation(now, deleted_at, tried, self._server_gone(), quiet, seen.in_flight))
             if here in _ENDS:
-                return self._end(here, now - began, seen)
+                return self._end(here, now, seen)
             if here is not self.stage:
+                self._came[here] = now
                 self._say(here, in_flight=shown(seen.in_flight), after=now - began)
             await self._clock.sleep(self._traffic.pause)
 
@@ -200,16 +226,26 @@ class Drain:
                 at_most=left,
             )
 
-    def _end(self, end: Stage, seconds: float, seen: Reading) -> Outcome:
+    def _end(self, end: Stage, now: float, seen: Reading) -> Outcome:
         cut = 0 if end is not Stage.OVERDUE else seen.in_flight
-        outcome = Outcome(end, seconds, cut, len(self._keeper.entries))
-        self.stage = end
+        self.stage, self._came[end] = end, now
+        outcome = self._outcome(end, cut)
         if end is Stage.OVERDUE and cut != 0:
             self._problems.say(DRAIN, Reason.DRAIN_TIMEOUT, in_flight=shown(cut))
         self._log.event(
-            Word.GONE, _SENTENCES[end], took=seconds, cut=shown(cut), rows_left=outcome.rows_left or None
+            Word.GONE,
+            _SENTENCES[end],
+            took=outcome.seconds,
+            cut=shown(cut),
+            rows_left=outcome.rows_left or None,
         )
         return outcome
+
+    def _outcome(self, end: Stage, cut: int | None) -> Outcome:
+        if self.at_sigterm is None:
+            self.at_sigterm = cut
+        phases = self.phases
+        return Outcome(end, sum(phases.values()), cut, len(self._keeper.entries), phases)
 
     def _say(self, here: Stage, **values: str | float | None) -> None:
         self.stage = here

@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 from typing import Final
 
-from sidecar.agent import Agent, State
+from sidecar.agent import Agent
+from sidecar.broker_contract import State
 from sidecar.clock import Clock
-from sidecar.drain import DRAIN, shown
+from sidecar.drain import DRAIN, SIGTERM, shown
 from sidecar.keeper import Keeper
 from sidecar.log import Log, Word
 from sidecar.problems import Problems
@@ -41,16 +42,16 @@ class Ending:
         """
         await self._first.wait()
         if self._agent.state is State.DRAINING or not await self._drained():
+            outcome = self._agent.cut_short()
+            cut = None if outcome is None else outcome.cut
             self._problems.say(DRAIN, Reason.GRACE_CUT)
-            self._log.event(
-                Word.GONE, "The pod ends before its requests have ended", cut=shown(self._agent.in_flight)
-            )
+            self._log.event(Word.GONE, "The pod ends before its requests have ended", cut=shown(cut))
         await self._last_try()
         self._log.event(Word.STOPPED, "The registrar ends", rows_left=len(self._keeper.entries) or None)
 
     async def _drained(self) -> bool:
         """Drain, if that is not done; tell whether it came to its end before a second signal."""
-        drain = asyncio.create_task(self._agent.drain("SIGTERM"))
+        drain = asyncio.create_task(self._agent.drain(SIGTERM))
         second = asyncio.create_task(self._second.wait())
         await asyncio.wait({drain, second}, return_when=asyncio.FIRST_COMPLETED)
         second.cancel()

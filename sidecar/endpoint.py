@@ -1,4 +1,4 @@
-"""The registrar's own HTTP endpoint: /drain, /ready and /status.
+"""The registrar's own HTTP endpoint: /drain, /ready, /status and /metrics.
 
 h11 parses, asyncio carries. One request a connection: the kubelet's probes and hooks keep none alive either.
 """
@@ -18,7 +18,7 @@ from typing import Any, Final
 
 import h11
 
-from sidecar.contract import DRAIN_PATH, NONCE_HEADER, READY_PATH, STATUS_PATH
+from sidecar.contract import DRAIN_PATH, METRICS_PATH, NONCE_HEADER, READY_PATH, STATUS_PATH
 
 MAX_CONNECTIONS: Final = 32
 MAX_HEADER: Final = 16 * 1024
@@ -33,7 +33,9 @@ _METHODS: Final = {
     DRAIN_PATH: frozenset({"GET", "POST"}),
     READY_PATH: _READS,
     STATUS_PATH: _READS,
+    METRICS_PATH: _READS,
 }
+_JSON: Final = "application/json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,16 +50,17 @@ class _Request:
 @dataclass(frozen=True, slots=True)
 class _Answer:
     status: HTTPStatus
-    body: Mapping[str, Any]
+    body: Mapping[str, Any] | bytes
     headers: tuple[tuple[str, str], ...] = ()
+    content_type: str = _JSON
 
 
 class Endpoint:
     """Serves on the pod's address.
 
     `drain` is called for each /drain with the right nonce; it must join a drain under way, and its outcome is
-    the answer. A client that goes away does not stop it. `wrong_nonce` is told the address of who asked
-    without the nonce; an empty nonce is nobody's.
+    the answer. A client that goes away does not stop it. `metrics` gives a page after its content type.
+    `wrong_nonce` is told the address of who asked without the nonce; an empty nonce is nobody's.
     """
 
     def __init__(
@@ -67,12 +70,14 @@ class Endpoint:
         drain: Callable[[], Awaitable[Mapping[str, Any]]],
         ready: Callable[[], bool],
         status: Callable[[], Mapping[str, Any]],
+        metrics: Callable[[], tuple[str, bytes]],
         wrong_nonce: Callable[[str], None],
     ) -> None:
         self._nonce = nonce.encode()
         self._drain = drain
         self._ready = ready
         self._status = status
+        self._metrics = metrics
         self._wrong_nonce = wrong_nonce
         self._server: asyncio.Server | None = None
         self._connections: set[asyncio.Task[None]] = set()
@@ -158,6 +163,9 @@ class Endpoint:
             return await self._answer_drain(request)
         if request.path == STATUS_PATH:
             return _Answer(HTTPStatus.OK, self._status())
+        if request.path == METRICS_PATH:
+            content_type, page = self._metrics()
+            return _Answer(HTTPStatus.OK, page, content_type=content_type)
         if request.agent.startswith(b"kube-probe/"):
             self._note(request.peer)
         ready = self._ready()
@@ -208,9 +216,10 @@ async def _receive(connection: h11.Connection, reader: asyncio.StreamReader, pee
 async def _send(
     connection: h11.Connection, writer: asyncio.StreamWriter, answer: _Answer, *, bare: bool = False
 ) -> None:
-    body = json.dumps(answer.body, default=str).encode() + b"\n"
+    told = answer.body
+    body = told if isinstance(told, bytes) else json.dumps(told, default=str).encode() + b"\n"
     headers = [
-        ("Content-Type", "application/json"),
+        ("Content-Type", answer.content_type),
         ("Content-Length", str(len(body))),
         ("Connection", "close"),
         *answer.headers,

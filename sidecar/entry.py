@@ -13,6 +13,11 @@ from sidecar.siblings import Disagreement, disagreement, wants_weight
 # What differs of a row that is not there.
 ALL: Final = ("row",)
 MOST_IN_VAIN: Final = 16
+# Every word that `Entry.state` can be.
+STATES: Final = (
+    *("registered", "pending", "not_live"),
+    *("blocked", "blocked_by_someone_else", "blocked_by_reaper", "removing"),
+)
 
 
 @dataclass(slots=True, eq=False)
@@ -58,6 +63,11 @@ class Entry:
         return self.shown and self.wish.row is not None
 
     @property
+    def routable(self) -> bool:
+        """Whether LiteLLM sends requests to the row, as far as is known."""
+        return self.registered and self.known.live and not self.known.blocked
+
+    @property
     def state(self) -> str:
         """Give one word for `/status`."""
         if self.wish.row is None:
@@ -67,7 +77,7 @@ class Entry:
         if not self.known.live:
             return "not_live"
         if self.known.foreign_block:
-            return "blocked_by_someone_else"
+            return "blocked_by_reaper" if self.known.by_reaper else "blocked_by_someone_else"
         return "blocked" if self.known.blocked else "registered"
 
     def step(self, *, can_block: bool) -> Step:

@@ -318,7 +318,9 @@ class Keeper:
         entry.failures = 0
         self._problems.clear(LITELLM)
         if entry.known.foreign_block:
-            self._problems.say(entry.id, Reason.BLOCKED_BY_SOMEONE_ELSE, name=row.name, id=entry.id)
+            by_reaper = entry.known.by_reaper
+            reason = Reason.BLOCKED_BY_REAPER if by_reaper else Reason.BLOCKED_BY_SOMEONE_ELSE
+            self._problems.say(entry.id, reason, name=row.name, id=entry.id)
         else:
             self._problems.clear(entry.id, name=row.name)
         if step is Step.BLOCK and not entry.known.blocked:

@@ -7,17 +7,20 @@ caller knows what is wanted by then.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
+from enum import StrEnum
+from functools import wraps
 from http import HTTPStatus
-from typing import Any, Final
+from typing import Any, Concatenate, Final, ParamSpec, TypeVar
 
 import httpx
 
 from sidecar.access import Access, Failed
-from sidecar.broker_contract import LEFT_OUT_HEADER, POD_PATH, PodState
+from sidecar.broker_contract import LEFT_OUT_HEADER, POD_PATH, STATE_PATH, PodState, StateReport
 from sidecar.reasons import Reason
 from sidecar.registration import Stored
+from sidecar.row_contract import says_deleted
 
 _CONNECT_SECONDS: Final = 5.0
 _READ_SECONDS: Final = 15.0
@@ -26,6 +29,8 @@ _WRITE_SECONDS: Final = 30.0
 _DELETE_SECONDS: Final = 60.0
 # Of the pod it is asked in a drain, which has little time.
 _POD_SECONDS: Final = 5.0
+# Longer than the broker takes for it (`webhook/broker/reports.py`).
+_REPORT_SECONDS: Final = 6.0
 _PAGE: Final = 200
 # Rows of one name that are looked at: each is about 6 kB in the answer.
 _GROUP: Final = 50
@@ -39,6 +44,46 @@ class Absent:
 
 
 Outcome = Stored | Absent | Failed
+
+
+class Call(StrEnum):
+    """What is asked, of LiteLLM or of a broker."""
+
+    READY = "ready"
+    POD = "pod"
+    REPORT = "report"
+    CREATE = "create"
+    SETTLE = "settle"
+    DELETE = "delete"
+    READ = "read"
+    NAMED = "named"
+    TABLE = "table"
+
+
+# What an outcome is counted as that has no reason.
+OK: Final = "ok"
+ABSENT: Final = "absent"
+
+P = ParamSpec("P")
+T = TypeVar("T")
+_Method = Callable[Concatenate["LiteLLM", P], Coroutine[Any, Any, T]]
+
+
+def _counted(call: Call) -> Callable[[_Method[P, T]], _Method[P, T]]:
+    """Tell whoever counts how each call of a method went."""
+
+    def count(ask: _Method[P, T]) -> _Method[P, T]:
+        @wraps(ask)
+        async def asked(self: LiteLLM, /, *args: P.args, **kwargs: P.kwargs) -> T:
+            outcome = await ask(self, *args, **kwargs)
+            without_reason = ABSENT if isinstance(outcome, Absent) else OK
+            self._answered(call, outcome.reason if isinstance(outcome, Failed) else without_reason)
+            return outcome
+
+        return asked
+
+    return count
+
 
 # What a text in an answer's body means, whatever its status; the first that fits.
 _TEXTS: Final = (
@@ -68,7 +113,13 @@ class LiteLLM:
     def __init__(self, client: httpx.AsyncClient, access: Access) -> None:
         self._client = client
         self._access = access
+        self._answered: Callable[[Call, str], None] = lambda _call, _outcome: None
 
+    def tell(self, answered: Callable[[Call, str], None]) -> None:
+        """Call this after each call with its outcome: `OK`, `ABSENT`, or the name of a reason."""
+        self._answered = answered
+
+    @_counted(Call.READY)
     async def ready(self) -> Failed | None:
         """Ask whether LiteLLM and its database are there (no key needed); None when they are."""
         reply = await self._ask("GET", "/health/readiness", seconds=_READ_SECONDS)
@@ -83,19 +134,36 @@ class LiteLLM:
 
     async def pod(self) -> PodState | None:
         """Ask the broker what the API server says of our pod; None: unknown (only a broker knows of pods)."""
+        told = await self._pod()
+        return None if isinstance(told, Failed) else told
+
+    @_counted(Call.POD)
+    async def _pod(self) -> PodState | Failed:
         reply = await self._ask("GET", POD_PATH, seconds=_POD_SECONDS)
-        if isinstance(reply, Failed) or not reply.is_success:
-            return None
+        if isinstance(reply, Failed):
+            return reply
+        if not reply.is_success:
+            return self._failed(reply)
         try:
             return PodState.from_json(reply.content)
-        except (ValueError, RecursionError):
-            return None
+        except (ValueError, RecursionError) as error:
+            return Failed(Reason.LITELLM_ERROR, f"{POD_PATH}: {error}")
 
+    @_counted(Call.REPORT)
+    async def report(self, report: StateReport) -> Failed | None:
+        """Tell the broker our state; None when it has taken that."""
+        reply = await self._ask("POST", STATE_PATH, body=report.to_json(), seconds=_REPORT_SECONDS)
+        if isinstance(reply, Failed):
+            return reply
+        return None if reply.is_success else self._failed(reply)
+
+    @_counted(Call.CREATE)
     async def create(self, body: Mapping[str, Any]) -> Outcome:
         """Make a row: `Stored`, or `Failed`, after which it may be there all the same (`settle` tells)."""
         reply = await self._ask("POST", "/model/new", body=body)
         return reply if isinstance(reply, Failed) else self._stored(reply, body)
 
+    @_counted(Call.SETTLE)
     async def settle(self, row_id: str, body: Mapping[str, Any]) -> Outcome:
         """Change a row: it reads and writes the database, so its answer is the truth of a row.
 
@@ -110,19 +178,21 @@ class LiteLLM:
             return Absent()
         return self._stored(reply, body)
 
+    @_counted(Call.DELETE)
     async def delete(self, row_id: str) -> Absent | Failed:
-        """Remove a row. A 400 is success only when it says that the row is not in the database."""
+        """Remove a row. A 200 is success only if it names the row, a 400 if it says that there is none."""
         reply = await self._ask("POST", "/model/delete", body={"id": row_id}, seconds=_DELETE_SECONDS)
         if isinstance(reply, Failed):
             return reply
         gone = reply.status_code == HTTPStatus.BAD_REQUEST and "not found in db" in reply.text
-        if reply.is_success or gone:
+        if gone or (reply.is_success and says_deleted(reply.text, row_id)):
             return Absent()
         failed = self._failed(reply)
         # No row is sent here that could be refused.
         known = failed.reason is not Reason.LITELLM_REFUSED_ROW
         return failed if known else Failed(Reason.LITELLM_ERROR, failed.detail)
 
+    @_counted(Call.READ)
     async def read(self, row_id: str) -> Outcome:
         """Look a row up: in this replica's memory, which may be 30 s old, then in the database.
 
@@ -136,11 +206,13 @@ class LiteLLM:
             return rows
         return next((row for row in rows if row.id == row_id), Absent())
 
+    @_counted(Call.NAMED)
     async def named(self, name: str) -> tuple[Stored, ...] | Failed:
         """Look up the rows of a name in this replica's memory, which may be 30 s old; at most 50 of them."""
         query = {"model": name, "size": str(_GROUP)}
         return self._rows(await self._ask("GET", "/v2/model/info", query=query, seconds=_READ_SECONDS))
 
+    @_counted(Call.TABLE)
     async def table(self, keep: Callable[[Stored], bool]) -> tuple[Stored, ...] | Failed:
         """Read all rows, page by page, and give those to `keep`: the whole table would not fit our memory."""
         found: list[Stored] = []

@@ -5,7 +5,7 @@ What is over before it is worth a line was never said.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
@@ -19,13 +19,17 @@ DETAIL_LENGTH: Final = 300
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """Something that is, or last was, wrong; by which `rule`, if somebody has refused something."""
+    """Something that is, or last was, wrong; by which `rule`, if somebody has refused something.
+
+    `passing`: nothing has to be done about it, it is only waited for.
+    """
 
     reason: Reason
     detail: str
     since: datetime
     began: float
     rule: str = ""
+    passing: bool = False
 
     def told(self) -> dict[str, str]:
         """Give what `/status` shows of it."""
@@ -43,6 +47,11 @@ class Problems:
         # Of each subject, since when it is wrong for reasons that are not worth a line yet.
         self._unsaid: dict[str, dict[Reason, float]] = {}
         self.last: Problem | None = None
+        self._said: Callable[[Reason], None] = lambda _: None
+
+    def tell(self, said: Callable[[Reason], None]) -> None:
+        """Call this with the reason of each problem that is worth a line, once a line."""
+        self._said = said
 
     def current(self) -> tuple[Problem, ...]:
         """Give what is wrong now."""
@@ -80,8 +89,9 @@ class Problems:
         # Hidden before it is cut short: half a secret would not be found.
         detail = self._log.hide(detail)[:DETAIL_LENGTH]
         since = self._clock.today() - timedelta(seconds=now - began)
-        problem = Problem(reason, detail, since, began, rule)
+        problem = Problem(reason, detail, since, began, rule, word is Word.WAITING)
         self._now[subject] = self.last = problem
+        self._said(reason)
         self._log.event(
             word, reason.sentence, reason=reason, rule=rule or None, **values, detail=detail or None
         )

@@ -161,6 +161,10 @@ class Reason(StrEnum):
         "blocked_by_someone_else",
         "Someone has blocked this row in LiteLLM; the registrar leaves it so",
     )
+    BLOCKED_BY_REAPER = (
+        "blocked_by_reaper",
+        "The broker has blocked this row: the pod's node is not Ready; it unblocks it when the node is back",
+    )
     ROW_CONTESTED = (
         "row_contested",
         "Someone, or LiteLLM itself, changes these keys after each repair; they are repaired more rarely",

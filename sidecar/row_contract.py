@@ -14,6 +14,11 @@ from typing import Final
 OWNER_KEY: Final = "registrar"
 MARK: Final = "blocked_by"
 MARKED_BY_US: Final = "registrar"
+# In model_info, beside the block of the owner, which the registrar writes anew: why the reaper has blocked
+# the row. Empty: it has not, or not any more: no key of model_info can be taken out (PATCH in LiteLLM 1.106
+# merges).
+REAPER_KEY: Final = "registrar_reaper"
+NODE_NOT_READY: Final = "node_not_ready"
 # Without a key LiteLLM sends one of its own environment to the server (OPENAI_API_KEY, HOSTED_VLLM_API_KEY).
 NO_KEY: Final = "none"
 # These providers add Ollama's own paths to `api_base` themselves.
@@ -41,6 +46,16 @@ def row_id(
 def bracketed(address: str) -> str:
     """Write an IP address as the host of a URL: IPv6 in brackets."""
     return f"[{address}]" if ":" in address and not address.startswith("[") else address
+
+
+def says_deleted(answer: str, row_id: str) -> bool:
+    """Tell whether a success that came back for a deletion is LiteLLM's own word that the row is gone.
+
+    A login page or another program at its address answers 200 too. It says `Model: ID deleted successfully`
+    (`delete_model` in litellm/proxy/management_endpoints/model_management_endpoints.py, 1.81 to 1.108). If it
+    said it in other words one day, the next try would be told that there is no such row.
+    """
+    return row_id in answer
 
 
 def base_url(scheme: str, host: str, port: int, path: str) -> str:

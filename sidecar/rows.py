@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from sidecar.reasons import Reason
 from sidecar.registration import Row, Stored, body, drift, owner_block
-from sidecar.row_contract import MARK, MARKED_BY_US
+from sidecar.row_contract import MARK, MARKED_BY_US, REAPER_KEY
 
 
 class Presence(StrEnum):
@@ -52,7 +52,8 @@ class Known:
     `content` is the row as last confirmed, `owner` its ownership block as stored. `lost`: the answer to a
     creation was lost, so the row may still appear after a deletion that found none. `live`: LiteLLM serves
     it. `rewritten`: an ownership block as it was sent last, and what was stored instead, without the mark (a
-    broker writes it itself, and an older one leaves out what it does not know).
+    broker writes it itself, and an older one leaves out what it does not know). `by_reaper`: the broker's
+    reaper has blocked it, whose block is its own to undo.
     """
 
     presence: Presence = Presence.NEW
@@ -62,6 +63,7 @@ class Known:
     lost: bool = False
     live: bool = True
     rewritten: tuple[Mapping[str, Any], Mapping[str, Any]] | None = None
+    by_reaper: bool = False
 
     def as_stored(self, row: Row) -> Row:
         """Give the row with its ownership block as it is stored when this one is sent."""
@@ -159,6 +161,7 @@ def after_write(step: Step, row: Row, stored: Stored, known: Known) -> Known:
         content=row,
         owner=stored.owner,
         blocked=stored.blocked is True,
+        by_reaper=bool(stored.info.get(REAPER_KEY)),
         lost=False,
         live=True,
         rewritten=rewritten,

@@ -18,6 +18,7 @@ import httpx
 from sidecar.access import Access, ByKey, Failed
 from sidecar.agent import Agent
 from sidecar.broker_access import ByToken
+from sidecar.broker_contract import StateReport
 from sidecar.clock import SystemClock
 from sidecar.contract import (
     CONTRACT_VERSION,
@@ -30,16 +31,20 @@ from sidecar.contract import (
     PodIdentity,
     Settings,
 )
+from sidecar.drain import PRE_STOP
 from sidecar.ending import Ending
 from sidecar.endpoint import Endpoint
 from sidecar.fate import Fate
 from sidecar.keeper import Keeper
 from sidecar.litellm import LiteLLM
 from sidecar.log import Bridge, Log, Word, stamp
+from sidecar.metrics import Metrics
 from sidecar.problems import Problems
 from sidecar.reasons import Reason
+from sidecar.reporting import Reporting
 from sidecar.servers.server import ModelServer
 from sidecar.sockets import ServerSockets
+from sidecar.state_reports import state_report
 from sidecar.token_file import TokenFile
 from sidecar.traffic import Traffic
 
@@ -68,7 +73,8 @@ async def run(environ: Mapping[str, str]) -> None:
 
 async def _serve(settings: Settings, identity: PodIdentity, credentials: Credentials) -> None:
     log, clock = _log(settings.log_format, (*_secrets(credentials), settings.nonce)), SystemClock()
-    problems = Problems(log, clock)
+    problems, metrics = Problems(log, clock), Metrics()
+    problems.tell(metrics.said)
     log.event(
         Word.STARTED,
         "The registrar watches the model server of this pod",
@@ -81,9 +87,12 @@ async def _serve(settings: Settings, identity: PodIdentity, credentials: Credent
     async with AsyncExitStack() as clients:
         client, servers, access = await _ways(settings, credentials, log, clients)
         api = LiteLLM(client, access)
+        api.tell(metrics.answered)
         keeper = Keeper(api, problems=problems, log=log, clock=clock, random=random.random)
-        fate = Fate(None if credentials.token_file is None else api.pod, clock)
+        by_broker = credentials.token_file is not None
+        fate = Fate(api.pod if by_broker else None, clock)
         server = ModelServer(settings, identity, credentials, servers)
+        server.tell(metrics.looked, metrics.probed)
         traffic = Traffic(server, ServerSockets(settings.port), lambda: endpoint.probers)
         agent = Agent(
             settings,
@@ -97,22 +106,42 @@ async def _serve(settings: Settings, identity: PodIdentity, credentials: Credent
             log=log,
             clock=clock,
         )
-        endpoint = _endpoint(settings.nonce, agent, problems)
+        agent.tell(metrics.drained)
+        reporting = _reporting(api, agent, keeper, problems, clock)
+        metrics.follow(agent, keeper)
+        endpoint = _endpoint(settings.nonce, agent, problems, metrics)
         ending = Ending(agent, keeper, problems=problems, log=log, clock=clock)
         _on_signals(ending.signal)
         tasks = [
             asyncio.create_task(agent.run(), name="agent"),
             asyncio.create_task(_listen(endpoint, identity.pod_ip, settings.listen_port, problems)),
         ]
+        if by_broker:
+            tasks.append(asyncio.create_task(reporting.run(), name="reports"))
         await ending.over()
+        if by_broker:
+            await reporting.last_word()
         await endpoint.stop()
         await keeper.stop()
         await _cancel(tasks)
 
 
-def _endpoint(nonce: str, agent: Agent, problems: Problems) -> Endpoint:
+def _reporting(
+    api: LiteLLM, agent: Agent, keeper: Keeper, problems: Problems, clock: SystemClock
+) -> Reporting:
+    def read() -> StateReport:
+        return state_report(
+            agent.state, keeper.entries, problems.current(), routable=agent.routable, outcome=agent.outcome
+        )
+
+    reporting = Reporting(read, api.report, problems=problems, clock=clock, random=random.random)
+    agent.follow(reporting.changed)
+    return reporting
+
+
+def _endpoint(nonce: str, agent: Agent, problems: Problems, metrics: Metrics) -> Endpoint:
     async def drain() -> Mapping[str, Any]:
-        outcome = await agent.drain("preStop")
+        outcome = await agent.drain(PRE_STOP)
         return {"end": outcome.end, "cut": outcome.cut, "rows_left": outcome.rows_left}
 
     return Endpoint(
@@ -120,6 +149,7 @@ def _endpoint(nonce: str, agent: Agent, problems: Problems) -> Endpoint:
         drain=drain,
         ready=agent.ready,
         status=agent.status,
+        metrics=metrics.page,
         wrong_nonce=lambda peer: problems.say(_NONCE, Reason.WRONG_NONCE, peer=peer),
     )
 
@@ -129,7 +159,8 @@ async def _live_on(environ: Mapping[str, str], credentials: Credentials, wrong: 
     log, clock = _log(LogFormat.TEXT, _secrets(credentials)), SystemClock()
     newer = environ.get(ENV_CONTRACT, "").isdecimal() and int(environ[ENV_CONTRACT]) > CONTRACT_VERSION
     reason = Reason.CONTRACT_NEWER if newer else Reason.CONTRACT_BAD
-    problems = Problems(log, clock)
+    problems, metrics = Problems(log, clock), Metrics()
+    problems.tell(metrics.said)
     problems.say(_CONTRACT, reason, wrong)
     began, since = clock.now(), clock.today()
 
@@ -141,6 +172,7 @@ async def _live_on(environ: Mapping[str, str], credentials: Credentials, wrong: 
         drain=drain,
         ready=lambda: clock.now() - began >= _READY_TIMEOUT,
         status=lambda: {"state": reason, "since": stamp(since), "detail": wrong},
+        metrics=metrics.page,
         wrong_nonce=lambda _peer: None,
     )
     told = asyncio.Event()

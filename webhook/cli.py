@@ -9,7 +9,7 @@ import logging
 import os
 import sys
 from collections.abc import Coroutine, Mapping, Sequence
-from dataclasses import MISSING, Field, fields
+from dataclasses import fields
 from typing import Any
 
 from sidecar.broker_contract import DEFAULT_AUDIENCE
@@ -18,25 +18,33 @@ from webhook.broker.settings import Settings as BrokerSettings
 from webhook.check import command
 from webhook.check.command import UnusableError
 from webhook.check.report import Format
-from webhook.flags import SettingsError, flag, variable
+from webhook.flags import SettingsError, flag, help_of
 from webhook.installation import command as installation
+from webhook.listing import command as listing
 from webhook.log import LibraryHandler, Log
 from webhook.settings import Settings
 
 
-def main(argv: Sequence[str] | None = None, environ: Mapping[str, str] = os.environ) -> int:
-    """Run one command, and give the exit code.
+def script() -> int:
+    """Run as the console script, under its name."""
+    return main(program="litellm-registrar")
+
+
+def main(
+    argv: Sequence[str] | None = None, environ: Mapping[str, str] = os.environ, *, program: str = "webhook"
+) -> int:
+    """Run one command, and give the exit code; `program` is what it is called in what it says.
 
     2 for bad settings or unusable input; of `serve` and `broker` 0 after SIGTERM and 1 if it cannot serve; of
     `check` 1 if anything is refused.
     """
-    given = _parser().parse_args(argv)
+    given = _parser(program).parse_args(argv)
     if isinstance(sys.stdout, io.TextIOWrapper):  # whatever the locale: a name must not fail a line
         sys.stdout.reconfigure(encoding="utf-8")
     try:
         code: int = given.run(given, environ)
     except (SettingsError, UnusableError) as error:
-        return _complain(error.problems, 2)
+        return _complain(program, error.problems, 2)
     except BrokenPipeError:  # `webhook check ... | head`
         sys.stdout = None
         return 1
@@ -49,7 +57,7 @@ def _serve(given: argparse.Namespace, environ: Mapping[str, str]) -> int:
     settings = Settings.read(vars(given), environ)
     log = Log(sys.stdout, settings.log_format)
     logging.basicConfig(handlers=[LibraryHandler(log)], level=logging.WARNING)
-    return _run(serve(settings, log))
+    return _run(given.program, serve(settings, log))
 
 
 def _broker(given: argparse.Namespace, environ: Mapping[str, str]) -> int:
@@ -58,14 +66,14 @@ def _broker(given: argparse.Namespace, environ: Mapping[str, str]) -> int:
     settings = BrokerSettings.read(vars(given), environ)
     log = Log(sys.stdout, settings.log_format)
     logging.basicConfig(handlers=[LibraryHandler(log)], level=logging.WARNING)
-    return _run(broker(settings, log))
+    return _run(given.program, broker(settings, log))
 
 
-def _run(serving: Coroutine[Any, Any, None]) -> int:
+def _run(program: str, serving: Coroutine[Any, Any, None]) -> int:
     try:
         asyncio.run(serving)
     except OSError as error:
-        return _complain([str(error)], 1)
+        return _complain(program, [str(error)], 1)
     return 0
 
 
@@ -105,21 +113,22 @@ def _change_ca(given: argparse.Namespace, _: Mapping[str, str]) -> int:
     try:
         return 0 if asyncio.run(ask()) else 1
     except (ApiError, CannotAskError) as error:
-        return _complain([str(error)], 1)
+        return _complain(given.program, [str(error)], 1)
 
 
 def _lint_names(given: argparse.Namespace, _: Mapping[str, str]) -> int:
     return command.lint_names(given.file)
 
 
-def _complain(problems: Sequence[str], code: int) -> int:
+def _complain(program: str, problems: Sequence[str], code: int) -> int:
     for problem in problems:
-        print(f"webhook: error: {problem}", file=sys.stderr)  # noqa: T201 - nothing is logged yet
+        print(f"{program}: error: {problem}", file=sys.stderr)  # noqa: T201 - nothing is logged yet
     return code
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="webhook", allow_abbrev=False)
+def _parser(program: str = "webhook") -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog=program, allow_abbrev=False)
+    parser.set_defaults(program=program)
     parser.add_argument("--version", action="version", version=__version__)
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     _add_serve(commands)
@@ -127,6 +136,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_check(commands)
     _add_tls(commands)
     installation.add(commands)
+    listing.add(commands)
     policy = commands.add_parser("policy", help="work on policy files", allow_abbrev=False)
     actions = policy.add_subparsers(title="commands", required=True, metavar="COMMAND")
     lint = actions.add_parser(
@@ -160,7 +170,7 @@ def _add_serve(commands: Any) -> None:
         allow_abbrev=False,
     )
     for item in fields(Settings):
-        serving.add_argument(flag(item), dest=item.name, metavar="X", help=_help(item))
+        serving.add_argument(flag(item), dest=item.name, metavar="X", help=help_of(item))
     serving.set_defaults(run=_serve)
 
 
@@ -175,7 +185,7 @@ def _add_broker(commands: Any) -> None:
         allow_abbrev=False,
     )
     for item in fields(BrokerSettings):
-        serving.add_argument(flag(item), dest=item.name, metavar="X", help=_help(item))
+        serving.add_argument(flag(item), dest=item.name, metavar="X", help=help_of(item))
     serving.set_defaults(run=_broker)
 
 
@@ -236,11 +246,3 @@ def _add_tls(commands: Any) -> None:
     ):
         change.add_argument(name, default="", metavar="X", help=meaning, required=required)
     change.set_defaults(run=_change_ca)
-
-
-def _help(item: Field[Any]) -> str:
-    allowed = item.metadata["allowed"]
-    value = ",".join(item.default) if isinstance(item.default, tuple) else item.default
-    default = "required" if value is MISSING else f"default: {value or '(empty)'}"
-    text = f"{item.metadata['meaning']}{f' ({allowed})' if allowed else ''}; {default} [{variable(item)}]"
-    return text.replace("%", "%%")

@@ -9,7 +9,7 @@ from typing import Any, Final, NamedTuple
 from sidecar import contract
 from sidecar.contract import Settings
 from webhook.access import Access, literal, mounted
-from webhook.pods import mapping, objects
+from webhook.pods import ContainerKind, mapping, objects
 
 _ENV: Final = {field.name: field.metadata["env"] for field in fields(Settings)}
 _ENV_NONCE: Final = _ENV["nonce"]
@@ -144,6 +144,19 @@ def _copied(body: Mapping[str, Any]) -> Mapping[str, Any]:
             for key, ref in source.items()
         }
     }
+
+
+def registrar_of(pod: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """Find a pod's registrar, by whatever name its image goes; None: it has none that is ours.
+
+    Native sidecars stand among the init containers.
+    """
+    spec = mapping(pod.get("spec"))
+    for kind in (ContainerKind.INIT, ContainerKind.MAIN):
+        for _, container in objects(spec.get(kind)):
+            if container.get("name") == contract.CONTAINER_NAME and installed(container) is not None:
+                return container
+    return None
 
 
 def installed(container: Mapping[str, Any]) -> Installed | None:

@@ -79,6 +79,15 @@ def variable(item: Field[Any]) -> str:
     return ENV_PREFIX + item.name.upper()
 
 
+def help_of(item: Field[Any]) -> str:
+    """Say what a setting is, for argparse: meaning, what is allowed, default and variable."""
+    allowed = item.metadata["allowed"]
+    value = ",".join(item.default) if isinstance(item.default, tuple) else item.default
+    default = "required" if value is MISSING else f"default: {value or '(empty)'}"
+    text = f"{item.metadata['meaning']}{f' ({allowed})' if allowed else ''}; {default} [{variable(item)}]"
+    return text.replace("%", "%%")
+
+
 def read(cls: type[T], flags: Mapping[str, str | None], environ: Mapping[str, str]) -> T:
     """Take each setting from its flag (by field name), else its variable, else its default.
 
@@ -95,15 +104,15 @@ def read(cls: type[T], flags: Mapping[str, str | None], environ: Mapping[str, st
         try:
             found[item.name] = item.metadata["read"](text)
         except ValueError:
-            problems.append(f"{origin}: found {_shown(text)}, allowed: {item.metadata['allowed']}")
+            problems.append(f"{origin}: found {without_secrets(text)!r}, allowed: {item.metadata['allowed']}")
     if problems:
         raise SettingsError(problems)
     return cls(**found)
 
 
-def _shown(text: str) -> str:
-    """Quote what was found, but of a URL neither user and password nor the query."""
-    return repr(_HIDDEN_OF_URLS.sub("[hidden]", text))
+def without_secrets(text: str) -> str:
+    """Give a text, but of a URL in it neither user and password nor the query."""
+    return _HIDDEN_OF_URLS.sub("[hidden]", text)
 
 
 def _given(

@@ -73,7 +73,7 @@ def validate(review: Review, config: Injection, policy: Policy | None = None, no
     mistakes = _mistakes(review)
     if policy is None:
         return _told(mistakes, Judged())._replace(problems=mistakes.problems)
-    image = config.defaults.of(review.namespace).registrar_image or config.image
+    image = config.image_of(review.namespace)
     judged = Judge(policy, review.namespace, image, now, config.token_audience).request(review)
     verdict = _told(mistakes, judged)
     audit = _audit(verdict.word, judged.judgement)

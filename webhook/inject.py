@@ -92,6 +92,10 @@ class Injection:
         requests = limits if guaranteed else {"cpu": self.cpu_request, "memory": self.memory_request}
         return {"requests": requests, "limits": limits}
 
+    def image_of(self, namespace: str) -> str:
+        """Give the image of registrars that are injected in this namespace now."""
+        return self.defaults.of(namespace).registrar_image or self.image
+
     def mode_of(self, spec: Mapping[str, Any]) -> InjectMode:
         """Give the mode of a pod that says nothing of it: if it is bound to a node, that node's."""
         node = spec.get("nodeName")

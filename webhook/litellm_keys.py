@@ -154,6 +154,7 @@ _LITELLM_WRITES: Final = "LiteLLM writes it"
 _SHOWN: Final = "annotations are no place for a secret, and LiteLLM shows model_info to its users"
 REFUSED_INFO: Final[Mapping[str, str]] = {
     "id": f"{_WRITES}: it is made of cluster, pod and model, so that no row is ever there twice",
+    "registrar_reaper": "the broker writes it: why its reaper has blocked the row",
     "registrar": f"{_WRITES}: by it the registrar knows its rows",
     "blocked": f"{_WRITES}, when the server is ill",
     "health_check_params": _REDIRECTS,

@@ -14,6 +14,8 @@ from webhook.annotations import read
 from webhook.reasons import Problem, Reason, shown
 from webhook.wishes import NOTHING, Wishes
 
+# Phases of pods that have ended (core/v1 PodPhase): nothing of such a pod runs any more.
+ENDED: Final = frozenset({"Succeeded", "Failed"})
 _ENGINES: Final = frozenset(Engine)
 # Where each kind keeps the template of its pods, best first.
 _TEMPLATES: Final[Mapping[str, tuple[tuple[str, ...], ...]]] = {

@@ -14,7 +14,7 @@ from sidecar.servers.facts import NOTHING_KNOWN, Facts, said
 from sidecar.servers.gauges import Gauges, in_flight
 from sidecar.servers.listing import Card, Listing, first_tokens, label, under
 from sidecar.servers.modes import implied
-from sidecar.servers.probe import Probe
+from sidecar.servers.probe import Probe, Told
 from sidecar.servers.probing import Findings, Key, Question, key_of
 from sidecar.servers.shapes import Answer, Model
 
@@ -88,6 +88,8 @@ class OpenAi:
         self._told: Mapping[str, Facts] = {}
         self._can_sleep = profile.asleep is not None
         self._sleeps = False
+        # Called after each question with what came of it.
+        self.probed: Callable[[Told], None] = lambda _: None
 
     async def answer(self, listing: Listing) -> Answer:
         """Say what is served, with what is known of it so far. Raises NoAnswerError."""
@@ -213,13 +215,16 @@ class OpenAi:
 
     async def _put(self, question: Question, ask: Ask) -> bool:
         findings = self._findings  # those of another server may take their place meanwhile
+        outcome = Told.NO_ANSWER  # also if it is waited for no longer
         try:
             told = await question.probe.ask(ask, question.card)
+            outcome = Told.LEARNED if findings.learned(question.key, told) else Told.NOTHING_NEW
         except NoAnswerError:
-            return False
+            pass
         finally:
             findings.asked(question, self._ask.now())
-        return findings.learned(question.key, told)
+            self.probed(outcome)
+        return outcome is Told.LEARNED
 
     def _answer(self) -> Answer:
         listing = self._listing

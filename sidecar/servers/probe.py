@@ -4,10 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from enum import StrEnum
 
 from sidecar.servers.ask import Ask
 from sidecar.servers.facts import Facts, Mode
 from sidecar.servers.listing import Card
+
+
+class Told(StrEnum):
+    """What came of a question."""
+
+    LEARNED = "learned"
+    NOTHING_NEW = "nothing_new"
+    NO_ANSWER = "no_answer"
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ from sidecar.servers import auto, engine, listing, readiness
 from sidecar.servers.ask import CONNECT_SECONDS, POLL_SECONDS, Ask, NoAnswerError
 from sidecar.servers.ollama import Ollama
 from sidecar.servers.openai import GENERIC
+from sidecar.servers.probe import Told
 from sidecar.servers.shapes import Ambiguous, Answer, Asleep, Observation, Refused
 from sidecar.servers.vllm import VLLM
 
@@ -49,6 +50,12 @@ class ModelServer:
         self._ask = Ask(client, self._base_url, credentials.server_api_key, now)
         self._engine: engine.Engine | None = None
         self._met: float | None = None
+        self._looked: Callable[[Observation], None] = lambda _: None
+        self._probed: Callable[[Told], None] = lambda _: None
+
+    def tell(self, looked: Callable[[Observation], None], probed: Callable[[Told], None]) -> None:
+        """Call these after each look with what was seen, after each question with what came of it."""
+        self._looked, self._probed = looked, probed
 
     @property
     def base_url(self) -> str:
@@ -57,6 +64,11 @@ class ModelServer:
 
     async def observe(self) -> Observation:
         """Look at the server once: at most 5 s, on top 1.5 s of questions and its copied readiness probe."""
+        seen = await self._look()
+        self._looked(seen)
+        return seen
+
+    async def _look(self) -> Observation:
         seen = await self._poll()
         if isinstance(seen, Refused) and self._settings.host is None and await self._on_loopback():
             # It may have begun to listen between the two questions, so it is asked again.
@@ -105,6 +117,8 @@ class ModelServer:
                 watched = self._engine
                 if watched is None:
                     watched = self._engine = await self._identify(models)
+                    if isinstance(watched, engine.OpenAi):
+                        watched.probed = self._probed
                 seen = await watched.answer(models)
         except TimeoutError:
             return Ambiguous(Reason.SERVER_TIMEOUT, f"no answer within {POLL_SECONDS:g} s")

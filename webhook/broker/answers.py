@@ -13,6 +13,7 @@ from http import HTTPStatus
 from typing import Any, Final
 
 from sidecar.broker_contract import LEFT_OUT_HEADER, RULE_HEADER, PodState
+from sidecar.row_contract import says_deleted
 from webhook.broker import limits
 from webhook.broker.shapes import (
     Answer,
@@ -67,6 +68,11 @@ def pod_state(pod: PodFacts) -> Answer:
     return _written(HTTPStatus.OK, PodState(pod.deleting, pod.grace).to_json())
 
 
+def taken() -> Answer:
+    """Say that a report was taken."""
+    return _written(HTTPStatus.OK, {})
+
+
 def own_rows(rows: Iterable[Mapping[str, Any]], prefix: str) -> Answer:
     """Show the pod's own of these rows, as one page; `prefix` is how its ids begin."""
     return _page([_own(row) for row in rows if _id(row).startswith(prefix)])
@@ -88,6 +94,8 @@ def answer(
     if not HTTPStatus.OK <= reply.status < HTTPStatus.MULTIPLE_CHOICES:
         raise _not_understood(f"it answered HTTP {reply.status}")
     told = tuple(left_out)
+    if isinstance(asked, Delete) and not says_deleted(reply.body.decode(errors="replace"), asked.id):
+        raise _not_understood("it did not say that the row is deleted")
     done = _done(asked, found, prefix)
     headers = {**done.headers, LEFT_OUT_HEADER: ", ".join(told)} if told else done.headers
     return Answer(done.status, done.body, headers)

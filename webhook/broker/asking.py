@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from typing import Any, Final, NoReturn
 from urllib.parse import parse_qsl
 
-from sidecar.broker_contract import CONTRACT_HEADER, POD_PATH
+from sidecar.broker_contract import CONTRACT_HEADER, POD_PATH, STATE_PATH, StateReport
 from sidecar.contract import CONTRACT_VERSION
 from sidecar.row_contract import OWNER_KEY
 from webhook.broker import limits
@@ -30,6 +30,7 @@ from webhook.broker.shapes import (
     RowSent,
     Rule,
     Siblings,
+    Tell,
 )
 from webhook.documents import MAX_WHOLE
 from webhook.reasons import shown
@@ -81,6 +82,8 @@ def read(method: str, path: str, query: str, body: bytes, contract: int) -> Aske
         return Create(_row(_object(body), contract))
     if method == "POST" and path == _DELETE_PATH:
         return Delete(_deleted(_object(body), contract))
+    if method == "POST" and path == STATE_PATH:
+        return Tell(_report(_object(body)))
     if method == "PATCH" and (found := _CHANGE_PATH.fullmatch(path)):
         return Change(found[1], _row(_object(body), contract))
     raise _no_route(method, path)
@@ -150,6 +153,13 @@ def _deleted(body: Mapping[str, Any], contract: int) -> str:
     if not isinstance(found, str):
         raise _wrong("id", found, "the row's id")
     return found
+
+
+def _report(body: Mapping[str, Any]) -> StateReport:
+    try:
+        return StateReport.from_object(body)
+    except ValueError as error:
+        raise RefusedError(Rule.BODY_BAD, str(error)) from None
 
 
 def _wrong(field: str, found: object, allowed: str) -> RefusedError:

@@ -20,6 +20,7 @@ from webhook.broker.metrics import Metrics
 from webhook.broker.names import Names
 from webhook.broker.pods import Pods
 from webhook.broker.rates import Rates
+from webhook.broker.reports import Reports
 from webhook.broker.shapes import (
     Answer,
     Asked,
@@ -37,6 +38,7 @@ from webhook.broker.shapes import (
     Reply,
     Rule,
     Siblings,
+    Tell,
 )
 from webhook.broker.tokens import Tokens
 from webhook.broker.upstream import FaultError, Upstream
@@ -119,6 +121,7 @@ class Desk:
         tokens: Tokens,
         rates: Rates,
         pods: Pods,
+        reports: Reports,
         rows: KnownRows,
         claims: Claims,
         queue: FairQueue,
@@ -135,6 +138,7 @@ class Desk:
         self._tokens = tokens
         self._rates = rates
         self._pods = pods
+        self._reports = reports
         self._rows = rows
         self._claims = claims
         self._queue = queue
@@ -182,6 +186,9 @@ class Desk:
             match asked:
                 case AskPod():
                     return answers.pod_state(await self._pods.facts(caller, fresh=True))
+                case Tell(report):
+                    await self._reports.take(report, caller, course.began)
+                    return answers.taken()
                 case OwnRows():
                     return answers.own_rows(await self._rows.of(prefix), prefix)
                 case Create() | Change() | Delete():
@@ -322,7 +329,7 @@ class Desk:
         self._metrics.refusal(error.rule)
         self._say("REFUSED", error.message, sent, course, status=error.status, rule=error.rule)
         if course.caller is not None and error.status == _FORBIDDEN:
-            self._events.say(_pod(course.caller), error.rule, error.message)
+            self._events.say(course.caller.reference, error.rule, error.message)
         return answers.refusal(error)
 
     def _failed(self, sent: Sent, course: _Course, error: Exception) -> Answer:
@@ -366,17 +373,6 @@ class Desk:
             ms=round((self._now() - course.began) * 1000, 1),
             litellm_ms=round(course.litellm * 1000, 1) or None,
         )
-
-
-def _pod(caller: Caller) -> dict[str, str]:
-    """Give the pod as Events refer to it: an ObjectReference of core/v1."""
-    return {
-        "apiVersion": "v1",
-        "kind": "Pod",
-        "namespace": caller.namespace,
-        "name": caller.pod,
-        "uid": caller.pod_uid,
-    }
 
 
 def _keys(asked: Asked) -> tuple[str, ...]:

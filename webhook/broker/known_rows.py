@@ -10,26 +10,24 @@ and in the database (`search` with `model`: `_fetch_db_models_for_search` in lit
 from __future__ import annotations
 
 import asyncio
-import json
 import math
 import random
 import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Collection, Mapping
-from typing import Any, Final, Protocol
+from contextlib import aclosing, suppress
+from typing import Any, Final
 
+from webhook.broker import table
 from webhook.broker.fair_queue import FairQueue
 from webhook.broker.flights import Flights
+from webhook.broker.own_rows import OwnRow, Reading, read_own
 from webhook.broker.row_index import LAG, KnownRow, RowIndex, known_row
 from webhook.broker.shapes import Call, Caller, Holder, RefusedError, Reply, Rule
+from webhook.broker.table import Sending
 from webhook.broker.upstream import FaultError
 from webhook.log import Log
-from webhook.pods import mapping
 
-_INFO: Final = "/v2/model/info"
-# LiteLLM spends 0.2 s on a page of 200 of 1,000 rows, and nothing else meanwhile (1.106.2).
-_PAGE: Final = 200
-_MOST_PAGES: Final = 1000
 _MOST_TRIES: Final = 3
 # Seconds between readings of the whole table, and how old one may be where it must be new.
 _EVERY: Final = 60.0
@@ -44,7 +42,6 @@ _OLD: Final = 300.0
 # none either, and will have read it by then.
 BELIEVED: Final = 35.0
 _LOOK_SECONDS: Final = 10.0
-_PAGE_SECONDS: Final = 30.0
 _AT_ONCE: Final = 4
 # LiteLLM works on all it has in hand by turns: each look more holds up the writes.
 _LOOKS_AT_ONCE: Final = 2
@@ -55,13 +52,6 @@ _NOBODY: Final = Call("PATCH", "/model/registrar-nobody/update", body={})
 _NOT_FOUND: Final = 404
 _OK: Final = 200
 _FORBIDDEN: Final = 403
-
-
-class Sending(Protocol):
-    """What is needed of the way to LiteLLM."""
-
-    async def send(self, call: Call, seconds: float) -> Reply:
-        """Make a call. Raises RefusedError."""
 
 
 class KnownRows:
@@ -88,6 +78,9 @@ class KnownRows:
         self._looks = FairQueue(_LOOKS_AT_ONCE)
         # When the last whole reading, and that of what is around, were begun.
         self._read_at = self._around_at = -math.inf
+        # Of the last whole reading: when it was begun, and this cluster's rows, with what was written since.
+        self._whole_at = -math.inf
+        self._own: dict[str, OwnRow] = {}
         self._there_at = -math.inf
         # Names that nobody had, and when that was asked.
         self._looked: OrderedDict[str, float] = OrderedDict()
@@ -164,18 +157,38 @@ class KnownRows:
 
         async def row(key: str) -> list[Mapping[str, Any]]:
             async with slots:
-                shown, _ = await self._page({"modelId": key, "size": "1"}, _LOOK_SECONDS)
-            return shown
+                page = await table.page(self._upstream, {"modelId": key, "size": "1"}, _LOOK_SECONDS)
+            return page.rows
 
         pages = await asyncio.gather(*(row(key) for key in self.own(prefix)))
         return tuple(shown for page in pages for shown in page)
+
+    async def whole(self, oldest: float) -> Reading:
+        """Give the last reading that missed no row, at most so old (seconds): who reads of it removes by it.
+
+        With what this broker has made, blocked and deleted since. Raises RefusedError and FaultError, the
+        former also where the last reading failed or missed some, or found none, if not yet believed.
+        """
+        await self._table(oldest)
+        if self._now() - self._whole_at > oldest:
+            message = "LiteLLM cannot be asked: the last reading of its table was not whole"
+            raise RefusedError(Rule.CANNOT_ASK_LITELLM, message, 503)
+        self._must_be_believed()
+        there = {key: row for key, row in self._own.items() if not self._index.is_deleted(key)}
+        return Reading(self._whole_at, there)
+
+    def learned(self, row: OwnRow) -> None:
+        """Learn what a row of this cluster is now, by the answer to a write."""
+        self._own[row.id] = row
 
     def wrote(self, call: Call, reply: Reply, caller: Caller) -> None:
         """Learn of a write: what this broker did need not be read."""
         body = call.body or {}
         if call.path == "/model/delete":
-            if _good(reply) or b"not found in db" in reply.body:
-                self._index.deleted(str(body.get("id")), self._now())
+            key = str(body.get("id"))
+            with suppress(FaultError):
+                table.deleted(reply, key)  # if there was none, it is gone as well
+                self._index.deleted(key, self._now())
             return
         # A row that LiteLLM cannot serve is stored all the same (500 "... are not live").
         row = known_row(body) if _good(reply) or b"not live" in reply.body else None
@@ -183,6 +196,8 @@ class KnownRows:
             known = self._index.get(row.id)
             names = row.names | (known.names if known else frozenset())
             holder = Holder(self._cluster, caller.namespace)
+            if call.path == "/model/new" and (mine := read_own(body, self._cluster)):
+                self.learned(mine)
             self._index.wrote(KnownRow(row.id, row.name, names, row.patterns, holder), self._now())
 
     async def _look(self, name: str, asker: str) -> None:
@@ -217,7 +232,7 @@ class KnownRows:
         reply = await self._upstream.send(Call("GET", "/v1/models", {"scope": "expand"}), _LOOK_SECONDS)
         # The key may lack this one; the broker says so at its start.
         if reply.status != _FORBIDDEN:
-            listed = _data(reply)
+            listed = table.listed(reply).rows
             self._index.listed([each["id"] for each in listed if isinstance(each.get("id"), str)])
         self._around_at = now
 
@@ -228,11 +243,13 @@ class KnownRows:
 
     async def _read_table(self) -> None:
         began = self._now()
-        for _ in range(_MOST_TRIES):
-            seen, total, moved = await self._pages({}, _PAGE_SECONDS)
-            # Rows that come and go meanwhile move others from page to page.
-            if not moved and seen >= total:
-                break
+        try:
+            whole, total = await self._read_whole(began)
+        except BaseException:
+            self._whole_at = -math.inf
+            raise
+        if not whole:
+            self._whole_at = -math.inf
         if total:
             self._empty_since = None
         elif self._empty_since is None:
@@ -241,26 +258,36 @@ class KnownRows:
         self._index.forget(min(self._read_at, began - LAG))
         self._read_at = began
 
-    async def _pages(self, query: Mapping[str, str], seconds: float) -> tuple[int, int, bool]:
-        """Read all pages; give how many rows they had, how many there are, and if that changed meanwhile."""
+    async def _read_whole(self, began: float) -> tuple[bool, int]:
+        """Read the table until nothing moves meanwhile; tell whether that was so, and its number of rows."""
+        for _ in range(_MOST_TRIES):
+            own: dict[str, OwnRow] = {}
+            seen, total, moved = await self._pages({}, table.PAGE_SECONDS, own)
+            # Rows that come and go meanwhile move others from page to page.
+            if not moved and seen >= total:
+                self._whole_at, self._own = began, own
+                return True, total
+        return False, total
+
+    async def _pages(
+        self, query: Mapping[str, str], seconds: float, own: dict[str, OwnRow] | None = None
+    ) -> tuple[int, int, bool]:
+        """Read all pages; give how many rows they had, how many there are, and if that changed meanwhile.
+
+        Those of this cluster are put into `own`.
+        """
         seen: set[str] = set()
         totals: set[int] = set()
-        for number in range(1, _MOST_PAGES + 1):
-            page = {**query, "page": str(number), "size": str(_PAGE)}
-            shown, total = await self._page(page, seconds)
-            rows = [row for each in shown if (row := known_row(each)) is not None]
-            self._index.saw(rows, self._now())
-            seen.update(row.id for row in rows)
-            totals.add(total)
-            if number * _PAGE >= total:
-                break
+        async with aclosing(table.pages(self._upstream, query, seconds)) as pages:
+            async for page in pages:
+                rows = [row for each in page.rows if (row := known_row(each)) is not None]
+                self._index.saw(rows, self._now())
+                seen.update(row.id for row in rows)
+                if own is not None:
+                    mine = (read_own(each, self._cluster) for each in page.rows)
+                    own.update((row.id, row) for row in mine if row)
+                totals.add(page.total)
         return len(seen), max(totals), len(totals) > 1
-
-    async def _page(self, query: Mapping[str, str], seconds: float) -> tuple[list[Mapping[str, Any]], int]:
-        reply = await self._upstream.send(Call("GET", _INFO, query), seconds)
-        shown = _data(reply)
-        total = _object(reply).get("total_count")
-        return shown, total if isinstance(total, int) else len(shown)
 
     def _must_be_believed(self) -> None:
         """Refuse to say that nobody holds a name while it is not known whether LiteLLM shows all it has."""
@@ -284,21 +311,3 @@ class KnownRows:
 
 def _good(reply: Reply) -> bool:
     return reply.status == _OK
-
-
-def _object(reply: Reply) -> Mapping[str, Any]:
-    try:
-        return mapping(json.loads(reply.body))
-    except (ValueError, RecursionError):
-        return {}
-
-
-def _data(reply: Reply) -> list[Mapping[str, Any]]:
-    """Give the list in an answer. Raises FaultError for a fault, RefusedError for what is no list."""
-    if not _good(reply):
-        raise FaultError(reply)
-    data = _object(reply).get("data")
-    if not isinstance(data, list):
-        message = "LiteLLM cannot be asked: a list of rows was expected"
-        raise RefusedError(Rule.CANNOT_ASK_LITELLM, message, 502)
-    return [each for each in data if isinstance(each, dict)]

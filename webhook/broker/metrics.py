@@ -11,8 +11,9 @@ from typing import Final
 
 from prometheus_client import Counter, Gauge, Histogram
 
+from sidecar.broker_contract import DRAIN_ENDS, DRAIN_PHASES, DrainReport, State
 from webhook.broker.key_abilities import Abilities
-from webhook.broker.shapes import Rule
+from webhook.broker.shapes import Outcome, Rule
 from webhook.process_metrics import ProcessMetrics
 
 PREFIX: Final = "litellm_registrar_broker"
@@ -35,6 +36,11 @@ _BUCKETS: Final = (
     30.0,
     60.0,
 )
+# Seconds until a model was routable, and of a drain's phases (propagation alone is 35 as shipped).
+_LIFE_BUCKETS: Final = (0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0, 30.0, 40.0, 60.0, 120.0, 300.0, 600.0, 1800.0)
+# What a registrar tells is counted up to this: seconds of a day, requests. A sum must stay a sum.
+_MOST_SECONDS: Final = 86_400.0
+_MOST_CUT: Final = 10_000
 
 
 class Metrics(ProcessMetrics):
@@ -50,6 +56,12 @@ class Metrics(ProcessMetrics):
         )
         self._refusals = Counter(
             f"{PREFIX}_refusals", "Calls refused, by rule", ("rule",), registry=self.registry
+        )
+        self._litellm = Counter(
+            f"{PREFIX}_litellm_requests",
+            "Requests to LiteLLM, registrars' and the broker's own, by what became of them",
+            ("outcome",),
+            registry=self.registry,
         )
         self._seconds = Histogram(
             f"{PREFIX}_call_seconds",
@@ -74,8 +86,43 @@ class Metrics(ProcessMetrics):
             ("is",),
             registry=self.registry,
         )
+        self._reports = Counter(
+            f"{PREFIX}_reports",
+            "Reports of registrars taken, by the state they tell",
+            ("state",),
+            registry=self.registry,
+        )
+        self._routable = Histogram(
+            f"{PREFIX}_time_to_routable_seconds",
+            "From a server's first good answer until its models were routable for the first time",
+            buckets=_LIFE_BUCKETS,
+            registry=self.registry,
+        )
+        self._drain = Histogram(
+            f"{PREFIX}_drain_seconds",
+            "What drains spent their time with, by phase",
+            ("phase",),
+            buckets=_LIFE_BUCKETS,
+            registry=self.registry,
+        )
+        self._drains = Counter(
+            f"{PREFIX}_drains", "Drains that have ended, by how", ("end",), registry=self.registry
+        )
+        self._cut = Counter(
+            f"{PREFIX}_drain_cut_requests",
+            "Requests in flight when their drain ended, as far as known",
+            registry=self.registry,
+        )
+        for state in State:
+            self._reports.labels(state.value)
+        for phase in DRAIN_PHASES:
+            self._drain.labels(phase)
+        for end in DRAIN_ENDS:
+            self._drains.labels(end)
         for rule in Rule:  # a rule that was never broken is 0, not absent
             self._refusals.labels(rule.value)
+        for outcome in Outcome:
+            self._litellm.labels(outcome.value)
 
     def call(self, call: str, status: int, seconds: Mapping[str, float]) -> None:
         """Count an answered call; `seconds` by part, those left out that it had not."""
@@ -87,6 +134,10 @@ class Metrics(ProcessMetrics):
     def refusal(self, rule: Rule) -> None:
         """Count a refusal."""
         self._refusals.labels(rule.value).inc()
+
+    def litellm(self, outcome: Outcome) -> None:
+        """Count a request to LiteLLM."""
+        self._litellm.labels(outcome.value).inc()
 
     def waiting(self, count: Callable[[], int]) -> None:
         """Show how many writes wait, asked when metrics are read."""
@@ -100,3 +151,18 @@ class Metrics(ProcessMetrics):
         """Show what is known of LiteLLM's key."""
         for item in fields(Abilities):
             self._key.labels(item.name).set(bool(getattr(abilities, item.name)))
+
+    def report(self, state: State) -> None:
+        """Count a registrar's report."""
+        self._reports.labels(state.value).inc()
+
+    def routable(self, seconds: float) -> None:
+        """Count how long it took until models were routable."""
+        self._routable.observe(min(seconds, _MOST_SECONDS))
+
+    def drained(self, drain: DrainReport) -> None:
+        """Count a drain."""
+        self._drains.labels(drain.end).inc()
+        for phase, seconds in drain.seconds.items():
+            self._drain.labels(phase).observe(min(seconds, _MOST_SECONDS))
+        self._cut.inc(min(drain.cut or 0, _MOST_CUT))

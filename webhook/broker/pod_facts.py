@@ -11,13 +11,11 @@ from sidecar.contract import CONTAINER_NAME, LABEL_CARRIED, LABEL_SERVER, Settin
 from sidecar.row_contract import base_url
 from webhook import values
 from webhook.broker.shapes import Caller, PodFacts, RefusedError, Rule
-from webhook.container import installed
-from webhook.pods import ContainerKind, labels_of, mapping, objects
+from webhook.container import registrar_of
+from webhook.pods import ENDED, labels_of, mapping, objects
+from webhook.registered import registered
 
 _ENV: Final = {field.name: field.metadata["env"] for field in fields(Settings)}
-# Nothing of such a pod runs any more, and its IPs are free for others
-# (`podIPs` stay in the status: k8s.io/kubernetes/pkg/kubelet/kubelet_pods.go).
-_ENDED: Final = frozenset({"Succeeded", "Failed"})
 
 
 def pod_facts(pod: Mapping[str, Any] | None, caller: Caller) -> PodFacts:
@@ -27,7 +25,9 @@ def pod_facts(pod: Mapping[str, Any] | None, caller: Caller) -> PodFacts:
     """
     metadata = mapping((pod or {}).get("metadata"))
     spec, status = mapping((pod or {}).get("spec")), mapping((pod or {}).get("status"))
-    if pod is None or metadata.get("uid") != caller.pod_uid or status.get("phase") in _ENDED:
+    # The IPs of a pod that has ended are free for others, though they stay in its status
+    # (`podIPs`: k8s.io/kubernetes/pkg/kubelet/kubelet_pods.go).
+    if pod is None or metadata.get("uid") != caller.pod_uid or status.get("phase") in ENDED:
         return PodFacts(
             uid=caller.pod_uid,
             addresses=(),
@@ -38,7 +38,7 @@ def pod_facts(pod: Mapping[str, Any] | None, caller: Caller) -> PodFacts:
             grace=None,
             gone=True,
         )
-    container = _registrar(spec)
+    container = registrar_of(pod)
     if container is None:
         message = f"the pod has no container called {CONTAINER_NAME} that the webhook injected"
         raise RefusedError(Rule.POD_NOT_INJECTED, message)
@@ -57,16 +57,9 @@ def pod_facts(pod: Mapping[str, Any] | None, caller: Caller) -> PodFacts:
         host=host,
         host_url=urls[0] if host else None,
         labelled=not labels_of(pod).keys().isdisjoint((LABEL_SERVER, LABEL_CARRIED)),
+        registered=registered(pod),
+        version=str(metadata.get("resourceVersion", "")),
     )
-
-
-def _registrar(spec: Mapping[str, Any]) -> Mapping[str, Any] | None:
-    """Find the registrar among the containers; native sidecars stand among the init containers."""
-    for kind in (ContainerKind.INIT, ContainerKind.MAIN):
-        for _, container in objects(spec.get(kind)):
-            if container.get("name") == CONTAINER_NAME and installed(container) is not None:
-                return container
-    return None
 
 
 def _addresses(several: Any, single: Any) -> Iterator[str]:

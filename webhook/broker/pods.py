@@ -5,25 +5,18 @@ from __future__ import annotations
 import time
 from collections import OrderedDict
 from collections.abc import Callable
-from typing import Any, Final, Protocol
+from typing import Final
 
 from webhook.broker.flights import Flights
 from webhook.broker.pod_facts import pod_facts
 from webhook.broker.shapes import Caller, PodFacts
 from webhook.broker.tokens import unasked
-from webhook.kube.api import ApiError
+from webhook.kube.api import ApiError, Reading
 
 # Seconds for which a pod counts as seen: the few calls of a starting pod ask once.
 _SEEN_FOR: Final = 2.0
 _MOST: Final = 10_000
 _NOT_FOUND: Final = 404
-
-
-class Reading(Protocol):
-    """What is needed of the API server."""
-
-    async def get(self, path: str) -> dict[str, Any]:
-        """Read an object. Raises ApiError."""
 
 
 class Pods:
@@ -43,9 +36,13 @@ class Pods:
         seen = self._seen.get(caller.pod_uid)
         if seen is not None and not fresh and self._now() - seen[0] < _SEEN_FOR:
             return seen[1]
-        return await self._flights.once(caller.pod_uid, lambda: self._read(caller))
+        return await self._flights.once(caller.pod_uid, lambda: self.read(caller))
 
-    async def _read(self, caller: Caller) -> PodFacts:
+    async def read(self, caller: Caller) -> PodFacts:
+        """Tell what the API server knows of it from now on: no answer to a question that is under way counts.
+
+        Raises RefusedError as `facts` does.
+        """
         asked = self._now()
         self._seen.pop(caller.pod_uid, None)
         try:

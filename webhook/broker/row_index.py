@@ -118,6 +118,10 @@ class RowIndex:
         if key in self._rows:
             self._deleted.setdefault(key, now)
 
+    def is_deleted(self, key: str) -> bool:
+        """Tell whether a row is known to be gone, whatever a replica of LiteLLM still shows."""
+        return key in self._deleted
+
     def listed(self, names: Collection[str]) -> None:
         """Take up every name that LiteLLM says can be asked for: of rows, aliases, groups, known models."""
         self._listed = frozenset(names)

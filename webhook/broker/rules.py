@@ -27,13 +27,14 @@ from webhook.broker.shapes import (
     RowSent,
     Rule,
     Siblings,
+    Tell,
 )
 
 _INFO: Final = "/v2/model/info"
 # Rows of one name that are looked at, as by the registrar (sidecar/litellm.py).
 _GROUP: Final = 50
 
-Reading = Ready | AskPod | OwnRows | Look | Siblings
+Reading = Ready | AskPod | Tell | OwnRows | Look | Siblings
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +86,7 @@ def needs_pod(asked: Asked) -> bool:
 
 
 def call(asked: Asked, caller: Caller, pod: PodFacts | None, context: Context) -> Call | None:
-    """Give the call that LiteLLM gets; None for what the broker answers by itself (AskPod, OwnRows).
+    """Give the call that LiteLLM gets; None for what the broker answers by itself (AskPod, Tell, OwnRows).
 
     `pod` may be None unless it is needed (`needs_pod`); then it is gone. Raises RefusedError with the first
     rule that is broken.
@@ -106,7 +107,7 @@ def _reading(asked: Reading, caller: Caller, pod: PodFacts | None, context: Cont
     match asked:
         case Ready():
             return Call("GET", "/health/readiness")
-        case AskPod() | OwnRows():
+        case AskPod() | Tell() | OwnRows():
             return None
         case Look(key):
             row_rules.own_id(key, context.cluster, caller)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from typing import Any, Final
@@ -19,7 +20,9 @@ from webhook.broker.metrics import PREFIX, Metrics
 from webhook.broker.names_file import names_file
 from webhook.broker.pods import Pods
 from webhook.broker.rates import Limit, Rates
+from webhook.broker.reports import Reports
 from webhook.broker.settings import Settings
+from webhook.broker.shapes import Outcome
 from webhook.broker.tokens import Tokens
 from webhook.broker.upstream import Upstream, read_key, trust
 from webhook.config import ConfigError
@@ -30,6 +33,8 @@ from webhook.kube.events import Events
 from webhook.kube.identity import cluster_uid
 from webhook.log import Log
 from webhook.process_metrics import ProcessMetrics
+from webhook.reaper.reaper import Reaper
+from webhook.reaper.shapes import Bounds as ReaperBounds
 from webhook.serving import Port, health, started, until_stopped, wind_down
 from webhook.tls.live import Live
 from webhook.tls.metrics import OwnMetrics
@@ -58,19 +63,21 @@ class Server:
         self._metrics = Metrics()
         self._live = live or Live()
         self._keeper = None if live else self._own_certificates()
-        self._upstream = _upstream(settings)
+        self._upstream = _upstream(settings, self._metrics.litellm)
         self._claims = Claims(api, settings.namespace, most=settings.rows_per_namespace)
         self._rows = KnownRows(self._upstream, settings.cluster_id, log)
         self._events = Events(api, "litellm-registrar-broker", log)
         self._metrics.events_lost(lambda: self._events.lost)
         queue = FairQueue(settings.concurrency, WRITES_WAIT)
         self._metrics.waiting(lambda: queue.waiting)
+        pods = Pods(api)
         desk = Desk(
             settings.cluster_id,
             Bounds(settings.rows_per_pod, settings.rows_per_namespace),
             tokens=Tokens(api, settings.token_audience),
             rates=Rates(_limit(settings.pod_rate), _limit(settings.namespace_rate)),
-            pods=Pods(api),
+            pods=pods,
+            reports=Reports(api, pods, self._events, self._metrics, log),
             rows=self._rows,
             claims=self._claims,
             queue=queue,
@@ -124,6 +131,8 @@ class Server:
         }
         if self._keeper:
             work["certificates"] = self._keeper.run()
+        if settings.lease:
+            work["reaper"] = self._reaper().run()
         self._follows = started(work, self._log)
         self._log.say(
             "STARTED",
@@ -199,6 +208,23 @@ class Server:
         if problems:
             raise SettingsError(problems)
 
+    def _reaper(self) -> Reaper:
+        settings = self._settings
+        return Reaper(
+            self._api,
+            (settings.namespace, settings.lease),
+            self._log,
+            self._metrics.registry,
+            rows=self._rows,
+            upstream=self._upstream,
+            events=self._events,
+            cluster=settings.cluster_id,
+            mode=settings.reap,
+            bounds=ReaperBounds(
+                settings.reap_grace, settings.node_grace, settings.reap_share, settings.reap_at_least
+            ),
+        )
+
     def _own_certificates(self) -> Keeper:
         settings = self._settings
         own = Own(
@@ -238,9 +264,9 @@ async def _cluster(settings: Settings, log: Log, api: Api) -> str:
         await waiting.close()
 
 
-def _upstream(settings: Settings) -> Upstream:
+def _upstream(settings: Settings, count: Callable[[Outcome], None]) -> Upstream:
     try:
-        return Upstream(settings.litellm_url, trust(settings.litellm_ca))
+        return Upstream(settings.litellm_url, trust(settings.litellm_ca), count=count)
     except ConfigError as error:
         raise SettingsError(
             [f"--litellm-ca {settings.litellm_ca!r}: {text}" for text in error.problems]

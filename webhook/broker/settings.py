@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import Final, Self
 from urllib.parse import urlsplit
 
@@ -12,9 +13,17 @@ from sidecar.broker_contract import DEFAULT_AUDIENCE
 from webhook.broker.fair_queue import AT_ONCE
 from webhook.broker.limits import ROWS_PER_NAMESPACE, ROWS_PER_POD
 from webhook.certificate_settings import NAME, CertificateSettings
-from webhook.flags import CLUSTER_ID, PORT, SECONDS, SettingsError, read, setting
+from webhook.flags import CLUSTER_ID, PORT, SECONDS, SettingsError, one_of, read, setting
 
 _AUDIENCE: Final = re.compile(r"[!-~]{1,253}", re.ASCII).fullmatch
+
+
+class Reap(StrEnum):
+    """What the reaper does with what it finds."""
+
+    OFF = "off"
+    DRY_RUN = "dry-run"
+    REMOVE = "remove"
 
 
 def _url(text: str) -> str:
@@ -44,6 +53,16 @@ def _rate(text: str) -> float:
     return float(value)
 
 
+LITELLM_URL: Final = (_url, "an http or https URL without user, password and query")
+
+
+def _share(text: str) -> float:
+    value = float(text)
+    if not 0 <= value <= 1:
+        raise ValueError
+    return value
+
+
 _COUNT: Final = (_count, "a whole number, 1 or more")
 _RATE: Final = (_rate, "a number above 0")
 
@@ -60,9 +79,7 @@ class Settings(CertificateSettings):
             *CLUSTER_ID,
         ),
     )
-    litellm_url: str = field(
-        metadata=setting("LiteLLM's address", _url, "an http or https URL without user, password and query")
-    )
+    litellm_url: str = field(metadata=setting("LiteLLM's address", *LITELLM_URL))
     litellm_key_file: str = field(
         metadata=setting("file with the key of LiteLLM's admin API; read again when it changes")
     )
@@ -112,6 +129,40 @@ class Settings(CertificateSettings):
             "how many calls a second a namespace's pods may make on average, ten times as many at once",
             *_RATE,
         ),
+    )
+    lease: str = field(
+        default="",
+        metadata=setting(
+            "Lease in --namespace: the replica that holds it removes rows of this cluster whose pod is gone; "
+            "without one nobody does",
+            *NAME,
+        ),
+    )
+    reap: Reap = field(
+        default=Reap.REMOVE,
+        metadata=setting(
+            "with --lease, what is done with such rows; dry-run: only told; off: only counted", *one_of(Reap)
+        ),
+    )
+    reap_grace: float = field(
+        default=20.0,
+        metadata=setting("how long a pod must be gone before its rows are removed", *SECONDS),
+    )
+    node_grace: float = field(
+        default=60.0,
+        metadata=setting("how long a node must not be Ready before rows of its pods are blocked", *SECONDS),
+    )
+    reap_share: float = field(
+        default=0.2,
+        metadata=setting(
+            "which share of the rows the reaper may remove or block within ten minutes; if more are due, it "
+            "does nothing until fewer are or a person says so",
+            _share,
+            "a number from 0 to 1",
+        ),
+    )
+    reap_at_least: int = field(
+        default=5, metadata=setting("how many rows it may remove or block in that time in any case", *_COUNT)
     )
     stop_timeout: float = field(
         default=30.0, metadata=setting("after that, how long calls in hand may take to end", *SECONDS)

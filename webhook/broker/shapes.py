@@ -7,6 +7,9 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from sidecar.broker_contract import StateReport
+from webhook.registered import Registered
+
 
 class Rule(StrEnum):
     """Why a request is refused: in the answer, the log line, the metric and the Event alike."""
@@ -44,6 +47,16 @@ class Rule(StrEnum):
     INTERNAL_ERROR = "internal_error"
 
 
+class Outcome(StrEnum):
+    """What became of a request to LiteLLM, whoever caused it."""
+
+    OK = "ok"
+    REFUSED = "refused"  # a status from 400 to 499
+    FAULT = "fault"  # one from 500 on
+    NOT_SENT = "not_sent"  # LiteLLM has seen nothing of it
+    NO_ANSWER = "no_answer"  # none in time, or a broken one: it may have been carried out
+
+
 class RefusedError(Exception):
     """A request is refused: by which rule, with which status, and a sentence for the owner of the pod.
 
@@ -69,6 +82,17 @@ class Caller:
     pod_uid: str
     node: str = ""
 
+    @property
+    def reference(self) -> dict[str, str]:
+        """Give the pod as Events refer to it: an ObjectReference of core/v1."""
+        return {
+            "apiVersion": "v1",
+            "kind": "Pod",
+            "namespace": self.namespace,
+            "name": self.pod,
+            "uid": self.pod_uid,
+        }
+
 
 @dataclass(frozen=True, slots=True)
 class PodFacts:
@@ -79,7 +103,7 @@ class PodFacts:
     puts in their place (None: nothing), `host_url` the address with it. `grace` is its
     deletionGracePeriodSeconds while it is being deleted. `labelled`: it has a label of ours. `gone`: it is
     not there any more, another pod has its name, or its containers have ended and its IPs may be another
-    pod's by now.
+    pod's by now. `registered` is what its condition says (None: it has none), `version` its resourceVersion.
     """
 
     uid: str
@@ -93,6 +117,8 @@ class PodFacts:
     host_url: str | None = None
     labelled: bool = True
     gone: bool = False
+    registered: Registered | None = None
+    version: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,7 +190,14 @@ class Delete:
     id: str
 
 
-Asked = Ready | AskPod | Look | Siblings | OwnRows | Create | Change | Delete
+@dataclass(frozen=True, slots=True)
+class Tell:
+    """POST /registrar/state: what the registrar says of its state."""
+
+    report: StateReport
+
+
+Asked = Ready | AskPod | Tell | Look | Siblings | OwnRows | Create | Change | Delete
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+from collections.abc import Callable
 from types import TracebackType
 from typing import Final, Self
 from urllib.parse import quote
 
 import httpx
 
-from webhook.broker.shapes import Call, RefusedError, Reply, Rule
+from webhook.broker.shapes import Call, Outcome, RefusedError, Reply, Rule
 from webhook.config import ConfigError
 
 # Connections at a time: more than the bounds on reads and writes together, so that none waits for one here.
@@ -21,6 +22,8 @@ _KEEP_ALIVE: Final = 3.0
 _CONNECT: Final = 5.0
 # A page of 200 rows is 1.5 MB (measured on LiteLLM 1.106.2).
 _MOST: Final = 32 * 1024 * 1024
+_BAD: Final = 400
+_FAULT: Final = 500
 _BAD_GATEWAY: Final = 502
 _GATEWAY_TIMEOUT: Final = 504
 # Errors before a request left: LiteLLM has seen nothing of it.
@@ -62,7 +65,10 @@ class Upstream:
         url: str,
         tls: ssl.SSLContext | None = None,
         transport: httpx.AsyncBaseTransport | None = None,
+        count: Callable[[Outcome], None] = lambda _: None,
     ) -> None:
+        """`count` is told what became of each request; of one that was given up half-way nothing."""
+        self._count = count
         self._url = url.rstrip("/")
         limits = httpx.Limits(
             max_connections=_CONNECTIONS,
@@ -102,6 +108,15 @@ class Upstream:
         Raises RefusedError(CANNOT_ASK_LITELLM): 502 if LiteLLM has seen nothing of it, 504 if it may have
         been carried out all the same.
         """
+        try:
+            reply = await self._sent(call, seconds)
+        except RefusedError as error:
+            self._count(Outcome.NOT_SENT if error.status == _BAD_GATEWAY else Outcome.NO_ANSWER)
+            raise
+        self._count(_outcome(reply.status))
+        return reply
+
+    async def _sent(self, call: Call, seconds: float) -> Reply:
         what = f"{call.method} {call.path}"
         try:
             async with asyncio.timeout(seconds):
@@ -129,6 +144,12 @@ class Upstream:
                 if len(body) > _MOST:
                     raise _cannot(f"{call.method} {call.path} had an answer of more than {_MOST} bytes")
         return Reply(response.status_code, bytes(body))
+
+
+def _outcome(status: int) -> Outcome:
+    if status >= _FAULT:
+        return Outcome.FAULT
+    return Outcome.REFUSED if status >= _BAD else Outcome.OK
 
 
 def _cannot(message: str, status: int = _GATEWAY_TIMEOUT) -> RefusedError:

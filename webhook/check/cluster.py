@@ -15,12 +15,11 @@ from sidecar.contract import CONTAINER_NAME, DOMAIN
 from webhook import container
 from webhook.check.report import Entry
 from webhook.check.verdicts import Checked, Engine, Outcome
-from webhook.pods import mapping, objects
+from webhook.pods import ENDED, mapping, objects
 from webhook.policy.scope import REQUIRE_LABEL
 from webhook.policy.verdict import Mode, Violation
 
 POD: Final = "Pod"
-_ENDED: Final = frozenset({"Succeeded", "Failed"})  # phases of pods
 _FINISHED: Final = frozenset({"Complete", "Failed"})  # conditions of Jobs
 
 
@@ -158,7 +157,7 @@ def _lives(kind: str, obj: Mapping[str, Any]) -> bool:
         return False
     spec, status = mapping(obj.get("spec")), mapping(obj.get("status"))
     if kind == POD:
-        return status.get("phase") not in _ENDED
+        return status.get("phase") not in ENDED
     if kind == "batch/Job":
         conditions = objects(status.get("conditions"))
         return not any(c.get("type") in _FINISHED and c.get("status") == "True" for _, c in conditions)

@@ -1,35 +1,15 @@
-"""What of an installation lives on in a cluster and in LiteLLM, and which of it is its own. Pure."""
+"""What of an installation lives on in a cluster. Pure."""
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
-from sidecar.row_contract import OWNER_KEY, pod_prefix
-from webhook.living.pods import ENDED, has_registrar
-from webhook.pods import mapping
+from webhook.container import registrar_of
+from webhook.pods import ENDED, mapping
 
-# As `sidecar.row_contract.row_id` makes them, always.
-_ROW_ID: Final = re.compile(r"registrar-[0-9a-f]{24}-[0-9a-f]{24}", re.ASCII)
 _NAMESPACES_SHOWN: Final = 10
-
-
-def own_row(shown: Mapping[str, Any], cluster: str) -> str:
-    """Give the id of a row, as LiteLLM shows it, that a registrar of this cluster made; else an empty text.
-
-    The block of its owner has to say so and the id has to follow from that block, so that neither a copied
-    block nor an id like ours makes a row ours.
-    """
-    info = mapping(shown.get("model_info"))
-    block, key = mapping(info.get(OWNER_KEY)), info.get("id")
-    namespace, uid = block.get("namespace"), block.get("pod_uid")
-    if block.get("cluster") != cluster or not isinstance(namespace, str) or not isinstance(uid, str):
-        return ""
-    if not isinstance(key, str) or not _ROW_ID.fullmatch(key):
-        return ""
-    return key if key.startswith(pod_prefix(cluster, namespace, uid)) else ""
 
 
 def injected(pods: Iterable[Mapping[str, Any]]) -> Counter[str]:
@@ -37,7 +17,7 @@ def injected(pods: Iterable[Mapping[str, Any]]) -> Counter[str]:
     return Counter(
         str(mapping(pod.get("metadata")).get("namespace"))
         for pod in pods
-        if has_registrar(pod) and mapping(pod.get("status")).get("phase") not in ENDED
+        if registrar_of(pod) is not None and mapping(pod.get("status")).get("phase") not in ENDED
     )
 
 

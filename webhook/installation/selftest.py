@@ -6,14 +6,15 @@ And whether the broker answers, by just what that pod would have been told of it
 from __future__ import annotations
 
 import ssl
-from collections.abc import Callable, Mapping
-from typing import Any, Final
+from collections.abc import Callable
+from typing import Final
 
-from sidecar.contract import CONTAINER_NAME, ENV_LITELLM_CA, ENV_LITELLM_URL, ENV_TOKEN_FILE, LABEL_SERVER
+from sidecar.contract import ENV_LITELLM_CA, ENV_LITELLM_URL, ENV_TOKEN_FILE, LABEL_SERVER
 from webhook.broker.shapes import Call, RefusedError
 from webhook.broker.upstream import Upstream
+from webhook.container import registrar_of
 from webhook.kube.api import JSON, Api, ApiError
-from webhook.pods import mapping, objects
+from webhook.pods import objects
 
 _LITTLE: Final = {"cpu": "10m", "memory": "64Mi"}
 
@@ -36,7 +37,7 @@ async def selftest(api: Api, namespace: str, say: Say) -> bool:
             "another's, and right, name a namespace for the test in which such a pod may be (test.namespace)"
         )
         return False
-    registrar = _registrar(made)
+    registrar = registrar_of(made)
     if registrar is None:
         say(
             f"A labelled pod in namespace {namespace} comes back without a registrar: the API server does "
@@ -73,12 +74,6 @@ def pod() -> JSON:
         "metadata": {"generateName": "litellm-registrar-selftest-", "labels": {LABEL_SERVER: "openai"}},
         "spec": {"automountServiceAccountToken": False, "containers": [server]},
     }
-
-
-def _registrar(made: Mapping[str, Any]) -> Mapping[str, Any] | None:
-    spec = mapping(made.get("spec"))
-    listed = (item for kind in ("initContainers", "containers") for _, item in objects(spec.get(kind)))
-    return next((item for item in listed if item.get("name") == CONTAINER_NAME), None)
 
 
 async def _broker_answers(url: str, ca: str, say: Say) -> bool:

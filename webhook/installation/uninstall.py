@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import json
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
-from typing import Any, Final
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from typing import Final
 
 from sidecar.contract import LABEL_CARRIED, LABEL_SERVER
+from webhook.broker import table
 from webhook.broker.claims import LABEL as CLAIM
-from webhook.broker.known_rows import BELIEVED, Sending
-from webhook.broker.shapes import Call, RefusedError, Reply
+from webhook.broker.known_rows import BELIEVED
+from webhook.broker.own_rows import own_row
+from webhook.broker.shapes import Call, RefusedError
+from webhook.broker.table import Sending
 from webhook.broker.upstream import FaultError
 from webhook.installation import remains
 from webhook.kube.api import Api, ApiError
@@ -24,14 +26,9 @@ _SETTLE: Final = 2.0
 # Their pods end within 45 seconds (terminationGracePeriodSeconds in the chart).
 _LOOKS: Final = 40
 _LOOK_EVERY: Final = 2.0
-# As the broker reads and writes.
-_PAGE: Final = 200
-_PAGE_SECONDS: Final = 30.0
+# As the broker writes.
 _WRITE_SECONDS: Final = 60.0
 _AT_ONCE: Final = 4
-_OK: Final = 200
-# LiteLLM's answer to the deletion of a row that is not there (400; litellm/proxy/proxy_server.py, 1.106).
-_NO_ROW: Final = b"not found in db"
 _NOT_FOUND: Final = 404
 
 
@@ -90,7 +87,7 @@ async def remove_rows(upstream: Sending, cluster: str, say: Say, sleep: Sleep = 
     removed: set[str] = set()
     try:
         for last in (False, True):
-            found = [key async for row in _rows(upstream) if (key := remains.own_row(row, cluster))]
+            found = await table.whole(upstream, lambda row: own_row(row, cluster) or None)
             for number in range(0, len(found), _AT_ONCE):
                 some = found[number : number + _AT_ONCE]
                 removed.update(*await asyncio.gather(*(_removed(upstream, key) for key in some)))
@@ -144,36 +141,7 @@ async def _deleted(api: Api, paths: Iterable[str], say: Say) -> int:
     return gone
 
 
-async def _rows(upstream: Sending) -> AsyncIterator[Mapping[str, Any]]:
-    """Read the whole table. Raises RefusedError."""
-    number = 0
-    while True:
-        number += 1
-        query = {"page": str(number), "size": str(_PAGE)}
-        reply = await upstream.send(Call("GET", "/v2/model/info", query), _PAGE_SECONDS)
-        page = _page(reply)
-        for row in page["data"]:
-            yield row
-        if number * _PAGE >= page["total_count"]:
-            return
-
-
-def _page(reply: Reply) -> dict[str, Any]:
-    """Read a page of LiteLLM's table. Raises FaultError for what is none."""
-    try:
-        page = json.loads(reply.body)
-        if reply.status == _OK and isinstance(page["data"], list) and isinstance(page["total_count"], int):
-            return dict(page)
-    except (ValueError, LookupError, TypeError):
-        pass
-    raise FaultError(reply)
-
-
 async def _removed(upstream: Sending, key: str) -> list[str]:
     """Delete a row, and give its id if it was there. Raises RefusedError, FaultError."""
     reply = await upstream.send(Call("POST", "/model/delete", body={"id": key}), _WRITE_SECONDS)
-    if reply.status == _OK:
-        return [key]
-    if _NO_ROW in reply.body:  # another replica showed it still
-        return []
-    raise FaultError(reply)
+    return [key] if table.deleted(reply, key) else []  # another replica showed it still

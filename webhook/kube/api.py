@@ -11,7 +11,7 @@ import re
 import ssl
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import aiohttp
 from kubernetes.aio.client import ApiClient, Configuration
@@ -53,6 +53,7 @@ _PATH: Final = re.compile(r"(?:/(?!\.{1,2}(?:/|$))[A-Za-z0-9._:-]+)+", re.ASCII)
 _JWT: Final = re.compile(r"eyJ[\w-]{5,}\.[\w-]+\.?[\w-]*")
 
 _MERGE_PATCH: Final = "application/merge-patch+json"
+_STRATEGIC_MERGE_PATCH: Final = "application/strategic-merge-patch+json"
 _JSON_PATCH: Final = "application/json-patch+json"
 
 
@@ -61,14 +62,23 @@ class ApiError(Exception):
 
     `status` is HTTP's, 0 if there was no answer in time. `reason` is Kubernetes' own word (`NotFound`,
     `Conflict`, `AlreadyExists`: meta/v1 StatusReason), with status 0 `Unreachable`, `Timeout`, `BadAnswer`,
-    `BadPath` or `Config`.
+    `BadPath` or `Config`. `about` is what a meta/v1 Status says that it is about, by plural and name, like
+    `pods/qwen`; empty for what no API server said.
     """
 
-    def __init__(self, status: int, reason: str, message: str) -> None:
+    def __init__(self, status: int, reason: str, message: str, about: str = "") -> None:
         self.status = status
+        self.about = about
         self.reason = _clean(reason)
         self.message = _clean(message)
         super().__init__(f"{status or 'no answer'} {self.reason}: {self.message}")
+
+
+class Reading(Protocol):
+    """What is needed of the API server by those who read single objects."""
+
+    async def get(self, path: str) -> JSON:
+        """Read an object. Raises ApiError."""
 
 
 class Api:
@@ -160,6 +170,14 @@ class Api:
     async def merge(self, path: str, body: JSON) -> JSON:
         """Apply a JSON Merge Patch (RFC 7386): null removes a key."""
         return await self._call("PATCH", path, body=body, kind=_MERGE_PATCH)
+
+    async def strategic(self, path: str, body: JSON) -> JSON:
+        """Apply a strategic merge patch: of lists with a merge key only the items that are sent change.
+
+        With `metadata.uid` in it only to that very object, as the kubelet does it (`PatchPodStatus` in
+        k8s.io/kubernetes, pkg/util/pod/pod.go), else 422 `Invalid` (1.36.2, tried: a uid does not change).
+        """
+        return await self._call("PATCH", path, body=body, kind=_STRATEGIC_MERGE_PATCH)
 
     async def delete(self, path: str, options: JSON | None = None) -> JSON:
         """Delete an object; `options` is a meta/v1 DeleteOptions (`preconditions`, `gracePeriodSeconds`)."""
@@ -307,10 +325,18 @@ def _refusal(what: str, status: int, reason: str | None, answer: bytes) -> ApiEr
     try:
         said = json.loads(answer)
         said = said.get("object", said)
-        reason, message = said.get("reason") or reason, said.get("message")
+        reason, message, about = said.get("reason") or reason, said.get("message"), _about(said)
     except (ValueError, AttributeError):
-        message = ""
-    return ApiError(status, str(reason or "Unknown"), f"{what}: {message}" if message else what)
+        message = about = ""
+    return ApiError(status, str(reason or "Unknown"), f"{what}: {message}" if message else what, about)
+
+
+def _about(said: JSON) -> str:
+    """Read the StatusDetails of a meta/v1 Status (k8s.io/apimachinery/pkg/apis/meta/v1/types.go)."""
+    details = said.get("details")
+    if said.get("kind") != "Status" or not isinstance(details, dict):
+        return ""
+    return f"{details.get('kind')}/{details.get('name')}"
 
 
 def _told(error: Exception) -> str:

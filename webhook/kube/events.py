@@ -26,7 +26,13 @@ _MOST_WAITING: Final = 200
 _WRITE_EVERY: Final = 0.1
 # What events.k8s.io/v1 allows for a note (kubernetes, pkg/apis/core/validation/events.go).
 _MESSAGE_LENGTH: Final = 1024
+# How the API server refuses whatever is new in a namespace that is being deleted (k8s.io/apiserver,
+# pkg/admission/plugin/namespace/lifecycle/admission.go).
+_ENDING: Final = "because it is being terminated"
+_REFUSED: Final = 400
 _NOT_FOUND: Final = 404
+_TOO_MANY: Final = 429
+_FAULT: Final = 500
 
 
 @dataclass(slots=True)
@@ -96,6 +102,25 @@ class Events:
         except asyncio.QueueFull:
             self.lost += 1
 
+    async def once(
+        self, about: Mapping[str, str], reason: str, message: str, *, kind: str, occasion: str
+    ) -> bool:
+        """Write an Event now; whichever replica says the same of an `occasion` again makes no second one.
+
+        What the API server does not take is `lost`: False. Raises ApiError if it cannot be asked now.
+        """
+        now = self._today().strftime("%Y-%m-%dT%H:%M:%SZ")
+        event = _Event(dict(about), reason, kind, clean(message, _MESSAGE_LENGTH), now, now)
+        try:
+            await self._create(event, self._digest(event, occasion))
+        except ApiError as error:
+            if not _REFUSED <= error.status < _FAULT or error.status == _TOO_MANY:
+                raise
+            self.lost += 1
+            self._say_problem(error)
+            return False
+        return True
+
     async def run(self) -> None:
         """Write what waits, until cancelled."""
         while True:
@@ -119,21 +144,24 @@ class Events:
                     raise
             else:
                 return
+        ending = self._digest(event) if self._shared else uuid.uuid4().hex[:16]
+        event.path = await self._create(event, ending)
+
+    async def _create(self, event: _Event, ending: str) -> str:
         # The API server takes Events on what has no namespace in this one.
         namespace = event.about.get("namespace") or "default"
-        name = f"{event.about.get('name', '')[:200]}.{self._ending(event)}"
+        name = f"{event.about.get('name', '')[:200]}.{ending}"
         collection = f"/api/v1/namespaces/{namespace}/events"
         try:
             await self._api.create(collection, self._body(event, namespace, name))
         except ApiError as error:
             if error.reason != "AlreadyExists":
                 raise
-        event.path = f"{collection}/{name}"
+        return f"{collection}/{name}"
 
-    def _ending(self, event: _Event) -> str:
-        if not self._shared:
-            return uuid.uuid4().hex[:16]
-        what = (self._component, event.about.get("kind", ""), event.about.get("uid", ""), event.reason)
+    def _digest(self, event: _Event, *occasion: str) -> str:
+        about = event.about
+        what = (self._component, about.get("kind", ""), about.get("uid", ""), event.reason, *occasion)
         return hashlib.sha256("\0".join(what).encode()).hexdigest()[:16]
 
     def _body(self, event: _Event, namespace: str, name: str) -> JSON:
@@ -154,6 +182,8 @@ class Events:
         }
 
     def _say_problem(self, error: ApiError) -> None:
+        if error.reason == "Forbidden" and _ENDING in error.message:
+            return  # its Events end with it
         # One may concern a single namespace (it is being deleted): others' Events do not end it.
         problem, now = f"{error.status} {error.reason}", asyncio.get_running_loop().time()
         if problem != self._problem or now >= self._said + ONE_IN:

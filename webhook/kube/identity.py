@@ -5,14 +5,23 @@ from __future__ import annotations
 import asyncio
 from typing import Final
 
-from webhook.kube.api import Api, ApiError
+from webhook.kube.api import Api, ApiError, Reading
 from webhook.log import Log
+from webhook.pods import mapping
 
 # Every cluster has it (the API server makes it anew: pkg/controlplane/controller/systemnamespaces), and it
 # lives as long as the cluster does; OpenTelemetry's `k8s.cluster.uid` is the same.
-_PATH: Final = "/api/v1/namespaces/kube-system"
+PATH: Final = "/api/v1/namespaces/kube-system"
 # Seconds between two attempts.
 _AGAIN: Final = 2.0
+
+
+async def asked_uid(api: Reading) -> str:
+    """Ask for it once. Right: `get` of kube-system. Raises ApiError, for an answer without one too."""
+    uid = mapping((await api.get(PATH)).get("metadata")).get("uid")
+    if not isinstance(uid, str) or not uid:
+        raise ApiError(0, "BadAnswer", f"GET {PATH}: a namespace without uid")
+    return uid
 
 
 async def cluster_uid(api: Api, log: Log) -> str:
@@ -20,8 +29,7 @@ async def cluster_uid(api: Api, log: Log) -> str:
     said = ""
     while True:
         try:
-            found = await api.get(_PATH)
-            return str(found["metadata"]["uid"])
+            return await asked_uid(api)
         except ApiError as error:
             problem = f"{error.status} {error.reason}"
             if problem != said:

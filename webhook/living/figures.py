@@ -4,17 +4,34 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from webhook.reasons import Reason
 
 
+class Kind(NamedTuple):
+    """What sort of registrar a pod has, in words of ours alone.
+
+    `contract` is the version of the contract that it was injected with, `other` if we never had such a one;
+    `current`: its image is the one that a new pod there gets now.
+    """
+
+    contract: str
+    current: bool
+
+
 @dataclass(frozen=True, slots=True)
 class PodFigures:
-    """Living pods: with a registrar; of these, where it has not started; without one, by the reason."""
+    """Living pods: with a registrar, by its kind; of these, where it has not started; without, by reason."""
 
-    injected: int
+    registrars: Mapping[Kind, int]
     not_started: int
     missed: Mapping[Reason, int]
+
+    @property
+    def injected(self) -> int:
+        """How many have a registrar."""
+        return sum(self.registrars.values())
 
 
 @dataclass(frozen=True, slots=True)

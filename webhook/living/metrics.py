@@ -9,7 +9,8 @@ from prometheus_client import CollectorRegistry, Gauge
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 
-from webhook.living.figures import Judged, PodFigures
+from webhook.living.figures import Judged, Kind, PodFigures
+from webhook.living.pods import CONTRACTS, OTHER_CONTRACT
 from webhook.reasons import Reason
 
 _LEADER: Final = "; exported by the leading replica only, once it knows"
@@ -53,6 +54,16 @@ class LivingMetrics:
 
     def _of_pods(self, found: PodFigures) -> Iterator[Metric]:
         yield self._gauge("injected_pods", "Living pods with a registrar", found.injected)
+        registrars = GaugeMetricFamily(
+            f"{self._prefix}_registrars",
+            "Living pods with a registrar, by the version of the contract that it was injected with, and "
+            f"whether its image is the current one, that new pods get{_LEADER}",
+            labels=("contract", "image"),
+        )
+        for contract in (*CONTRACTS, OTHER_CONTRACT):
+            for image, current in (("current", True), ("other", False)):
+                registrars.add_metric((contract, image), found.registrars.get(Kind(contract, current), 0))
+        yield registrars
         yield self._gauge(
             "injected_pods_not_started",
             "Living pods whose registrar has not started for a while: its image cannot be pulled, it crashes",

@@ -7,19 +7,16 @@ from collections.abc import Callable
 from collections.abc import Collection as Names
 from typing import Final
 
-from sidecar.contract import LABEL_CARRIED, LABEL_SERVER
 from webhook.inject import Injection, inject
 from webhook.kube.api import JSON, Api
 from webhook.kube.collection import Collection
 from webhook.kube.events import Events
+from webhook.kube.our_pods import PODS, SELECTORS
 from webhook.living.metrics import LivingMetrics
 from webhook.living.pods import Living, LivingPod, living
 from webhook.living.telling import AT_ONCE, PAUSE, tell
 from webhook.log import Log
 
-PODS: Final = "/api/v1/pods"
-# Of the pods with a label of ours; each is in one of the two.
-SELECTORS: Final = (LABEL_SERVER, f"{LABEL_CARRIED},!{LABEL_SERVER}")
 # Nothing of what is decided here is kept.
 _NONCE: Final = "0"
 
@@ -50,7 +47,7 @@ class PodWatch:
         self._collections = [
             Collection(api, PODS, self._keep, log, selector=selector) for selector in SELECTORS
         ]
-        self._living = Living()
+        self._living = Living(lambda namespace: config().image_of(namespace))
 
     async def run(self) -> None:
         """Watch, count and say, until cancelled."""

@@ -7,15 +7,13 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final, NamedTuple
 
-from sidecar.contract import CONTAINER_NAME
-from webhook import container
+from sidecar.contract import CONTAINER_NAME, CONTRACT_VERSION, ENV_CONTRACT
+from webhook.container import registrar_of
 from webhook.inject import Decision
-from webhook.living.figures import PodFigures
-from webhook.pods import mapping, objects
+from webhook.living.figures import Kind, PodFigures
+from webhook.pods import ENDED, mapping, objects
 from webhook.reasons import Problem, Reason
 
-# Phases of pods that have ended (core/v1 PodPhase).
-ENDED: Final = frozenset({"Succeeded", "Failed"})
 # Seconds that a registrar may be in trouble before that is said: a pull that fails is tried again within a
 # minute (the kubelet waits 10 s first, then 20 s: pkg/kubelet/kubelet.go, `imageBackOffPeriod`).
 PATIENCE: Final = 60.0
@@ -30,6 +28,9 @@ _MISSED_MESSAGE: Final = (
     "this pod asks for a registrar and has none: it was made before the webhook was there, or while it was "
     "away. A new one gets it: kubectl rollout restart of its workload, or delete the pod"
 )
+# Versions of the contract that there have been; what a pod says beside them is not repeated.
+CONTRACTS: Final = tuple(str(number) for number in range(1, CONTRACT_VERSION + 1))
+OTHER_CONTRACT: Final = "other"
 _NOT_STARTED: Final = "the registrar does not run, so its models are not registered"
 
 
@@ -43,12 +44,20 @@ class Trouble(NamedTuple):
         return ": ".join(part for part in self if part)
 
 
+class Registrar(NamedTuple):
+    """What a pod's registrar was made as: the version of the contract (one of ours, or other), the image."""
+
+    contract: str
+    image: str
+
+
 class LivingPod(NamedTuple):
-    """What is kept of a pod that lives: `without` is why it has no registrar, None if it has one."""
+    """What is kept of a pod that lives: its registrar, or, `without` one, why it has none."""
 
     namespace: str
     name: str
     uid: str
+    registrar: Registrar | None = None
     without: Problem | None = None
     trouble: Trouble | None = None
 
@@ -81,22 +90,19 @@ def living(pod: Mapping[str, Any], decide: Callable[[Mapping[str, Any], str], De
         return None
     namespace, name, uid = (str(metadata.get(part) or "") for part in ("namespace", "name", "uid"))
     found = LivingPod(namespace, name, uid)
-    if has_registrar(pod):
-        return found._replace(trouble=_trouble(status))
+    if (container := registrar_of(pod)) is not None:
+        return found._replace(registrar=_registrar(container), trouble=trouble_of(status))
     decision = decide(pod, found.namespace)
     if decision.reason is None:
         return None
     return found._replace(without=_without(decision, decision.reason))
 
 
-def has_registrar(pod: Mapping[str, Any]) -> bool:
-    """Tell whether a pod has a registrar of ours, by whatever name its image goes."""
-    spec = mapping(pod.get("spec"))
-    return any(
-        item.get("name") == CONTAINER_NAME and container.installed(item) is not None
-        for kind in ("initContainers", "containers")
-        for _, item in objects(spec.get(kind))
-    )
+def _registrar(container: Mapping[str, Any]) -> Registrar:
+    said = {str(entry.get("name")): entry.get("value") for _, entry in objects(container.get("env"))}
+    contract = said.get(ENV_CONTRACT)
+    image = str(container.get("image") or "")
+    return Registrar(contract if contract in CONTRACTS else OTHER_CONTRACT, image)
 
 
 def _without(decision: Decision, reason: Reason) -> Problem:
@@ -106,7 +112,7 @@ def _without(decision: Decision, reason: Reason) -> Problem:
     return next(own, Problem(reason, "it cannot have a registrar"))
 
 
-def _trouble(status: Mapping[str, Any]) -> Trouble | None:
+def trouble_of(status: Mapping[str, Any]) -> Trouble | None:
     """Read the status of the registrar's container (core/v1 ContainerStatus)."""
     statuses = (
         item
@@ -127,9 +133,13 @@ def _trouble(status: Mapping[str, Any]) -> Trouble | None:
 
 
 class Living:
-    """What is said of all of them: each thing once, for as long as it is so."""
+    """What is said of all of them: each thing once, for as long as it is so.
 
-    def __init__(self) -> None:
+    `image` gives the image that a registrar gets which is injected now, by namespace.
+    """
+
+    def __init__(self, image: Callable[[str], str]) -> None:
+        self._image = image
         self._since: dict[str, float] = {}
         self._said: set[tuple[str, Reason]] = set()
 
@@ -144,7 +154,12 @@ class Living:
         found = [(pod, problem) for pod in pods if (problem := self._problem(pod, now))]
         counted = Counter(problem.reason for _, problem in found)
         not_started = counted.pop(Reason.REGISTRAR_NOT_STARTED, 0)
-        figures = PodFigures(sum(pod.without is None for pod in pods), not_started, counted)
+        kinds = Counter(
+            Kind(pod.registrar.contract, pod.registrar.image == self._image(pod.namespace))
+            for pod in pods
+            if pod.registrar
+        )
+        figures = PodFigures(kinds, not_started, counted)
         so = {(pod.uid, problem.reason): Said(pod.about, problem) for pod, problem in found}
         self._said &= so.keys()
         new = list(itertools.islice((key for key in so if key not in self._said), most))

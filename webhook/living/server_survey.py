@@ -13,9 +13,9 @@ from webhook.check.cluster import CLOSED, COLLECTIONS, NAMESPACES, POD
 from webhook.inject import Injection
 from webhook.kube.api import JSON, Api, ApiError
 from webhook.kube.events import Events
+from webhook.kube.our_pods import PODS, SELECTORS
 from webhook.living.figures import Judged
 from webhook.living.metrics import LivingMetrics
-from webhook.living.pod_watch import PODS, SELECTORS
 from webhook.living.servers import Look, Refusal, next_look
 from webhook.living.telling import AT_ONCE, PAUSE, tell
 from webhook.log import Log

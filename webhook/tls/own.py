@@ -54,6 +54,10 @@ _WAITS: Final[Mapping[Waiting, str]] = {
     Waiting.PUBLICATION: "A certificate is made when its CA is published everywhere",
     Waiting.NEW_CA_PUBLICATION: "The next CA signs when it has been published everywhere for the overlap",
     Waiting.OVERLAP: "The next CA signs when the overlap is over",
+    Waiting.CLOCK_BEHIND: (
+        "The CA begins later than now, so this machine's clock is behind, and nothing is made by it; if the "
+        "clock is right, ask for another CA (tls change-ca)"
+    ),
 }
 
 

@@ -131,6 +131,7 @@ class Waiting(StrEnum):
     PUBLICATION = "publication"  # there is no valid leaf, and its CA is not published everywhere
     NEW_CA_PUBLICATION = "new_ca_publication"  # a new CA is not published everywhere
     OVERLAP = "overlap"  # a new CA has not been published for long enough
+    CLOCK_BEHIND = "clock_behind"  # the CA begins later than now
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,14 +223,27 @@ class _Case:
     times: Times
 
     def step(self) -> Step:
+        write, waiting = (None, Waiting.CLOCK_BEHIND) if self._is_clock_behind() else self._due()
+        wanted = self._wanted() | self._unknown()
+        places = self.published or ()
+        publish = None if all(set(place) == wanted for place in places) else wanted
+        return Step(write, publish, waiting)
+
+    def _is_clock_behind(self) -> bool:
+        """Whether the CA begins later than now: by a clock that is behind, nothing is made or given up.
+
+        Another CA in its place would be one that nobody who trusts it for life ever knows. Was it made by a
+        clock that was ahead, somebody has to ask for another.
+        """
+        ca = self.state.ca
+        return ca is not None and ca.not_before > self.now and not self.state.asked and not self._signers()
+
+    def _due(self) -> tuple[Write | None, Waiting | None]:
         write: Write | None = self._keep() or self._make_authority()
         waiting = None
         if write is None:
             write, waiting = self._make_leaf()
-        wanted = self._wanted() | self._unknown()
-        places = self.published or ()
-        publish = None if all(set(place) == wanted for place in places) else wanted
-        return Step(write or self._give_up(), publish, waiting)
+        return write or self._give_up(), waiting
 
     # -- what is in use, known, wanted
 

@@ -9,7 +9,13 @@
     {{- include "litellm-registrar.alerts.process" (dict "root" . "component" "webhook") | nindent 4 }}
     {{- if eq .Values.mode "broker" }}
     {{- include "litellm-registrar.alerts.broker" (dict "root" . "component" "broker") | nindent 4 }}
+    {{- include "litellm-registrar.alerts.life" (dict "root" . "component" "broker") | nindent 4 }}
+    {{- if ne .Values.reaper.mode "off" }}
+    {{- include "litellm-registrar.alerts.reaper" (dict "root" . "component" "broker") | nindent 4 }}
+    {{- end }}
     {{- include "litellm-registrar.alerts.process" (dict "root" . "component" "broker") | nindent 4 }}
+    {{- else if .Values.metrics.podMonitor.enabled }}
+    {{- include "litellm-registrar.alerts.registrars" . | nindent 4 }}
     {{- end }}
 {{- end -}}
 
@@ -143,9 +149,11 @@ namespace="{{ .root.Release.Namespace }}"
     description: >-
       New model servers are not registered, and those that end stay in LiteLLM. What is registered goes on being served.
 - alert: LitellmRegistrarLitellmUnreachable
-  # the latter where no registrar asks for anything
+  # the second where no registrar asks for anything, the third from the start on
   expr: >-
     sum(increase({{ $metric }}_refusals_total{ {{- $of }}, rule="cannot_ask_litellm"}[5m])) > 0
+    or (sum(increase({{ $metric }}_litellm_requests_total{ {{- $of }}, outcome=~"not_sent|no_answer"}[5m])) > 0
+    unless sum(increase({{ $metric }}_litellm_requests_total{ {{- $of }}, outcome=~"ok|refused"}[5m])) > 0)
     or max({{ $metric }}_key{ {{- $of }}, is="unknown"}) == 1
   for: 10m
   labels: {severity: critical}
@@ -184,4 +192,111 @@ namespace="{{ .root.Release.Namespace }}"
   annotations:
     summary: The broker could not decide on calls, by errors of its own.
     description: Under FAILED its log says which. Registrars try again.
+{{- end -}}
+
+{{/* What becomes of pods, as their registrars report it and as LiteLLM's table shows it; takes `root`. */}}
+{{- define "litellm-registrar.alerts.life" -}}
+{{- $of := include "litellm-registrar.alerts.of" . -}}
+{{- $metric := "litellm_registrar_broker" -}}
+- alert: LitellmRegistrarNotRoutable
+  # five minutes are in the figure already
+  expr: max by (state) ({{ $metric }}_not_routable_pods{ {{- $of }}}) > 0
+  for: 1m
+  labels: {severity: warning}
+  annotations:
+    summary: >-
+      {{`{{ $value }}`}} pods have not been routable through LiteLLM for five minutes: their registrars are
+      {{`{{ $labels.state }}`}}.
+    description: >-
+      `litellm-registrar list` shows them; their condition litellm-registrar.io/Registered, and its Events, say since when and
+      why. A server that is still loading a large model is `waiting` too.
+- alert: LitellmRegistrarRowsBlocked
+  expr: max by (state) ({{ $metric }}_rows{ {{- $of }}, state=~"blocked.*"}) > 0
+  for: 5m
+  labels: {severity: warning}
+  annotations:
+    summary: "{{`{{ $value }}`}} rows of LiteLLM are {{`{{ $labels.state }}`}}: they get no requests."
+    description: >-
+      `blocked`: by their registrar, whose server is not well. `blocked_by_reaper`: their node is not Ready.
+      `blocked_by_others`: by somebody in LiteLLM, who alone can unblock them.
+- alert: LitellmRegistrarDrainsCut
+  expr: sum(increase({{ $metric }}_drain_cut_requests_total{ {{- $of }}}[30m])) > 0
+  labels: {severity: warning}
+  annotations:
+    summary: "Drains have cut requests: {{`{{ $value | humanize }}`}} in half an hour."
+    description: >-
+      Servers got SIGTERM with requests in flight, as a drain was overdue or the grace period was cut short. A longer
+      drain-timeout, or terminationGracePeriodSeconds, lets them end.
+- alert: LitellmRegistrarNobodyReaps
+  expr: >-
+    sum({{ $metric }}_reaper_leading{ {{- $of }}}) == 0
+    or time() - max({{ $metric }}_reaper_last_look_timestamp_seconds{ {{- $of }}}) > 600
+  for: 10m
+  labels: {severity: warning}
+  annotations:
+    summary: No replica of the broker holds LiteLLM's rows against the pods that live.
+    description: Rows that a crash leaves stay, and the figures of rows and registrars are missing. The broker's log says why.
+{{- end -}}
+
+{{/* Takes `root`. */}}
+{{- define "litellm-registrar.alerts.reaper" -}}
+{{- $of := include "litellm-registrar.alerts.of" . -}}
+{{- $metric := "litellm_registrar_broker" -}}
+- alert: LitellmRegistrarReaperHeld
+  expr: max by (brake) ({{ $metric }}_reaper_held{ {{- $of }}}) == 1
+  for: 5m
+  labels: {severity: warning}
+  annotations:
+    summary: "The reaper is held back by its brake {{`{{ $labels.brake }}`}}: rows without a pod stay in LiteLLM."
+    description: >-
+      `share`: more rows are due at once than may be; the broker's log has, under BRAKE, the command by which a person lets
+      them go. `other_cluster`: the API server is not that of the broker's start any more. The others end by themselves once
+      both sides answer again.
+- alert: LitellmRegistrarReaperFails
+  expr: sum by (reason) (increase({{ $metric }}_reaper_failures_total{ {{- $of }}}[10m])) > 0
+  for: 10m
+  labels: {severity: warning}
+  annotations:
+    summary: "The reaper cannot do what is due: {{`{{ $labels.reason }}`}}."
+    description: It tries again. The broker's log says what it was answered.
+{{- end -}}
+
+{{/* With mode: direct nobody but the registrars themselves, in any namespace, knows what becomes of pods. */}}
+{{- define "litellm-registrar.alerts.registrars" -}}
+- alert: LitellmRegistrarNotRoutable
+  expr: max by (namespace, pod, state) (litellm_registrar_state{state=~"waiting|blocked"}) == 1
+  for: 5m
+  labels: {severity: warning}
+  annotations:
+    summary: >-
+      {{`{{ $labels.namespace }}/{{ $labels.pod }}`}} has not been routable through LiteLLM for five minutes: its registrar is
+      {{`{{ $labels.state }}`}}.
+    description: >-
+      The log of its container `registrar` says why. A server that is still loading a large model is `waiting` too.
+- alert: LitellmRegistrarRowsBlocked
+  expr: max by (namespace, pod) (litellm_registrar_rows{state="blocked_by_someone_else"}) > 0
+  for: 5m
+  labels: {severity: warning}
+  annotations:
+    summary: "{{`{{ $value }}`}} rows of {{`{{ $labels.namespace }}/{{ $labels.pod }}`}} get no requests: somebody has blocked them."
+    description: Whoever did so in LiteLLM alone can unblock them.
+- alert: LitellmRegistrarDrainsCut
+  expr: sum by (namespace) (increase(litellm_registrar_drain_cut_requests_total[30m])) > 0
+  labels: {severity: warning}
+  annotations:
+    summary: "Drains have cut requests: {{`{{ $value | humanize }}`}} in half an hour in {{`{{ $labels.namespace }}`}}."
+    description: >-
+      Servers got SIGTERM with requests in flight, as a drain was overdue or the grace period was cut short. A longer
+      drain-timeout, or terminationGracePeriodSeconds, lets them end.
+- alert: LitellmRegistrarLitellmUnreachable
+  expr: >-
+    sum(increase(litellm_registrar_litellm_calls_total{outcome=~"litellm_unreachable|litellm_no_answer"}[5m])) > 0
+    unless sum(increase(litellm_registrar_litellm_calls_total{outcome="ok"}[5m])) > 0
+  for: 10m
+  labels: {severity: critical}
+  annotations:
+    summary: No registrar gets an answer of LiteLLM.
+    description: >-
+      New model servers are not registered, and those that end stay in it. A registrar's log says what is wrong: the address,
+      its certificate, no answer.
 {{- end -}}

@@ -1,0 +1,1 @@
+"""`litellm-registrar list`: pods and rows side by side, with what differs."""
