@@ -9,43 +9,67 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
 ADDRESS = "127.0.0.1"
+# Seconds for what was sent to be taken, when the other end has closed.
+_FLUSH = 1.0
 
 
 class Balancer:
-    """A port in front of others on loopback; `connections` have been taken so far."""
+    """A port in front of others on loopback, its `ports` of the moment; `connections` taken so far."""
 
     def __init__(self, ports: Sequence[int]) -> None:
         self.port = 0
         self.connections = 0
-        self._ports = ports
+        self.ports = [*ports]
         self._turn = itertools.count()
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._taken: dict[asyncio.Task[None], asyncio.StreamWriter] = {}
 
     async def take(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Carry one connection until either end closes it."""
         self.connections += 1
-        first = next(self._turn)
-        for number in range(len(self._ports)):
+        task = asyncio.current_task()
+        assert task is not None
+        self._taken[task] = writer
+        try:
+            # asyncio's streams ask a task that has ended for its exception, a cancelled one too (3.11)
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._carry(reader, writer)
+        finally:
+            del self._taken[task]
+            await _close(writer)
+
+    async def end(self) -> None:
+        """End every connection."""
+        for task in (taken := [*self._taken]):
+            task.cancel()
+        await asyncio.gather(*taken, return_exceptions=True)
+
+    async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        first = next(self._turn) % max(len(self.ports), 1)
+        for port in (*self.ports[first:], *self.ports[:first]):
             try:
-                back = await asyncio.open_connection(
-                    ADDRESS, self._ports[(first + number) % len(self._ports)]
-                )
+                back = await asyncio.open_connection(ADDRESS, port)
             except ConnectionRefusedError:
                 continue
             ways = [
                 asyncio.create_task(_carry(reader, back[1])),
                 asyncio.create_task(_carry(back[0], writer)),
             ]
-            self._tasks.update(ways)
             try:
                 await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
             finally:
                 for way in ways:
                     way.cancel()
-                self._tasks.difference_update(ways)
-                back[1].close()
-            break
-        writer.close()
+                await _close(back[1])
+            return
+
+
+async def _close(writer: asyncio.StreamWriter) -> None:
+    writer.close()
+    try:
+        async with asyncio.timeout(_FLUSH):
+            await writer.wait_closed()
+    except (OSError, TimeoutError, asyncio.CancelledError):  # broken off, nobody reads, or all of it ends
+        writer.transport.abort()
 
 
 async def _carry(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -65,3 +89,4 @@ async def balancer(ports: Sequence[int]) -> AsyncIterator[Balancer]:
         yield it
     finally:
         server.close()
+        await it.end()

@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from sidecar.broker_contract import CONTRACT_HEADER, DEFAULT_AUDIENCE
-from sidecar.contract import CONTRACT_VERSION
+from sidecar.contract import CONTAINER_NAME, CONTRACT_VERSION
 from sidecar.row_contract import NO_KEY, row_id
 from tests.injected import CLUSTER, injected
 from tests.peers.cluster import Cluster, wait_until
@@ -191,6 +191,28 @@ class Caller:
                 **params,
             },
             "model_info": {"id": self.id(model), "mode": "chat", "registrar": owner},
+        }
+
+    def environ(self, url: str, ca: str, token: Path, listen: int) -> dict[str, str]:
+        """Give the environment of its registrar, as the webhook and the kubelet make it, for `listen`."""
+        spec = self.cluster.get("pod", self.name, self.namespace)["spec"]
+        (ours,) = (
+            each
+            for each in (*spec["containers"], *spec.get("initContainers", ()))
+            if each["name"] == CONTAINER_NAME
+        )
+        token.write_text(self.token)
+        return {
+            **{each["name"]: each["value"] for each in ours["env"] if "value" in each},
+            "REGISTRAR_NAMESPACE": self.namespace,
+            "REGISTRAR_POD": self.name,
+            "REGISTRAR_POD_UID": self.uid,
+            "REGISTRAR_POD_IP": self.address,
+            "REGISTRAR_LISTEN_PORT": str(listen),
+            "REGISTRAR_LITELLM_URL": url,
+            "REGISTRAR_LITELLM_CA": ca,
+            "REGISTRAR_TOKEN_FILE": str(token),
+            "REGISTRAR_PROPAGATION": "4",
         }
 
     def call(

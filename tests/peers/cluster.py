@@ -168,6 +168,7 @@ _AUDIT = {
 def control_plane(work: Path) -> Iterator[Cluster]:
     """Run etcd, kube-apiserver, which keeps an audit log, and the controllers; no pod of it ever runs."""
     cluster = Cluster(work)
+    work.mkdir(parents=True, exist_ok=True)
     policy = work / "audit-policy.yaml"
     policy.write_text(json.dumps(_AUDIT))
     flags = f"--audit-policy-file={policy} --audit-log-path={cluster.audit_log}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -13,11 +14,33 @@ from typing import Any, Final
 import httpx
 
 from tests.peers.cluster import wait_until
-from tests.peers.scripts import FOLDER, free_port, run, work_folder
+from tests.peers.scripts import CACHE, FOLDER, free_port, run, work_folder
 
 MASTER_KEY: Final = "sk-1234"
 # As LiteLLM ships: a replica learns after at most this many seconds what another one wrote.
 RELOAD_SECONDS: Final = 30
+# The one that is run where nothing else is said, as in `tests/peers/litellm/lib.sh`.
+VERSION: Final = os.environ.get("LITELLM_VERSION", "1.106.2")
+# All that there are, oldest first.
+VERSIONS: Final = tuple(
+    sorted(
+        (file.stem for file in (FOLDER / "litellm" / "constraints").glob("*.txt")),
+        key=lambda version: [int(part) for part in version.split(".")],
+    )
+)
+
+
+def python_of(version: str = VERSION) -> Path:
+    """Give the interpreter that has this LiteLLM."""
+    return CACHE / f"litellm-{version}" / "venv" / "bin" / "python"
+
+
+def version_missing(version: str) -> list[str]:
+    """Name this version of LiteLLM if it is not installed."""
+    check = [str(FOLDER / "litellm" / "install.sh"), "--check"]
+    env = {**os.environ, "LITELLM_VERSION": version}
+    done = subprocess.run(check, check=False, capture_output=True, env=env)
+    return [f"litellm {version}"] if done.returncode else []
 
 
 class LiteLLM:
@@ -33,17 +56,27 @@ class LiteLLM:
         self._work = work
         self._host = host
         self._env = dict(env)
+        self.version = self._env.get("LITELLM_VERSION", VERSION)
         self._database_port = free_port("127.0.0.1")
         self._ports = [free_port(host) for _ in range(replicas)]
         self.urls = tuple(f"http://{host}:{port}" for port in self._ports)
 
     def start_database(self) -> None:
         """Start PostgreSQL, with the data it had when it was stopped."""
-        run("litellm/database.sh", self._database_port, work=self._work)
+        run("litellm/database.sh", self._database_port, work=self._work, **self._env)
 
     def stop_database(self) -> None:
         """Stop PostgreSQL: connections are cut, new ones refused."""
         run("stop.sh", "postgres", work=self._work)
+
+    def kill_database(self) -> None:
+        """Kill PostgreSQL as a crash does; `start_database` has it recover."""
+        run("stop.sh", "-KILL", "postgres", work=self._work)
+
+    def pid(self, replica: int | None) -> int:
+        """Give the process of a replica, or PostgreSQL's first one."""
+        name = "postgres" if replica is None else f"litellm-{self._ports[replica]}"
+        return int((self._work / "run" / f"{name}.pid").read_text())
 
     def start(self, replica: int) -> None:
         """Start a replica and wait until it says that its database is connected."""
@@ -84,11 +117,16 @@ class LiteLLM:
 
     def stored(self) -> dict[str, str]:
         """Give every row of the table of models, by id, as the database writes it."""
-        query = 'select row_to_json(t) from "LiteLLM_ProxyModelTable" t'
-        url = f"postgresql://litellm:litellm@127.0.0.1:{self._database_port}/litellm"
-        command = ["psql", "-X", "-A", "-t", "-c", query, url]
-        lines = subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()
+        lines = self.sql('select row_to_json(t) from "LiteLLM_ProxyModelTable" t')
         return {json.loads(line)["model_id"]: line for line in lines}
+
+    def sql(self, *statements: str) -> list[str]:
+        """Have the database do this, as its superuser; give what it says, line by line."""
+        url = f"postgresql://litellm:litellm@127.0.0.1:{self._database_port}/litellm"
+        asked = [word for statement in statements for word in ("-c", statement)]
+        command = ["psql", "-X", "-q", "-A", "-t", *asked, url]
+        done = subprocess.run(command, check=True, capture_output=True, text=True, timeout=60)
+        return done.stdout.splitlines()
 
     def chat(self, model: str, replica: int = 0, *, key: str = MASTER_KEY, **body: Any) -> httpx.Response:
         """Send one short chat request by model name, without retries."""
@@ -124,13 +162,16 @@ def litellm(
     reload_seconds: int = RELOAD_SECONDS,
     host: str = "127.0.0.1",
     config: Path = FOLDER / "litellm" / "config.yaml",
+    version: str = VERSION,
 ) -> Iterator[LiteLLM]:
     """Run replicas with a database of their own; 15 to 40 s until they are there.
 
-    `config` is LiteLLM's own configuration file. The logs are kept in the folder `logs`.
+    `config` is LiteLLM's own configuration file, `version` one of VERSIONS. The logs are kept in the folder
+    `logs`.
     """
     with work_folder(logs) as work:
         env = {"RELOAD_SECONDS": str(reload_seconds), "LITELLM_MASTER_KEY": MASTER_KEY, "CONFIG": str(config)}
+        env["LITELLM_VERSION"] = version
         proxy = LiteLLM(work, replicas, env, host)
         proxy.start_database()
         with ThreadPoolExecutor(replicas) as pool:

@@ -47,6 +47,12 @@ class ServeProcess:
         """Where it answers reviews."""
         return f"https://{self.address}:{self.port}"
 
+    @property
+    def pid(self) -> int:
+        """Its process."""
+        assert self._process is not None
+        return self._process.pid
+
     def start(self, until: str = "ok") -> None:
         """Start it, and wait until /readyz says so: `ok`, or why it is not ready."""
         with self.log.open("ab") as log:

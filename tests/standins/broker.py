@@ -14,7 +14,15 @@ from typing import Any, Self
 import httpx
 from aiohttp import web
 
-from sidecar.broker_contract import CONTRACT_HEADER, LEFT_OUT_HEADER, POD_PATH, RULE_HEADER, PodState
+from sidecar.broker_contract import (
+    CONTRACT_HEADER,
+    LEFT_OUT_HEADER,
+    POD_PATH,
+    RULE_HEADER,
+    STATE_PATH,
+    PodState,
+    StateReport,
+)
 from sidecar.contract import CONTRACT_VERSION
 from sidecar.row_contract import OWNER_KEY
 from tests.standins.listening import Listener
@@ -38,7 +46,8 @@ class Broker:
 
     `pod` is what the API server says of the pod (None: it cannot be asked), `prefix` how its rows' ids begin,
     `left_out` names what it leaves out of each write, `forgets` keys of the ownership block.
-    `requests` is all that came. Faults are the table's.
+    `requests` is all that came, `reports` what was told of states, of which one that is `old` knows
+    nothing. Faults are the table's.
     """
 
     table: Table = field(default_factory=Table)
@@ -47,7 +56,9 @@ class Broker:
     prefix: str = "registrar-"
     left_out: str = ""
     forgets: frozenset[str] = frozenset()
+    old: bool = False
     requests: list[httpx.Request] = field(default_factory=list)
+    reports: list[StateReport] = field(default_factory=list)
 
     def client(self) -> httpx.AsyncClient:
         """Give a client whose every request comes here."""
@@ -68,6 +79,11 @@ class Broker:
             if self.pod is None:
                 return refusal("cannot_ask_kubernetes", "the API server does not answer", 503)
             return httpx.Response(200, json=self.pod.to_json())
+        if request.url.path == STATE_PATH:
+            if self.old:
+                return refusal("route_unknown", "nothing that a registrar asks of a broker")
+            self.reports.append(StateReport.from_object(json.loads(request.content)))
+            return httpx.Response(200, json={})
         answer = self.table.handle(self._passed_on(request))
         if self.left_out and request.method != "GET":
             answer.headers[LEFT_OUT_HEADER] = self.left_out

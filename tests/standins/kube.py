@@ -21,9 +21,9 @@ class FakeApi(Api):
     """Objects by path, with resourceVersions that are checked, and watches.
 
     `fail[verb]` is raised by every call of that verb (`get`, `list`, `create`, `rehearse`, `replace`,
-    `patch`, `merge`, `delete`, `watch`) while it is there, `fail["verb path"]` by that one alone,
-    `fail[""]` by any; `hang` holds every call until it is set free. `calls` are all that were made, as
-    (verb, path).
+    `patch`, `merge`, `strategic`, `delete`, `watch`) while it is there, `fail["verb path"]` by that one
+    alone, `fail[""]` by any; `hang` holds every call until it is set free. `calls` are all that were made,
+    as (verb, path).
     """
 
     def __init__(self) -> None:
@@ -134,6 +134,21 @@ class FakeApi(Api):
         self.put(path, _merged(self._there(path), body))
         return copy.deepcopy(self.objects[path])
 
+    async def strategic(self, path: str, body: JSON) -> JSON:
+        """Apply a strategic merge patch of a pod's status: of its conditions those that are sent change."""
+        await self._called("strategic", path)
+        whole = path.removesuffix("/status")
+        found = copy.deepcopy(self._there(whole))
+        if body["metadata"]["uid"] != found["metadata"]["uid"]:
+            raise ApiError(422, "Invalid", "metadata.uid: field is immutable")
+        status = found.setdefault("status", {})
+        conditions = {one["type"]: one for one in status.get("conditions", [])}
+        for one in body["status"]["conditions"]:
+            conditions[one["type"]] = {**conditions.get(one["type"], {}), **one}
+        status["conditions"] = [*conditions.values()]
+        self.put(whole, found)
+        return copy.deepcopy(self.objects[whole])
+
     async def delete(self, path: str, options: JSON | None = None) -> JSON:
         """Delete one."""
         assert options is None
@@ -192,7 +207,8 @@ class FakeApi(Api):
 
     def _there(self, path: str) -> JSON:
         if path not in self.objects:
-            raise ApiError(NOT_FOUND.status, NOT_FOUND.reason, NOT_FOUND.message)
+            about = "/".join(path.split("/")[-2:])
+            raise ApiError(NOT_FOUND.status, NOT_FOUND.reason, NOT_FOUND.message, about)
         return self.objects[path]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import socket
 import ssl
@@ -68,12 +69,14 @@ class Listener:
         """Stop listening and cut every open connection at once; `listen` may follow."""
         runner, self._runner = self._runner, None
         if runner is not None:
+            await self._let_in()
             await runner.cleanup()
             self._reserved = _bound(self.host, self.port)
 
     async def stop_accepting(self) -> None:
         """Refuse new connections; those that are open live on."""
         if self._runner is not None:
+            await self._let_in()
             for site in tuple(self._runner.sites):
                 await site.stop()
 
@@ -81,6 +84,15 @@ class Listener:
         """End for good and free the port."""
         await self.refuse()
         self._reserved.close()
+
+    async def _let_in(self) -> None:
+        """Accept nothing more, and let those in that are accepted: asyncio forgets them when it closes now.
+
+        (`_accept_connection2` in its selector_events.py takes a moment, and `Server._attach` then refuses.)
+        """
+        if self._reserved.fileno() >= 0:
+            asyncio.get_running_loop().remove_reader(self._reserved)
+            await asyncio.sleep(0)
 
 
 def _bound(host: str, port: int) -> socket.socket:

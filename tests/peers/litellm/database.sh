@@ -1,6 +1,7 @@
 #!/bin/bash
 # database.sh [PORT]: PostgreSQL with LiteLLM's tables, on loopback, its data in WORK/pg; a no-op while it runs.
 # Stopped by ../stop.sh postgres and started again without PORT it has the same data and the same port.
+# env: WORK, LITELLM_VERSION (1.106.2: whose tables; the same for run.sh)
 SELF=$(cd "$(dirname "$0")" && pwd)
 # shellcheck source-path=SCRIPTDIR source=../common.sh
 . "$SELF/../common.sh"
@@ -11,7 +12,7 @@ bin=$(postgres_bin)
 mkdir -p "$WORK"
 if [ ! -d "$WORK/pg" ]; then
   [ $# = 1 ] || die "usage: database.sh PORT (the first time in a WORK)"
-  cp -a "$CACHE/litellm/pg-template" "$WORK/pg.part"
+  cp -a "$DIR/pg-template" "$WORK/pg.part"
   own_by_postgres "$WORK/pg.part"
   mv "$WORK/pg.part" "$WORK/pg"
   echo "$1" > "$WORK/pg.port"

@@ -1,7 +1,8 @@
 #!/bin/bash
-# install.sh [--check]: a real LiteLLM proxy with what DB mode needs, below CACHE/litellm (see ../common.sh). A no-op once
-# it is there; --check only says so by its exit code.
-#   venv/         LiteLLM from PyPI, every package as constraints.txt says
+# install.sh [--check|all]: a real LiteLLM proxy with what DB mode needs, below CACHE/litellm-VERSION (see ../common.sh). A
+# no-op once it is there; --check only says so by its exit code; all: every version in constraints/.
+# env: LITELLM_VERSION (1.106.2)
+#   venv/         LiteLLM from PyPI, every package as constraints/VERSION.txt says
 #   node/         Prisma's WASM query engine and the CLI that generates the client, as package-lock.json says
 #   pg-template/  a database cluster with LiteLLM's own migrations applied; each run starts from a copy of it
 # The native query engine is no package of any registry; query-engine-shim stands in for it.
@@ -10,8 +11,13 @@ SELF=$(cd "$(dirname "$0")" && pwd)
 . "$SELF/../common.sh"
 # shellcheck source-path=SCRIPTDIR source=lib.sh
 . "$SELF/lib.sh"
-DIR=$CACHE/litellm
-want=$(cat "$SELF"/{constraints.txt,package-lock.json,query-engine-shim,lib.sh} | sha256sum | cut -d' ' -f1)
+if [ "${1:-}" = all ]; then
+  for file in "$SELF"/constraints/*.txt; do LITELLM_VERSION=$(basename "$file" .txt) "$0"; done
+  exit
+fi
+wanted=$SELF/constraints/$LITELLM_VERSION.txt
+[ -f "$wanted" ] || die "LiteLLM $LITELLM_VERSION: not in constraints/"
+want=$(cat "$wanted" "$SELF"/{package-lock.json,query-engine-shim,lib.sh} | sha256sum | cut -d' ' -f1)
 built() { [ "$(cat "$DIR/stamp" 2> /dev/null)" = "$want" ] && postgres_bin > /dev/null; }
 built && exit 0
 [ "${1:-}" != --check ] || exit 1
@@ -24,8 +30,9 @@ postgres_bin > /dev/null || apt_install postgresql
 need node nodejs; need npm npm; need curl curl
 
 make_venv "$DIR/venv"
-"$DIR/venv/bin/pip" install -q --disable-pip-version-check -c "$SELF/constraints.txt" \
-  "litellm[proxy]==$LITELLM_VERSION" "prisma==$PRISMA_CLIENT_PYTHON_VERSION" >&2
+# prisma 0.11: LiteLLM's generated client is written against it; 0.15 lacks Prisma.__engine.
+# --no-deps: all of them are named, and 1.108.7 asks for root certificates newer than these
+"$DIR/venv/bin/pip" install -q --disable-pip-version-check --no-deps -r "$wanted" >&2
 site=$("$DIR/venv/bin/python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
 
 mkdir "$DIR/node"

@@ -2,9 +2,9 @@
 # Sourced by the scripts here, after ../common.sh.
 # shellcheck disable=SC2034 # used where this is sourced
 {
-  LITELLM_VERSION=1.106.2
-  # LiteLLM's generated client is written against 0.11; 0.15 lacks Prisma.__engine
-  PRISMA_CLIENT_PYTHON_VERSION=0.11.0
+  # one of constraints/
+  LITELLM_VERSION=${LITELLM_VERSION:-1.106.2}
+  DIR=$CACHE/litellm-$LITELLM_VERSION
   PRISMA_VERSION=5.17.0
   PRISMA_ENGINE=393aa359c9ad4a4bb28630fb5613f9c281cde053 # of that version
 }
