@@ -15,6 +15,7 @@ from sidecar.log import Word
 from sidecar.reasons import Reason
 from tests.chart_values import UndocumentedError
 from tests.chart_values import rows as chart_rows
+from tests.listing import reference
 from webhook.broker.key_abilities import ROUTES
 from webhook.broker.shapes import Rule as BrokerRule
 from webhook.layer import PREFIX, TABLE
@@ -104,7 +105,8 @@ BROKER_RULES: Final[Mapping[BrokerRule, str]] = {
     BrokerRule.MODEL_INFO: "the same of `model_info`",
     BrokerRule.TEAM: "`teams` does not give the namespace this team",
     BrokerRule.TOO_MANY_ROWS: "more rows than `--rows-per-pod` or `--rows-per-namespace`",
-    BrokerRule.RATE: "more calls than `--pod-rate` or `--namespace-rate`; the registrar tries again",
+    BrokerRule.RATE: "more calls than `--pod-rate` or `--namespace-rate`, or more reports of states than ten "
+    "at once and one in ten seconds; the registrar tries again",
     BrokerRule.BUSY: "no place in the queue to LiteLLM in time; the registrar tries again",
     BrokerRule.CANNOT_ASK_KUBERNETES: "the broker cannot ask the API server",
     BrokerRule.CANNOT_ASK_LITELLM: "LiteLLM cannot be reached, or does not answer in time",
@@ -132,6 +134,26 @@ def broker_flags() -> str:
     return _flags("broker")
 
 
+def list_flags() -> str:
+    """Render the settings of `list`."""
+    return _flags("list")
+
+
+def listed() -> str:
+    """Render what `list` says of an example."""
+    return reference.example()
+
+
+def list_differences() -> str:
+    """Render the words for what differs. Raises KeyError for one without a text."""
+    return _table(("word", "what it means"), reference.differences())
+
+
+def list_fields() -> str:
+    """Render the fields of the JSON's entries. Raises KeyError for one without a text."""
+    return _table(("field", "what it holds"), reference.entry_fields())
+
+
 def _flags(name: str) -> str:
     """Render a command's help.
 
@@ -149,7 +171,7 @@ def check() -> str:
     arguments = ("check", "examples/deployment.yaml", "--policy", "examples/policy.yaml")
     command = [sys.executable, "-m", "webhook", *arguments]
     done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=README.parent)
-    shown = " ".join(("$ litellm-registrar-webhook", *arguments))
+    shown = " ".join(("$ litellm-registrar", *arguments))
     return f"```text\n{shown}\n{done.stdout.strip()}\n$ echo $?\n{done.returncode}\n```"
 
 
@@ -190,6 +212,10 @@ PARTS: Final[Parts] = {
     "broker-rules": broker_rules,
     "webhook-flags": webhook_flags,
     "broker-flags": broker_flags,
+    "list": listed,
+    "list-differences": list_differences,
+    "list-fields": list_fields,
+    "list-flags": list_flags,
 }
 FILES: Final[Mapping[Path, Parts]] = {README: PARTS, CHART / "README.md": {"values": chart_values}}
 

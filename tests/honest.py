@@ -21,7 +21,7 @@ from webhook import kinds
 from webhook.broker import answers, asking, rules
 from webhook.broker.names import Grant
 from webhook.broker.rules import Context
-from webhook.broker.shapes import Answer, Asked, AskPod, Call, Caller, PodFacts, RefusedError, Reply
+from webhook.broker.shapes import Answer, Asked, AskPod, Call, Caller, PodFacts, RefusedError, Reply, Tell
 from webhook.keys_pod import PROVIDERS
 from webhook.litellm_keys import INFO, PARAMS
 
@@ -202,6 +202,8 @@ class Core:
             if isinstance(asked, AskPod):
                 assert self.pod is not None
                 return answers.pod_state(self.pod)
+            if isinstance(asked, Tell):
+                return answers.taken()
             shown = self._upstream(Call("GET", "/v2/model/info", {"page": "1", "size": "200"}))
             return answers.own_rows(json.loads(shown.body)["data"], prefix)
         self.calls.append(call)

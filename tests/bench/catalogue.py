@@ -5,9 +5,12 @@ from dataclasses import dataclass
 from typing import Final
 
 from tests.bench import (
+    brakes,
     brokering,
     capabilities,
+    churning,
     evasions,
+    faults,
     image_size,
     judging,
     keys,
@@ -16,6 +19,7 @@ from tests.bench import (
     on_node,
     probing,
     reach,
+    reaping,
     registering,
     rolling,
     rotation,
@@ -56,7 +60,12 @@ BENCHES: Final = (
     Bench(("false_denials",), 0.1, judging.measure_false_denials),
     Bench(("validate_small", "validate_large", "validate_large_p99"), 2.5, mutate.measure_validate),
     Bench(("verdict_100", "verdict_3mb", "policy_1000_patterns"), 3, judging.measure),
+    Bench(("brake_breaches", "brake_breaches_control"), 4, brakes.measure),
+    Bench(("reap_time",), 7, reaping.measure),
+    Bench(("churn", "churn_memory", "churn_calls"), 11, churning.measure),
+    Bench(("churn_control",), 5, churning.measure_control),
     Bench(("vllm_parser_differential", "unresolved_share"), 0.5, vllm_parser.measure),
+    Bench(("fault_matrix",), 25, faults.measure),
     Bench(("lifecycle_creates",), 10, lifecycle.measure),
     Bench(("install_time", "node_rollout", "webhook_memory", "broker_memory"), 6, on_node.measure),
 )
@@ -72,7 +81,10 @@ NAMES: Final = (
     *("verdict_100", "verdict_3mb", "policy_1000_patterns"),
     *("vllm_parser_differential", "unresolved_share"),
     *("token_reach", "keys_in_pods", "broker_share", "thousand_starts"),
+    *("brake_breaches", "brake_breaches_control", "reap_time"),
+    *("churn", "churn_control", "churn_memory", "churn_calls"),
     *("image_size",),
+    *("fault_matrix",),
     *("lifecycle_creates",),
     *("node_rollout", "install_time", "webhook_memory", "broker_memory"),
 )
@@ -148,7 +160,35 @@ DESCRIPTIONS: Final = """\
   one (`tests/standins/litellm_pace.py`: ten creations a second), then 100 before a real LiteLLM without rows.
   Pods, tokens and reviews are of a real API server; 70 % of the pods are in one namespace, the others in ten.
   Five of each are processes, the others the registrar's code on one event loop.
+- **brake_breaches**: removals and blocks that the reaper must not make, over 1,000 random sequences of 60
+  changes (pods begin, crash, are replaced; nodes come and go; answers of API server and LiteLLM fail, are
+  empty or partial, come from a proxy or from another cluster; two replicas believe that they lead): of living
+  pods' rows, of others' rows, by a bad answer, beyond the share. The reaper's own code; API server and
+  LiteLLM are in memory. **brake_breaches_control**: the same without brakes and without fresh proof.
+- **reap_time**: from the moment that a pod's object is gone, deleted by force just after its registrar and
+  its server were killed (SIGKILL), until its row is gone from LiteLLM's database; p99 of 40 pods of a real
+  API server that crash at random moments within 160 s, two real LiteLLM replicas (30 s reload), the grace as
+  shipped (20 s). Nodes are not looked at: they have no kubelet.
+- **churn**: foreign writes, stale rows and duplicates over 1,000 lives of pods of a real API server, 48 at a
+  time, before two brokers with the reaper and two real LiteLLM replicas (30 s reload). Half of them drain,
+  the others are killed (some while they register or drain, some leave a pod that says Failed); IPs and names
+  are soon another pod's. Meanwhile one broker is killed again and again, the other paused for longer than a
+  Lease lasts, and a node is silent for three minutes. Each write is seen before LiteLLM sees it: one to a row
+  of nobody, of a pod that ended over 40 s ago (deletions aside), or the deletion of a living pod's row is
+  foreign, and so is any byte that changes in rows of others. A row is stale when it is there two minutes
+  after the last life; a pod that lives on without its one open row counts too. Beside it: how long rows were
+  seen after their own pod's end, while the broker that leads was killed or paused about once a minute.
+  **churn_control**: 60 lives without the reaper.
+- **churn_memory**: what the broker that is never killed grows by (VmRSS) after the first quarter of that
+  run. Of each pod it keeps what its token, rate, claims and Events were, and forgets the oldest of 2,000
+  (Events) to 20,000 (rates, claims): a thousand lives do not fill that. **churn_calls**: all that LiteLLM is
+  asked meanwhile, by registrars, brokers and reaper, for each life.
 - **image_size**: bytes of the files in the layers of the registrar's image over its base (python:3.13-slim).
+- **fault_matrix**: rows that are wrong (missing, nobody's, of a wrong content, blocked without a reason, or
+  foreign ones that were written) 100 s after each fault of `tests/real/faults/table`. Pods that register,
+  serve, are updated and drain meet each of them at once, by a broker and, where there can be such a fault, by
+  LiteLLM's own key: two real LiteLLMs (2 s reload), a real API server with our webhook, two broker processes
+  with the reaper (grace 4 s).
 - **lifecycle_creates**: pods that a real API server refused, from before `helm install` until after
   `helm uninstall`, and labelled ones that were made without a registrar between the first ready replica
   (available: for `minReadySeconds`, until kube-proxy knows of it) and the uninstall. Eight pods a second,

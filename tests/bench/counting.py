@@ -1,8 +1,10 @@
-"""A proxy before one LiteLLM replica that counts the registrar's calls and notes when rows were written."""
+"""A proxy before LiteLLM that counts the registrar's calls and notes when rows were written."""
 
+import itertools
 import json
 import time
 from collections import Counter
+from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Final, Self
 
@@ -21,13 +23,19 @@ class CountingProxy:
     which LiteLLM had a call, with its method, address and body.
     """
 
-    def __init__(self, target: str) -> None:
+    def __init__(
+        self, *targets: str, writes: Callable[[str, str, bytes], None] = lambda _method, _path, _body: None
+    ) -> None:
+        """Forward to these replicas in turn; `writes` is told each call that may write, before it is made."""
         self.calls: Counter[str] = Counter()
         self.created: dict[str, tuple[float, float]] = {}
         self.written: list[tuple[float, dict[str, Any]]] = []
         self.spans: list[tuple[float, float, str]] = []
-        self._target = target
-        self._client = httpx.AsyncClient(trust_env=False, timeout=90)
+        self._targets = itertools.cycle(targets)
+        self._writes = writes
+        # uvicorn ends an idle connection after 5 s: one is given up before
+        limits = httpx.Limits(keepalive_expiry=3.0)
+        self._client = httpx.AsyncClient(trust_env=False, timeout=90, limits=limits)
         app = web.Application()
         app.router.add_route("*", "/{path:.*}", self._pass)
         self._runner = web.AppRunner(app, access_log=None)
@@ -53,9 +61,11 @@ class CountingProxy:
         self.calls[f"{request.method} {request.path}"] += 1
         body = await request.read()
         headers = {name: value for name, value in request.headers.items() if name.lower() not in _OWN}
+        if request.method != "GET":
+            self._writes(request.method, request.path, body)
         begun = time.monotonic()
         answer = await self._client.request(
-            request.method, self._target + request.path_qs, content=body, headers=headers
+            request.method, next(self._targets) + request.path_qs, content=body, headers=headers
         )
         what = f"{request.method} {request.path_qs} {body.decode(errors='replace')}"
         self.spans.append((begun, time.monotonic(), what))

@@ -1,6 +1,7 @@
 """A figure of a benchmark, and the table in BENCHMARKS.md that keeps them."""
 
 import json
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,28 @@ machine: these are from 2 cores and 24 GiB that ran everything (load, LiteLLM, P
 |---|---|---|---|---|---|
 """
 TAIL_MARK: Final = "\n## What each one is\n"
+_CHARTS_MARK: Final = "\n## Over time\n"
+_CHART: Final = re.compile(r"^### (\S+)\n\n(```mermaid\n.*?\n```)$", re.MULTILINE | re.DOTALL)
+
+
+@dataclass(frozen=True, slots=True)
+class Chart:
+    """How something went over `minutes`: values that are evenly apart."""
+
+    title: str
+    unit: str
+    minutes: float
+    values: tuple[float, ...]
+
+    def drawn(self) -> str:
+        """Give it as a line chart of Mermaid, which GitHub draws (mermaid.js.org, "XY Chart")."""
+        highest = max(self.values, default=0.0) * 1.1 or 1.0
+        values = ", ".join(f"{value:.4g}" for value in self.values)
+        return (
+            f'```mermaid\nxychart-beta\n  title "{self.title}"\n'
+            f'  x-axis "minutes" 0 --> {self.minutes:.3g}\n  y-axis "{self.unit}" 0 --> {highest:.3g}\n'
+            f"  line [{values}]\n```"
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +51,7 @@ class Figure:
     unit: str
     goal: str
     baseline: str = ""
+    chart: Chart | None = None
 
     def met(self) -> bool:
         """Whether the value keeps the goal."""
@@ -60,16 +84,21 @@ class Figure:
 
 
 def rewrite(page: Path, measured: Iterable[Figure], order: Iterable[str], descriptions: str) -> None:
-    """Put the measured rows into the page's table; rows that were not measured this time stay."""
+    """Put the measured rows into the page's table; rows and charts that were not measured this time stay."""
+    measured, order = [*measured], [*order]
+    before = page.read_text() if page.exists() else ""
     rows: dict[str, str] = {}
-    if page.exists():
-        for line in page.read_text().splitlines():
-            cells = [cell.strip() for cell in line.split("|")]
-            if len(cells) == 8 and cells[1] not in {"measure", "---"}:
-                rows[cells[1]] = line
+    for line in before.splitlines():
+        cells = [cell.strip() for cell in line.split("|")]
+        if len(cells) == 8 and cells[1] not in {"measure", "---"}:
+            rows[cells[1]] = line
     rows |= {figure.measure: figure.row() for figure in measured}
     table = "\n".join(rows[name] for name in order if name in rows)
-    page.write_text(f"{HEAD}{table}\n{TAIL_MARK}\n{descriptions}")
+    charts = dict(_CHART.findall(before))
+    charts |= {figure.measure: figure.chart.drawn() for figure in measured if figure.chart}
+    drawn = "".join(f"\n### {name}\n\n{charts[name]}\n" for name in order if name in charts)
+    over_time = f"{_CHARTS_MARK}{drawn}" if drawn else ""
+    page.write_text(f"{HEAD}{table}\n{over_time}{TAIL_MARK}\n{descriptions}")
 
 
 def percentile(values: Iterable[float], share: float) -> float:

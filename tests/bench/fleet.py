@@ -40,7 +40,7 @@ from sidecar.keeper import Keeper
 from sidecar.litellm import LiteLLM
 from sidecar.log import Log
 from sidecar.problems import Problems
-from sidecar.run import _LIMITS
+from sidecar.run import _LIMITS, _reporting
 from sidecar.servers.server import ModelServer
 from sidecar.sockets import SocketSample
 from sidecar.token_file import TokenFile
@@ -58,7 +58,7 @@ JSON = dict[str, Any]
 
 PORT: Final = 8000
 # A thousand registrars on one event loop would be busy with looking at their servers every 5 s.
-SETTINGS: Final = {"poll_interval": "60s"}
+SETTINGS: Final[Mapping[str, str]] = {"poll_interval": "60s"}
 # How many pods are made at a time.
 _AT_ONCE: Final = 16
 # Nobody evicts them when their node counts as dead.
@@ -112,21 +112,13 @@ async def members(
     cluster: Cluster, plan: Iterable[Planned], folder: Path, broker: BrokerProcess
 ) -> list[Member]:
     """Make these pods, let them have IPs, and give each a token for this broker; files are in `folder`."""
-    ca = broker.bundle()
+    way = Way(broker.url, broker.bundle(), folder)
     api = await Api.connect(str(cluster.work / "kubeconfig"))
     slots = asyncio.Semaphore(_AT_ONCE)
 
     async def made(planned: Planned) -> Member:
         async with slots:
-            caller = await _made(api, cluster, planned)
-        file = folder / f"{caller.uid}.token"
-        await asyncio.to_thread(file.write_text, caller.token)
-        pod = injected(planned.namespace, planned.name, PORT, **SETTINGS)
-        _, env = container_process(
-            pod, CONTAINER_NAME, pod_ip=caller.address, uid=caller.uid, node=NODE, secrets={}
-        )
-        env |= {ENV_LITELLM_URL: broker.url, ENV_LITELLM_CA: ca, ENV_TOKEN_FILE: str(file)}
-        return Member(planned, caller, env)
+            return await member(api, cluster, planned, way)
 
     try:
         return await asyncio.gather(*(made(planned) for planned in plan))
@@ -134,22 +126,56 @@ async def members(
         await api.close()
 
 
-async def _made(api: Api, cluster: Cluster, planned: Planned) -> Caller:
-    """Do what `tests.peers.broker.caller` does, by the API: a thousand kubectl would take minutes."""
+@dataclass(frozen=True, slots=True)
+class Way:
+    """How registrars reach a broker: its address, what they trust, and the folder of their tokens."""
+
+    url: str
+    ca: str
+    folder: Path
+
+
+async def member(
+    api: Api,
+    cluster: Cluster,
+    planned: Planned,
+    way: Way,
+    *,
+    node: str = NODE,
+    address: str = "",
+    settings: Mapping[str, str] = SETTINGS,
+) -> Member:
+    """Make a pod on this node, let it have this IP (else a new one), and give it a token for the broker."""
+    pod = injected(planned.namespace, planned.name, PORT, **settings)
+    caller = await _made(api, cluster, pod, node, address or _address())
+    file = way.folder / f"{caller.uid}.token"
+    await asyncio.to_thread(file.write_text, caller.token)
+    _, env = container_process(
+        pod, CONTAINER_NAME, pod_ip=caller.address, uid=caller.uid, node=node, secrets={}
+    )
+    env |= {ENV_LITELLM_URL: way.url, ENV_LITELLM_CA: way.ca, ENV_TOKEN_FILE: str(file)}
+    return Member(planned, caller, env)
+
+
+def _address() -> str:
     number = next(_addresses)
-    address = f"127.100.{number // 250}.{number % 250 + 1}"
-    pods = f"/api/v1/namespaces/{planned.namespace}/pods"
-    manifest = injected(planned.namespace, planned.name, PORT, **SETTINGS)
-    spec = {**manifest["spec"], "nodeName": NODE, "tolerations": _STAY}
-    uid = (await api.create(pods, {**manifest, "spec": spec}))["metadata"]["uid"]
+    return f"127.100.{number // 250}.{number % 250 + 1}"
+
+
+async def _made(api: Api, cluster: Cluster, pod: JSON, node: str, address: str) -> Caller:
+    """Do what `tests.peers.broker.caller` does, by the API: a thousand kubectl would take minutes."""
+    namespace, name = pod["metadata"]["namespace"], pod["metadata"]["name"]
+    pods = f"/api/v1/namespaces/{namespace}/pods"
+    spec = {**pod["spec"], "nodeName": node, "tolerations": _STAY}
+    uid = (await api.create(pods, {**pod, "spec": spec}))["metadata"]["uid"]
     status = {"phase": "Running", "podIP": address, "podIPs": [{"ip": address}], "hostIP": "192.0.2.1"}
-    await api.merge(f"{pods}/{planned.name}/status", {"status": {**status, "hostIPs": [{"ip": "192.0.2.1"}]}})
-    bound = {"apiVersion": "v1", "kind": "Pod", "name": planned.name, "uid": uid}
+    await api.merge(f"{pods}/{name}/status", {"status": {**status, "hostIPs": [{"ip": "192.0.2.1"}]}})
+    bound = {"apiVersion": "v1", "kind": "Pod", "name": name, "uid": uid}
     asked = {"audiences": [DEFAULT_AUDIENCE], "expirationSeconds": 3600, "boundObjectRef": bound}
     request = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": asked}
-    path = f"/api/v1/namespaces/{planned.namespace}/serviceaccounts/default/token"
+    path = f"/api/v1/namespaces/{namespace}/serviceaccounts/default/token"
     token = (await api.create(path, request))["status"]["token"]
-    return Caller(cluster, planned.namespace, planned.name, uid, address, PORT, token)
+    return Caller(cluster, namespace, name, uid, address, PORT, token)
 
 
 class _NoSockets:
@@ -209,14 +235,17 @@ async def registrar(member: Member) -> AsyncIterator[Agent]:
             log=log,
             clock=clock,
         )
+        reporting = _reporting(api, agent, keeper, problems, clock)
         member.started = time.monotonic()
-        running = asyncio.create_task(agent.run())
+        running = [asyncio.create_task(agent.run()), asyncio.create_task(reporting.run())]
         try:
             yield agent
         finally:
             await keeper.stop()
-            running.cancel()
-            await asyncio.gather(running, return_exceptions=True)
+            tasks = [*running, *([agent._draining] if agent._draining else [])]
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
 
 
 async def run(
@@ -243,12 +272,17 @@ async def run(
 
 async def _after(seconds: float, member: Member, stack: contextlib.AsyncExitStack, *, process: bool) -> None:
     await asyncio.sleep(seconds)
-    await stack.enter_async_context(_process(member) if process else registrar(member))
+    await stack.enter_async_context(registrar_process(member) if process else registrar(member))
 
 
 @asynccontextmanager
-async def _process(member: Member) -> AsyncIterator[None]:
-    """Run a pod's registrar as a process, beside its server: one more, at the pod's address."""
+async def registrar_process(
+    member: Member, python: str = str(PYTHON)
+) -> AsyncIterator[asyncio.subprocess.Process]:
+    """Run a pod's registrar as a process, beside its server: one more, at the pod's address.
+
+    Both are killed at the end.
+    """
     caller = member.caller
     served = (
         "--served-model-name",
@@ -262,7 +296,7 @@ async def _process(member: Member) -> AsyncIterator[None]:
     server = await asyncio.create_subprocess_exec(*command, cwd=ROOT)
     member.started = time.monotonic()
     process = await asyncio.create_subprocess_exec(
-        *(str(PYTHON), "-m", "sidecar"),
+        *(python, "-m", "sidecar"),
         cwd=ROOT,
         env={**member.env, _LISTEN_PORT: str(free_port(caller.address))},
         stdout=asyncio.subprocess.PIPE,
@@ -270,10 +304,11 @@ async def _process(member: Member) -> AsyncIterator[None]:
     )
     reading = asyncio.create_task(_read(process, member))
     try:
-        yield
+        yield process
     finally:
         for each in (process, server):
-            each.kill()
+            with contextlib.suppress(ProcessLookupError):  # it may have ended by itself
+                each.kill()
             await each.wait()
         await reading
 

@@ -19,7 +19,7 @@ from sidecar.contract import CONTRACT_VERSION
 from tests.honest import CALLER, CONTEXT, POD
 from webhook.broker import rules
 from webhook.broker.asking import NEWEST_CONTRACT, OLDEST_CONTRACT, contract_of, read
-from webhook.broker.shapes import Call, RefusedError, Rule
+from webhook.broker.shapes import Call, RefusedError, Rule, Tell
 
 HERE = Path(__file__).parent
 RECORDED = {
@@ -81,3 +81,47 @@ def test_the_same_of_our_own_version_is_refused(contract: int, request_: dict[st
 def test_every_contract_that_is_served_is_shown_here() -> None:
     """A new version of the contract needs its recorded requests, and two made-up ones behind it."""
     assert set(RECORDED) >= set(range(OLDEST_CONTRACT, NEWEST_CONTRACT + 1))
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {
+            "state": "serving",
+            "reason": "",
+            "message": "",
+            "warning": False,
+            "models": 2,
+            "wanted": 2,
+            "routable": 0.4,
+        },
+        {
+            "state": "blocked",
+            "reason": "server_timeout",
+            "message": "no answer",
+            "warning": True,
+            "models": 0,
+            "wanted": 2,
+        },
+        {
+            "state": "drained",
+            "drain": {"end": "done", "seconds": {"deleting": 0.1, "propagating": 35.0}, "cut": 0},
+        },
+        {
+            "state": "waiting",
+            "reason": "of_a_newer_registrar",
+            "drain": None,
+            "more": {"than": ["is", "known"]},
+        },
+    ],
+)
+def test_what_registrars_tell_of_their_state_passes(body: dict[str, Any]) -> None:
+    """As contract 3 tells it, and with more in it; what is known of it is read back as it was."""
+    for contract in range(OLDEST_CONTRACT, NEWEST_CONTRACT + 1):
+        told = read("POST", "/registrar/state", "", json.dumps(body).encode(), contract)
+        assert isinstance(told, Tell)
+        known = told.report.to_json()
+        assert {key: known[key] for key in body.keys() & known.keys()} == {
+            key: value for key, value in body.items() if key in known
+        }
+        assert body.keys() - known.keys() <= {"drain", "more"}

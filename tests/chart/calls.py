@@ -23,6 +23,7 @@ VERBS: Final = {
     "replace": "update",
     "patch": "patch",
     "merge": "patch",
+    "strategic": "patch",
     "delete": "delete",
 }
 # What follows, leads and tells for others; what it calls is about the objects that it is made for.

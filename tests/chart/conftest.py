@@ -31,7 +31,8 @@ NAMESPACES = (NAMESPACE, "team-a", "team-b")
 def _tools() -> None:
     """Have what all of these tests need."""
     absent = missing(
-        (*CONTROL_PLANE, *PROGRAMS.values(), "kubeconform"), (*CONTROL_PLANE_PROGRAMS, "promtool")
+        (*CONTROL_PLANE, *PROGRAMS.values(), "kubeconform"),
+        (*CONTROL_PLANE_PROGRAMS, "promtool", "prometheus"),
     )
     require(INSTALL, [*absent, *([] if CRDS.is_dir() else ["crds"])])
 

@@ -43,6 +43,20 @@ def test_what_is_waited_for_is_what_was_installed(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", MATRIX)
+def test_the_list_is_run_in_a_container_that_has_what_it_needs(name: str) -> None:
+    """The Deployment that is named has LiteLLM's address as a variable; where none has, no step is told."""
+    given = merged(matrix(name), {"admission": {"enabled": True}})
+    able = [
+        each["metadata"]["name"]
+        for each in of_kind(rendered(given, release=RELEASE), "Deployment")
+        for variable in each["spec"]["template"]["spec"]["containers"][0].get("env", ())
+        if variable["name"] == "WEBHOOK_LITELLM_URL"
+    ]
+    step = rf"kubectl -n {NAMESPACE} exec deployment/(\S+) -- litellm-registrar list"
+    assert re.findall(step, notes(given)) == able
+
+
+@pytest.mark.parametrize("name", MATRIX)
 def test_what_an_uninstall_leaves_is_what_the_processes_make(name: str) -> None:
     """All that flags have them make is named, and nothing else; with the clean-up nothing is left."""
     given = matrix(name)
@@ -68,7 +82,7 @@ def test_the_next_commands_are_those_of_the_mode() -> None:
     assert "kubectl -n NAMESPACE create secret generic ours --from-literal=url=" in direct
     assert re.findall(r"create secret docker-registry (\w+)", direct) == ["a", "b"]
     assert [re.findall(r"^  (\d)\. ", text, re.MULTILINE) for text in (broker, direct)] == [
-        ["1", "2", "3"],
+        ["1", "2", "3", "4"],
         ["1", "2", "3", "4", "5"],
     ]
 

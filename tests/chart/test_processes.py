@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import fields
 from pathlib import PurePosixPath
 
 import pytest
@@ -14,6 +15,7 @@ from webhook import defaults
 from webhook.broker import names_document
 from webhook.broker.settings import Settings as BrokerSettings
 from webhook.cli import _parser
+from webhook.listing.settings import Settings as ListSettings
 from webhook.policy import document
 from webhook.policy.table import RULES
 from webhook.settings import Settings
@@ -31,10 +33,15 @@ def processes(manifests: list[JSON]) -> Iterator[tuple[JSON, JSON]]:
             yield container, template["spec"]
 
 
+def variables(container: JSON) -> dict[str, str]:
+    """Give the variables that the chart writes out."""
+    return {each["name"]: each["value"] for each in container.get("env", ()) if "value" in each}
+
+
 def settings(container: JSON) -> Settings | BrokerSettings:
     """Read the settings as the process does, by its own parser."""
     given = _parser().parse_args(container["args"])
-    return SETTINGS[container["args"][0]].read(vars(given), {})
+    return SETTINGS[container["args"][0]].read(vars(given), variables(container))
 
 
 @pytest.mark.parametrize("name", MATRIX)
@@ -54,7 +61,8 @@ def test_every_file_that_a_flag_names_is_mounted(name: str) -> None:
     for container, pod in processes(manifests):
         mounts = {each["mountPath"]: each["name"] for each in container.get("volumeMounts", ())}
         volumes = {each["name"]: each for each in pod.get("volumes", ())}
-        named = [PurePosixPath(arg.partition("=")[2]) for arg in container["args"][1:]]
+        told = [arg.partition("=")[2] for arg in container["args"][1:]] + [*variables(container).values()]
+        named = map(PurePosixPath, told)
         files = [path for path in named if ETC in path.parents]
         assert {str(file.parent) for file in files} == set(mounts)
         assert set(mounts.values()) == set(volumes)
@@ -84,6 +92,16 @@ def test_files_are_what_the_values_say() -> None:
         "rpm": 20_000_000,
     }
     assert names_document.parse(files["names.yaml"]).of("team-a").shares("gpt-4o")
+
+
+@pytest.mark.parametrize("name", MATRIX)
+def test_a_list_in_the_brokers_container_needs_no_flag(name: str) -> None:
+    """What `kubectl exec` has of the container (variables, no arguments) is all that `list` needs."""
+    for container, _ in processes(rendered(matrix(name))):
+        if container["name"] == "broker":
+            broker = settings(container)
+            alone = ListSettings.read({}, variables(container))
+            assert all(getattr(alone, item.name) == getattr(broker, item.name) for item in fields(alone))
 
 
 def test_quantities_may_be_numbers() -> None:

@@ -35,7 +35,7 @@ def own(account: str, group: str, resource: str, name: str = "", only_with: str 
 
 
 # What each place in the code that calls the API calls it about. `webhook check` and `webhook tls` are run by
-# people, by rights of their own.
+# people, by rights of their own; `litellm-registrar list` by the broker's too (`kubectl exec`).
 ABOUT: Final[dict[Site, Sequence[About]]] = {
     ("broker/claims", "list"): [own(BROKER, LEASES, "leases", only_with="broker")],
     ("broker/claims", "get"): [own(BROKER, LEASES, "leases", only_with="broker")],
@@ -43,6 +43,7 @@ ABOUT: Final[dict[Site, Sequence[About]]] = {
     ("broker/claims", "create"): [own(BROKER, LEASES, "leases", only_with="broker")],
     ("broker/claims", "delete"): [own(BROKER, LEASES, "leases", only_with="broker")],
     ("broker/pods", "get"): [About(BROKER, "", "pods", only_with="broker")],
+    ("broker/reports", "strategic"): [About(BROKER, "", "pods/status", only_with="broker")],
     ("broker/server", "Events"): [About(BROKER, "", "events", only_with="broker")],
     ("broker/tokens", "create"): [About(BROKER, "authentication.k8s.io", "tokenreviews", only_with="broker")],
     ("gate", "Followed"): configurations(WEBHOOK, "gate"),
@@ -66,14 +67,34 @@ ABOUT: Final[dict[Site, Sequence[About]]] = {
         About(BROKER, "", "namespaces", "kube-system", only_with="asked id broker"),
         About(CLEAN_UP, "", "namespaces", "kube-system", only_with="asked id clean-up"),
     ],
+    ("listing/reading", "get"): [About(BROKER, "", "pods", only_with="broker")],
+    ("listing/reading", "pages"): [
+        About(BROKER, "", "pods", only_with="broker"),
+        About(BROKER, "", "nodes", only_with="broker"),
+    ],
     ("living/caretaker", "Events"): [About(WEBHOOK, "", "events")],
-    ("living/caretaker", "Leader"): [own(WEBHOOK, LEASES, "leases", WEBHOOK)],
     ("living/pod_watch", "Collection"): [About(WEBHOOK, "", "pods")],
     ("living/server_survey", "list"): [About(WEBHOOK, "", "namespaces", only_with="policy")],
     ("living/server_survey", "pages"): [
         About(WEBHOOK, group, plural, only_with="policy") for group, plural in workloads()
     ],
     ("node_modes", "Collection"): [About(WEBHOOK, "", "nodes", only_with="auto")],
+    ("reaper/hands", "get"): [
+        About(BROKER, "", "pods", only_with="broker"),
+        About(BROKER, "", "nodes", only_with="broker"),
+        About(BROKER, "", "namespaces", "kube-system", only_with="broker"),
+    ],
+    ("kube/terms", "Leader"): [
+        own(WEBHOOK, LEASES, "leases", WEBHOOK),
+        # its role has every Lease already, for the names of models
+        own(BROKER, LEASES, "leases", only_with="broker"),
+    ],
+    ("reaper/ledger", "get"): [own(BROKER, LEASES, "leases", only_with="broker")],
+    ("reaper/ledger", "replace"): [own(BROKER, LEASES, "leases", only_with="broker")],
+    ("reaper/watch", "Collection"): [
+        About(BROKER, "", "pods", only_with="broker"),
+        About(BROKER, "", "nodes", only_with="broker"),
+    ],
     ("server", "Followed"): [own(WEBHOOK, "", "configmaps", BROKER + "-ca", "broker")],
     ("tls/change_ca", "get"): [],
     ("tls/change_ca", "merge"): [],

@@ -69,12 +69,12 @@ def locked(name: Name) -> set[str]:
     return {f"{name.replace('-', '_')}-{version.split()[0]}.dist-info" for name, _, version in pins}
 
 
-def test_the_sidecar_image_has_httpx_and_nothing_else(archives: dict[Name, Image]) -> None:
-    """Over its base it holds httpx with what comes with it, the registrar, and what is compiled of these."""
+def test_the_sidecar_image_has_httpx_and_one_more(archives: dict[Name, Image]) -> None:
+    """Over its base: httpx and what comes with it, a library that counts, the registrar, all compiled."""
     found = folders(archives["sidecar"], archives["webhook"])
     assert found.keys() == {"packages", "registrar", "pycache"}
     httpx_and_its_own = {"httpx", "httpcore", "h11", "anyio", "certifi", "idna", "typing_extensions.py"}
-    assert found["packages"] == {*httpx_and_its_own, *locked("sidecar")}
+    assert found["packages"] == {*httpx_and_its_own, "prometheus_client", *locked("sidecar")}
     assert found["registrar"] == {"sidecar"}
 
 
@@ -83,11 +83,25 @@ def test_the_webhook_image_has_what_is_locked(archives: dict[Name, Image]) -> No
     found = folders(archives["webhook"], archives["sidecar"])
     assert found.keys() == {"packages", "webhook", "pycache"}
     assert {name for name in found["packages"] if name.endswith(".dist-info")} == locked("webhook")
-    assert found["webhook"] == {"sidecar", "webhook"}
+    assert found["webhook"] == {"bin", "sidecar", "webhook"}
     layers = archives["webhook"].over(archives["sidecar"])
     shared = {path for layer in layers for path in layer.entries if path.startswith("opt/webhook/sidecar/")}
     names = ("__init__", "contract", "patterns", "row_contract", "broker_contract")
     assert shared == {f"opt/webhook/sidecar/{name}.py" for name in names}
+
+
+def test_the_webhook_image_has_the_console_script_on_its_path(archives: dict[Name, Image]) -> None:
+    """`kubectl exec` starts `litellm-registrar` by that name, without a shell."""
+    image = archives["webhook"]
+    (path,) = (each for each in image.settings["Env"] if each.startswith("PATH="))
+    assert path.startswith("PATH=/opt/webhook/bin:/usr/local/bin:")
+    (script,) = (
+        entry
+        for layer in image.over(archives["sidecar"])
+        for name, entry in layer.entries.items()
+        if name == "opt/webhook/bin/litellm-registrar"
+    )
+    assert script.mode & 0o111 == 0o111
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -25,6 +25,7 @@ KEPT = {
     f"configmap/{BROKER}-ca",
     f"lease.coordination.k8s.io/{WEBHOOK}",
     f"lease.coordination.k8s.io/{WEBHOOK}-tls",
+    f"lease.coordination.k8s.io/{BROKER}",
     f"lease.coordination.k8s.io/{BROKER}-tls",
 }
 

@@ -17,11 +17,13 @@ __all__ = ["cluster", "images", "litellm_url", "proxy", "starting", "work"]
 
 # Clocks of one machine are not off, and no webhook here needs a minute to hear of another CA.
 _OVERLAP = {"WEBHOOK_TLS_OVERLAP": "2", "WEBHOOK_TLS_CLOCK_SKEW": "0.25"}
+# A lost node is waited for as short as can be, and no test may be held back for what others had removed.
+_REAPER = {"nodeGrace": 10, "atLeast": 100}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put the tests of the outages last: these take long, and go on beside all others."""
-    items.sort(key=_is_of_outages)
+    """Put the tests of the outages last, which take long, and go on beside all others but the lost node's."""
+    items.sort(key=lambda item: (item.path.name == "test_lost_node.py", _is_of_outages(item)))
 
 
 def _is_of_outages(item: pytest.Item) -> bool:
@@ -30,10 +32,14 @@ def _is_of_outages(item: pytest.Item) -> bool:
 
 @pytest.fixture(scope="session")
 def release(cluster: Cluster, proxy: LiteLLM, litellm_url: str) -> Release:
-    """Install the chart as most tests want it: broker mode, two replicas of all."""
+    """Install the chart as most tests want it: broker mode, two replicas of all.
+
+    It has LiteLLM's address without a name: a lost node takes the cluster's DNS with it.
+    """
     made = Release(cluster, proxy)
     env = [{"name": name, "value": value} for name, value in _OVERLAP.items()]
-    made.install(litellm_url, {BROKER: {"extraEnv": env}})
+    address = cluster.script("forward.sh", litellm_url.rpartition(":")[2]).strip()
+    made.install(f"http://{address}", {BROKER: {"extraEnv": env}, "reaper": _REAPER})
     return made
 
 

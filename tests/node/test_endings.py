@@ -157,15 +157,10 @@ def test_a_pod_that_its_kubelet_evicts_leaves_no_row(world: World) -> None:
         "exec", pod, "-c", "server", "--", "dd", "if=/dev/zero", "of=/scratch/x", "bs=1M", "count=8"
     )
     # the kubelet looks at volumes once a minute (volumeStatsAggPeriod), at limits every ten seconds
-    wait_until("eviction", 120, lambda: "Evicted" in _told_of(world, pod), every=0.5)
+    wait_until("eviction", 120, lambda: "Evicted" in world.events_of(pod), every=0.5)
     wait_until("removal of the row", 10, lambda: all(_id(row) != _id(one) for one in world.rows("evicted")))
     check_log(world.registrars.log(pod), (world.proxy.key,))
 
 
 def _id(row: JSON) -> str:
     return str(row["model_info"]["id"])
-
-
-def _told_of(world: World, pod: str) -> set[str]:
-    events = world.cluster.list("events", world.namespace)
-    return {one["reason"] for one in events if one["involvedObject"]["name"] == pod}

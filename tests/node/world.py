@@ -126,6 +126,11 @@ class World:
         pid = first_process(self.cluster, self.status(pod, container))
         self.cluster.script("in-node.sh", "kill", f"-{name}", pid)
 
+    def events_of(self, pod: str) -> set[str]:
+        """Give the reasons of the Events on a pod."""
+        told = self.cluster.list("events", self.namespace)
+        return {one["reason"] for one in told if one["involvedObject"].get("name") == pod}
+
     def ending(self, pod: str, since: float = 0) -> list[kubelet_log.Step]:
         """Read what the kubelet did to end a pod's containers, since then (seconds since the epoch)."""
         log = (self.cluster.work / "log" / "kubelet.log").read_text()
@@ -140,7 +145,18 @@ def new_world(release: Release, folder: Path) -> Iterator[World]:
         world = World(release, namespace, registrars)
         yield world
         print(world.story())
-    release.cluster.kubectl("delete", "namespace", namespace, "--wait=false")
+    release.cluster.kubectl("delete", "namespace", namespace, "--wait=false", "--ignore-not-found")
+
+
+@contextmanager
+def kubelet_stopped(cluster: Cluster) -> Iterator[None]:
+    """Stop the node's kubelet in its tracks; its containers go on. At the end it goes on too."""
+    pid = (cluster.work / "pids" / "in-node.kubelet").read_text().strip()
+    cluster.script("in-node.sh", "kill", "-STOP", pid)
+    try:
+        yield
+    finally:
+        cluster.script("in-node.sh", "kill", "-CONT", pid)
 
 
 def is_ready(pod: JSON) -> bool:

@@ -16,8 +16,9 @@ from pathlib import Path
 from typing import Any, Final
 
 import httpx
+from prometheus_client.parser import text_string_to_metric_families
 
-from sidecar.contract import CONTAINER_NAME, DOMAIN, LABEL_SERVER, STATUS_PATH, Settings
+from sidecar.contract import CONTAINER_NAME, DOMAIN, LABEL_SERVER, METRICS_PATH, STATUS_PATH, Settings
 from tests.kubelet import HttpCall, container_process, find_container, pre_stop, readiness
 from tests.peers.cluster import wait_until
 from tests.peers.proxy import LiteLLM
@@ -110,9 +111,16 @@ class Pod:
 
     def status(self) -> dict[str, Any]:
         """Ask the registrar how it is."""
-        url = f"http://{self.server.host}:{self.settings().listen_port}{STATUS_PATH}"
-        answer: dict[str, Any] = httpx.get(url, trust_env=False, timeout=5).json()
+        answer: dict[str, Any] = self._ask(STATUS_PATH).json()
         return answer
+
+    def metrics(self) -> dict[str, float]:
+        """Read the registrar's metrics as Prometheus does: each value by its name and its labels' values."""
+        return {
+            "/".join([sample.name.removeprefix("litellm_registrar_"), *sample.labels.values()]): sample.value
+            for family in text_string_to_metric_families(self._ask(METRICS_PATH).text)
+            for sample in family.samples
+        }
 
     def state(self) -> str:
         """Give the registrar's state, or "" while it does not answer."""
@@ -172,6 +180,10 @@ class Pod:
         self.process.terminate()
         assert self.process.wait(10) == 0, self.log()
         self.process = None
+
+    def _ask(self, path: str) -> httpx.Response:
+        url = f"http://{self.server.host}:{self.settings().listen_port}{path}"
+        return httpx.get(url, trust_env=False, timeout=5)
 
     def _container(self) -> Mapping[str, Any]:
         return find_container(self.patched, CONTAINER_NAME)

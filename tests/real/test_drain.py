@@ -121,6 +121,28 @@ def test_what_is_in_flight_ends_before_the_drain(
     assert last - 0.2 < drained < last + 60
 
 
+def test_what_a_drain_cuts_is_what_a_client_loses(proxy: LiteLLM, own_server: Start, pods: Pods) -> None:
+    """A stream that outlives the drain timeout: one in flight at SIGTERM, one that LiteLLM breaks off."""
+    server = own_server("--slow", ALIAS="cut")
+    pod = pods.serve(
+        server, "openai", proxy, QUICK_ANNOTATIONS | {"propagation": "1s", "drain-timeout": "3s"}
+    )
+    begun = threading.Event()
+    with ThreadPoolExecutor(1) as pool:
+        request = pool.submit(ask, proxy, "cut", int(speed(proxy, "cut") * 60), begun)
+        assert begun.wait(30)
+        pod.drain()
+        told = pod.metrics()
+        server.stop()
+        lost = request.exception(60)
+    assert isinstance(lost, AssertionError | KeyError | httpx.HTTPError), "it was answered whole"
+    assert told["drains_total/overdue"] == told["drain_cut_requests_total"] == 1
+    assert told["requests_in_flight_at_sigterm"] == 1
+    assert told["drain_seconds/in_flight"] > 1
+    assert told["time_to_routable_seconds"] > 0
+    assert told["litellm_calls_total/delete/absent"] == told["state/drained"] == 1
+
+
 async def test_replacing_a_pod_under_load_loses_nothing(
     shipped: LiteLLM, own_server: Start, pods: Pods
 ) -> None:

@@ -13,8 +13,9 @@ from typing import Any, Final
 
 import pytest
 
+from tests.peers.proxy import python_of
 from tests.peers.require import require
-from tests.peers.scripts import CACHE, HOW_TO_GET, not_installed
+from tests.peers.scripts import HOW_TO_GET, not_installed
 from webhook.kinds import BUDGET_DURATION, FLAG, TEXTS, Kind
 from webhook.litellm_keys import PARAMS
 
@@ -75,12 +76,11 @@ def sample(kind: Kind) -> Any:
 def sent(provider: str, **params: Any) -> tuple[set[str], ...]:
     """Give the keys of the bodies that the server gets: of a chat, of an embedding."""
     require(HOW_TO_GET, not_installed("litellm"))
-    python = CACHE / "litellm" / "venv" / "bin" / "python"
     with noting() as (url, bodies):
         row = {"model": f"{provider}/m", "api_base": url, "api_key": "none", **params}
         local = os.environ | {"LITELLM_LOCAL_MODEL_COST_MAP": "True"}
         done = subprocess.run(
-            [str(python), "-c", CALLS],
+            [str(python_of()), "-c", CALLS],
             input=json.dumps(row),
             env=local,
             text=True,

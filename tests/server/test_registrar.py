@@ -34,6 +34,7 @@ async def test_a_whole_life() -> None:
             drained = await running.get("/drain", **{NONCE_HEADER: NONCE})
             assert drained.json() == {"end": "done", "cut": 0, "rows_left": 0}
             assert not litellm.database.rows
+            page = (await running.get("/metrics")).text
             running.process.send_signal(signal.SIGTERM)
             assert await running.ended() == 0
     events = [json.loads(line)["event"] for line in running.lines]
@@ -41,7 +42,10 @@ async def test_a_whole_life() -> None:
     assert events[-1] == "stopped"
     for word in ("found", "registered", "draining", "gone", "problem"):
         assert word in events
-    text = "\n".join([*running.lines, json.dumps(status)])
+    for counted in ('drains_total{end="done"} 1', 'litellm_calls_total{call="create",outcome="ok"} 1'):
+        assert f"\nlitellm_registrar_{counted}" in page
+    assert "server_looks_total{outcome=" in page
+    text = "\n".join([*running.lines, json.dumps(status), page])
     for secret in (NONCE, MASTER_KEY, "sk-of-the-server"):
         assert secret not in text
 
@@ -125,6 +129,8 @@ async def test_a_newer_contract_that_cannot_be_read_is_lived_with() -> None:
         line = await running.line(lambda line: "reason=contract_newer" in line)
         assert "quantum" in line
         assert (await running.get("/status")).json()["state"] == "contract_newer"
+        page = (await running.get("/metrics")).text
+        assert 'litellm_registrar_problems_total{reason="contract_newer"} 1' in page
 
 
 async def test_a_taken_port_is_named_and_tried_again() -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from sidecar.broker_contract import CONTRACT_HEADER, PodState
+from sidecar.broker_contract import CONTRACT_HEADER, STATE_PATH, PodState, State
 from sidecar.contract import CONTRACT_VERSION, NONCE_HEADER
 from sidecar.row_contract import pod_prefix
 from tests.server.registrars import HOST, IDENTITY, NONCE, registrar, settings, swap
@@ -117,6 +117,7 @@ async def test_a_whole_life(broker: Broker, token: Path, tmp_path: Path) -> None
             await running.line(lambda line: "The pod is being deleted" in line)
             running.process.send_signal(signal.SIGTERM)
             assert await running.ended() == 0
+    assert [report.state for report in broker.reports] == [State.SERVING, State.DRAINING, State.DRAINED]
     assert broker.requests[-1].headers["Authorization"] == f"Bearer {NEXT_TOKEN}"
     assert {request.headers.get(CONTRACT_HEADER) for request in broker.requests} == {str(CONTRACT_VERSION)}
     text = "\n".join(running.lines)
@@ -233,3 +234,23 @@ async def test_a_refused_name_is_said_with_its_rule(broker: Broker, token: Path,
         async with registrar(env, listen) as running:
             line = await running.line(lambda line: "reason=broker_refused_row" in line)
             assert f'rule=name_taken name=qwen detail="{sentence}"' in line
+
+
+async def test_an_older_broker_is_not_bothered_with_states(
+    broker: Broker, token: Path, tmp_path: Path
+) -> None:
+    """It does not know of them: asked once, nothing is said of it, and nothing else is different."""
+    listen = free_port(HOST, 0)
+    (ca,) = authorities(1)
+    broker.old = True
+    async with BrokerServer(broker, served(ca, tmp_path)) as front, VLLM("qwen") as server:
+        await server.load()
+        env = environ(server.port, listen, front.url, ca=ca.certificate, token=token)
+        async with registrar(env, listen) as running:
+            await running.line(lambda line: " SERVING " in line)
+            assert (await running.get("/drain", **{NONCE_HEADER: NONCE})).json()["end"] == "done"
+            running.process.send_signal(signal.SIGTERM)
+            assert await running.ended() == 0
+    assert not broker.table.rows
+    assert broker.asked(STATE_PATH) == 1
+    assert " PROBLEM " not in "\n".join(running.lines)

@@ -106,8 +106,17 @@ def test_a_write_that_is_answered_with_another_row_is_not_passed_on(key: object)
 
 
 def test_a_deletion_is_answered_in_our_own_words() -> None:
-    """LiteLLM's are not needed."""
-    assert shown(answered(Delete(ID), b"whatever")) == {"message": f"Model: {ID} deleted successfully"}
+    """LiteLLM's have to name the row, and are not passed on."""
+    told = {"message": f"Model: {ID} deleted successfully by somebody"}
+    assert shown(answered(Delete(ID), told)) == {"message": f"Model: {ID} deleted successfully"}
+
+
+@pytest.mark.parametrize("told", [{}, {"message": "Model: another deleted successfully"}, b"<html>Welcome"])
+def test_a_deletion_that_litellm_did_not_confirm(told: object) -> None:
+    """What came of it is not known: another program may stand at LiteLLM's address."""
+    with pytest.raises(RefusedError) as caught:
+        answered(Delete(ID), told)
+    assert (caught.value.rule, caught.value.status) == (Rule.CANNOT_ASK_LITELLM, 504)
 
 
 def test_a_look_shows_the_row_that_was_asked_for() -> None:

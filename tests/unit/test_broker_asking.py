@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from sidecar.broker_contract import DrainReport, State, StateReport
 from sidecar.contract import CONTRACT_VERSION
 from sidecar.row_contract import row_id
 from webhook.broker import limits
@@ -22,6 +23,7 @@ from webhook.broker.shapes import (
     RowSent,
     Rule,
     Siblings,
+    Tell,
 )
 
 ID = row_id("c1", "team", "uid-1", "qwen")
@@ -30,6 +32,14 @@ ROW: dict[str, Any] = {
     "litellm_params": {"model": "hosted_vllm/qwen"},
     "model_info": {"id": ID, "mode": "chat", "registrar": {"model": "qwen"}},
 }
+STATE = StateReport(
+    State.DRAINED,
+    "drain_timeout",
+    "told",
+    warning=True,
+    wanted=2,
+    drain=DrainReport("done", {"deleting": 0.5}, None),
+)
 READ = RowSent(ID, "qwen", {"model": "hosted_vllm/qwen"}, {"mode": "chat"}, {"model": "qwen"}, None)
 
 
@@ -62,6 +72,9 @@ def refused(method: str, target: str, body: Any = b"", contract: int = CONTRACT_
         ("PATCH", f"/model/{ID}/update", ROW, Change(ID, READ)),
         ("PATCH", "/model/other/update", ROW, Change("other", READ)),
         ("POST", "/model/delete", {"id": ID}, Delete(ID)),
+        ("POST", "/registrar/state", STATE.to_json(), Tell(STATE)),
+        ("POST", "/registrar/state", {**STATE.to_json(), "of a newer one": [1]}, Tell(STATE)),
+        ("POST", "/registrar/state", {"state": "waiting"}, Tell(StateReport(State.WAITING))),
     ],
 )
 def test_what_a_registrar_asks_is_read(method: str, target: str, body: Any, expected: Asked) -> None:
@@ -293,3 +306,29 @@ def test_other_contracts_are_refused(header: str | None) -> None:
         contract_of(header)
     assert caught.value.rule is Rule.CONTRACT_UNSUPPORTED
     assert f"served are {OLDEST_CONTRACT} to {NEWEST_CONTRACT}" in caught.value.message
+
+
+@pytest.mark.parametrize(
+    ("body", "named"),
+    [
+        ({}, "state: one of waiting, serving"),
+        ({"state": "paused"}, "state: one of waiting, serving"),
+        ({"state": 3}, "state: a text"),
+        ({"state": "waiting", "reason": "Not A Name"}, "reason: a name"),
+        ({"state": "waiting", "reason": "r" * 64}, "reason: a name"),
+        ({"state": "waiting", "message": {}}, "message: a text"),
+        ({"state": "serving", "models": -1}, "models: a whole number"),
+        ({"state": "serving", "models": True}, "models: a whole number"),
+        ({"state": "serving", "routable": -0.1}, "routable: seconds"),
+        ({"state": "serving", "routable": "soon"}, "routable: seconds"),
+        ({"state": "drained", "drain": {"end": "odd", "seconds": {}}}, "drain: an end of done"),
+        ({"state": "drained", "drain": {"end": "done"}}, "drain: an end of done"),
+        ({"state": "drained", "drain": {"end": "done", "seconds": {"deleting": -1}}}, "deleting: seconds"),
+        ({"state": "drained", "drain": {"end": "done", "seconds": {}, "cut": 0.5}}, "cut: a whole number"),
+    ],
+)
+def test_a_report_that_is_none_is_refused_by_its_field(body: Any, named: str) -> None:
+    """What is told of a state is held to its form: nothing of it becomes a label or a reason as it comes."""
+    error = refused("POST", "/registrar/state", body)
+    assert error.rule is Rule.BODY_BAD
+    assert named in error.message

@@ -8,9 +8,9 @@ from pathlib import Path
 import httpx
 import pytest
 
-from sidecar.agent import Agent, State
+from sidecar.agent import Agent
 from sidecar.broker_access import ByToken
-from sidecar.broker_contract import POD_PATH, PodState
+from sidecar.broker_contract import POD_PATH, PodState, State
 from sidecar.contract import Engine, PodIdentity, Settings
 from sidecar.drain import Outcome, Stage
 from sidecar.fate import Fate

@@ -289,6 +289,36 @@ async def test_a_litellm_that_never_comes_back_is_not_waited_for_for_ever(bench:
     assert (outcome.end, outcome.rows_left) == (Stage.OVERDUE, 1)
 
 
+async def test_the_seconds_of_each_phase_are_told_and_add_up(bench: Bench) -> None:
+    """20 s until LiteLLM is back, 35 s of propagation, then until 5 s after a stream of 40 s more."""
+    bench.table.database = False
+    bench.server.gauge = 1
+    running = asyncio.ensure_future(bench.drain.run("preStop"))
+    await bench.clock.advance(20)
+    assert bench.drain.phases == {Stage.DELETING: pytest.approx(20)}
+    bench.table.database = True
+    await bench.clock.advance(75)
+    bench.server.gauge = 0
+    await bench.clock.advance(10)
+    outcome = running.result()
+    assert list(outcome.phases) == [Stage.DELETING, Stage.PROPAGATING, Stage.IN_FLIGHT]
+    assert outcome.phases[Stage.PROPAGATING] == pytest.approx(35, abs=0.5)
+    assert sum(outcome.phases.values()) == pytest.approx(outcome.seconds)
+    assert bench.drain.phases == outcome.phases
+
+
+@pytest.mark.parametrize(("why", "then"), [("SIGTERM", 4), ("preStop", 2)])
+async def test_what_is_in_flight_when_the_server_gets_sigterm(bench: Bench, why: str, then: int) -> None:
+    """A signal comes to all containers at once; a hook that drains holds it up until the drain is over."""
+    bench.server.gauge = 4
+    running = asyncio.ensure_future(bench.drain.run(why))
+    await bench.clock.advance(100)
+    bench.server.gauge = 2
+    await bench.clock.advance(56)
+    assert running.result().cut == 2
+    assert bench.drain.at_sigterm == then
+
+
 async def test_no_line_repeats_while_nothing_changes(bench: Bench) -> None:
     """However the number in flight wavers, each stage is said once."""
     running = asyncio.ensure_future(bench.drain.run("preStop"))

@@ -34,6 +34,7 @@ class Registrar:
             drain=self.drain,
             ready=lambda: self.is_ready,
             status=lambda: {"state": "serving", "models": ["a"]},
+            metrics=lambda: ("text/plain; version=9", b"# HELP a\n"),
             wrong_nonce=self.strangers.append,
         )
         self.port = 0
@@ -104,6 +105,12 @@ async def test_status(registrar: Registrar) -> None:
     }
 
 
+async def test_metrics(registrar: Registrar) -> None:
+    """/metrics is the page as it is, of the type that comes with it."""
+    status, headers, body = await registrar.say("GET /metrics HTTP/1.1\r\nHost: pod\r\n\r\n")
+    assert (status, headers["content-type"], body) == (200, "text/plain; version=9", b"# HELP a\n")
+
+
 async def test_head(registrar: Registrar) -> None:
     """HEAD is answered like GET, without a body."""
     status, headers, body = await registrar.say("HEAD /status HTTP/1.1\r\nHost: pod\r\n\r\n")
@@ -114,7 +121,8 @@ async def test_head(registrar: Registrar) -> None:
     ("line", "status"),
     [
         ("GET /", 404),
-        ("GET /metrics", 404),
+        ("GET /metrics/", 404),
+        ("POST /metrics", 405),
         ("GET /drain/", 404),
         ("POST /ready", 405),
         ("HEAD /drain", 405),

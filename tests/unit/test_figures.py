@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.bench.figures import Figure, percentile, rewrite
+from tests.bench.figures import Chart, Figure, percentile, rewrite
 
 
 @pytest.mark.parametrize(
@@ -33,6 +33,19 @@ def test_one_figure_measured_anew_leaves_the_others(tmp_path: Path) -> None:
     rewrite(page, [Figure("b", 1.25, "s", "<= 2")], ["a", "b"], "about")
     rows = [line for line in page.read_text().splitlines() if line.startswith(("| a ", "| b "))]
     assert rows == ["| a | 1 | s | <= 2 | yes |  |", "| b | 1.25 | s | <= 2 | yes |  |"]
+
+
+def test_a_chart_stays_until_it_is_measured_anew(tmp_path: Path) -> None:
+    """The page keeps the chart of a figure through runs that do not measure it."""
+    page = tmp_path / "BENCHMARKS.md"
+    chart = Chart("memory", "MiB", 2.0, (80.0, 81.5, 81.0))
+    rewrite(page, [Figure("a", 1, "s", "<= 2", chart=chart)], ["a", "b"], "about")
+    rewrite(page, [Figure("b", 3, "s", "<= 2")], ["a", "b"], "about")
+    assert page.read_text().count("```mermaid") == 1
+    assert "line [80, 81.5, 81]" in page.read_text()
+    rewrite(page, [Figure("a", 1, "s", "<= 2", chart=Chart("memory", "MiB", 2.0, (7.0,)))], ["a"], "about")
+    assert page.read_text().count("```mermaid") == 1
+    assert "line [7]" in page.read_text()
 
 
 @pytest.mark.parametrize(("share", "value"), [(0.5, 50), (0.99, 99), (1.0, 100), (0.01, 1)])

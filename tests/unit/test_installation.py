@@ -9,9 +9,10 @@ import pytest
 from sidecar.row_contract import row_id
 from tests.restricted import violations
 from tests.standins.kube import FakeApi
+from webhook.broker.own_rows import own_row
 from webhook.broker.shapes import Call, RefusedError, Reply, Rule
 from webhook.inject import Injection, inject
-from webhook.installation.remains import injected, own_row, told
+from webhook.installation.remains import injected, told
 from webhook.installation.selftest import pod, selftest
 from webhook.installation.uninstall import ended, prepare, remove_objects, remove_rows
 from webhook.kube.api import JSON, ApiError
@@ -48,6 +49,7 @@ class Table:
         self.late = late
         self.deleted: list[str] = []
         self.fault: Reply | None = None
+        self.deletion: Reply | None = None
         self.waited: list[float] = []
 
     async def send(self, call: Call, _: float) -> Reply:
@@ -57,7 +59,7 @@ class Table:
         if call.path == "/model/delete":
             assert call.body is not None
             self.deleted.append(call.body["id"])
-            return Reply(200, b"{}")
+            return self.deletion or Reply(200, f"Model: {call.body['id']} deleted successfully".encode())
         assert call.path == "/v2/model/info"
         size, number = int(call.query["size"]), int(call.query["page"])
         shown = self.rows[(number - 1) * size : number * size]
@@ -108,14 +110,30 @@ async def test_rows_of_this_cluster_are_removed_and_no_others_on_all_pages_and_w
     assert said == ["Rows of cluster here removed from LiteLLM: 451."]
 
 
-@pytest.mark.parametrize("fault", [Reply(500, b"{}"), Reply(200, b"[]"), Reply(401, b"no")])
-async def test_a_litellm_that_does_not_answer_is_said_and_is_a_failure(fault: Reply) -> None:
+@pytest.mark.parametrize(
+    ("fault", "why"),
+    [
+        (Reply(500, b"{}"), "HTTP 500"),
+        (Reply(200, b"[]"), "cannot_ask_litellm: LiteLLM cannot be asked: a list of rows was expected"),
+        (Reply(401, b"no"), "HTTP 401"),
+    ],
+)
+async def test_a_litellm_that_does_not_answer_is_said_and_is_a_failure(fault: Reply, why: str) -> None:
     """What could not be removed must not look as if it were gone."""
     table = Table(row())
     table.fault = fault
     said: list[str] = []
     assert not await remove_rows(table, "here", said.append, table.sleep)
-    assert said == [f"Rows of cluster here removed: 0; then it failed: HTTP {fault.status}"]
+    assert said == [f"Rows of cluster here removed: 0; then it failed: {why}"]
+
+
+async def test_a_deletion_that_litellm_does_not_confirm_is_a_failure() -> None:
+    """A login page before LiteLLM's admin API answers 200 to everything."""
+    table = Table(row())
+    table.deletion = Reply(200, b"<html>Sign in</html>")
+    said: list[str] = []
+    assert not await remove_rows(table, "here", said.append, table.sleep)
+    assert said == ["Rows of cluster here removed: 0; then it failed: HTTP 200"]
 
 
 async def test_a_litellm_that_cannot_be_reached_is_said_too() -> None:

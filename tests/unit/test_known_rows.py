@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from sidecar.row_contract import pod_prefix, row_id
-from webhook.broker import known_rows
+from webhook.broker import table
 from webhook.broker.known_rows import KnownRows
 from webhook.broker.shapes import Call, Caller, Holder, RefusedError, Reply, Rule
 from webhook.broker.upstream import FaultError
@@ -349,7 +349,11 @@ async def test_a_change_without_a_block_keeps_the_row_its_pods() -> None:
     assert await world.known.holders("openai/of-qwen") == (OURS,)
 
 
-@pytest.mark.parametrize("reply", [DONE, Reply(400, b"{'error': 'Model with id=x not found in db'}")])
+DELETED = Reply(200, f"Model: {row_id('here', 'shop', 'uid-1', 'qwen')} deleted successfully".encode())
+NO_ROW = Reply(400, b"{'error': 'Model with id=x not found in db'}")
+
+
+@pytest.mark.parametrize("reply", [DELETED, NO_ROW])
 async def test_a_row_deleted_here_is_the_pods_no_more(reply: Reply) -> None:
     """Its name stays the namespace's as long as replicas may send requests to it."""
     world = World(row("gpt-4o"), own("qwen"))
@@ -390,7 +394,7 @@ async def test_a_thousand_starting_pods_have_the_table_read_once() -> None:
 
 async def test_a_table_of_many_pages_is_read_whole(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every page, and again if rows came or went meanwhile and moved others."""
-    monkeypatch.setattr(known_rows, "_PAGE", 10)
+    monkeypatch.setattr(table, "_PAGE", 10)
     world = World(*(row(f"m-{number}") for number in range(35)))
     await world.read()
     assert (world.known.count, len(world.table.calls)) == (35, 4)
@@ -423,3 +427,33 @@ async def test_nothing_is_free_to_be_cleaned_before_the_table_was_read() -> None
     await world.read()
     assert not world.known.holds("qwen", "shop")
     assert not world.known.holds("gpt-4o", "shop")
+
+
+async def after_a_whole_reading() -> World:
+    """Give a world of which all was read 20 s ago."""
+    ours = own("qwen")
+    ours["model_info"]["registrar"]["pod"] = "qwen-1"
+    world = World(row("gpt-4o"), ours)
+    assert [each.name for each in (await world.known.whole(90)).rows.values()] == ["qwen"]
+    world.time += 20
+    return world
+
+
+async def test_who_removes_rows_gets_none_of_a_reading_before_one_that_failed() -> None:
+    """The last one counts: what was whole before is no ground any more."""
+    world = await after_a_whole_reading()
+    world.table.fault = Reply(500, b"{}")
+    with pytest.raises(FaultError):
+        await world.known.whole(15)
+    with pytest.raises(RefusedError):
+        await world.known.whole(90)
+
+
+async def test_who_removes_rows_gets_none_of_a_reading_before_one_that_missed_some() -> None:
+    """A table that changes each time while it is read may have any row or none."""
+    world = await after_a_whole_reading()
+    world.table.memory += [row(f"more-{number}") for number in range(300)]
+    world.table.between_pages = lambda: world.table.memory.append(row(f"new-{len(world.table.memory)}"))
+    for oldest in (15, 90):
+        with pytest.raises(RefusedError):
+            await world.known.whole(oldest)

@@ -210,3 +210,22 @@ def test_an_event_on_an_object_of_the_cluster_stands_in_default() -> None:
         assert (event["metadata"]["namespace"], event["type"]) == ("default", "Normal")
 
     run(main())
+
+
+def test_a_namespace_that_is_being_deleted_takes_no_events_and_that_is_no_problem() -> None:
+    """It happens at every deletion of a namespace with model servers, and its Events end with it."""
+    text = (
+        'POST /api/v1/namespaces/shop/events: events "qwen.1" is forbidden: unable to create new content in '
+        "namespace shop because it is being terminated"
+    )
+
+    async def main() -> None:
+        bench = Bench()
+        bench.api.fail[""] = ApiError(403, "Forbidden", text)
+        async with bench.writing():
+            bench.events.say(pod("qwen"), "draining", "the models leave LiteLLM")
+            await asyncio.sleep(1)
+        assert bench.events.lost == 1
+        assert bench.lines.getvalue() == ""
+
+    run(main())

@@ -3,9 +3,12 @@
 import asyncio
 import io
 
+import pytest
+
 from tests.standins.kube import UNREACHABLE, FakeApi
 from tests.virtual_time import run
-from webhook.kube.identity import cluster_uid
+from webhook.kube.api import ApiError
+from webhook.kube.identity import asked_uid, cluster_uid
 from webhook.log import Log
 
 KUBE_SYSTEM = "/api/v1/namespaces/kube-system"
@@ -38,5 +41,19 @@ def test_an_api_server_that_is_away_is_asked_until_it_is_back() -> None:
         await asyncio.sleep(10)
         assert asking.result()
         assert lines.getvalue().count("--cluster-id gives one: no answer Unreachable") == 1
+
+    run(main())
+
+
+def test_an_answer_without_a_uid_is_none() -> None:
+    """What is in the way of the API server may answer 200 for it: no cluster is called by that."""
+
+    class Proxy:
+        async def get(self, _: str) -> dict[str, object]:
+            return {"status": "ok"}
+
+    async def main() -> None:
+        with pytest.raises(ApiError, match="a namespace without uid"):
+            await asked_uid(Proxy())
 
     run(main())

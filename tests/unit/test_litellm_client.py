@@ -137,10 +137,12 @@ async def test_a_deletion_of_nothing_is_a_success() -> None:
         (answers.delete_failed(UNCONNECTED), Reason.LITELLM_DATABASE_DOWN),
         (answers.proxy_error(400, "Authentication Error, something", "auth_error"), Reason.LITELLM_ERROR),
         (httpx.Response(500, json={"error": {"message": "oops"}}), Reason.LITELLM_ERROR),
+        (httpx.Response(200, text="<html>It works!</html>"), Reason.LITELLM_ERROR),
+        (httpx.Response(200, json={}), Reason.LITELLM_ERROR),
     ],
 )
-async def test_any_other_400_of_a_deletion_is_unknown(answer: Any, expected: Reason) -> None:
-    """A database that is away answers a deletion with 400 too: that is no success."""
+async def test_any_other_answer_to_a_deletion_is_unknown(answer: Any, expected: Reason) -> None:
+    """A database that is away answers with 400 too, another program at LiteLLM's address with 200."""
     assert reason(await client(answer).delete("registrar-1")) is expected
 
 

@@ -2,7 +2,7 @@
 
 from prometheus_client import CollectorRegistry, generate_latest
 
-from webhook.living.figures import Judged, PodFigures
+from webhook.living.figures import Judged, Kind, PodFigures
 from webhook.living.metrics import LivingMetrics
 from webhook.reasons import Reason
 
@@ -24,7 +24,11 @@ def test_all_figures_of_the_leader() -> None:
     """Missed pods by why, 0 where there are none; no name of a pod or namespace is in it."""
     registry = CollectorRegistry()
     metrics = LivingMetrics(registry, "x", lambda: True, lambda: 0)
-    metrics.pods = PodFigures(injected=5, not_started=2, missed={Reason.BAD_LABEL: 1})
+    metrics.pods = PodFigures(
+        {Kind("1", current=False): 3, Kind("other", current=True): 2},
+        not_started=2,
+        missed={Reason.BAD_LABEL: 1},
+    )
     metrics.judged = Judged(at=1_767_225_600.0, judged=4, refused_now=1, refused_later=2)
     assert sorted(lines(registry)) == [
         "x_events_lost 0.0",
@@ -33,6 +37,14 @@ def test_all_figures_of_the_leader() -> None:
         "x_leading 1.0",
         'x_missed_pods{reason="bad_label"} 1.0',
         'x_missed_pods{reason="missed"} 0.0',
+        'x_registrars{contract="1",image="current"} 0.0',
+        'x_registrars{contract="1",image="other"} 3.0',
+        'x_registrars{contract="2",image="current"} 0.0',
+        'x_registrars{contract="2",image="other"} 0.0',
+        'x_registrars{contract="3",image="current"} 0.0',
+        'x_registrars{contract="3",image="other"} 0.0',
+        'x_registrars{contract="other",image="current"} 2.0',
+        'x_registrars{contract="other",image="other"} 0.0',
         "x_servers_judged 4.0",
         "x_servers_judged_timestamp_seconds 1.7672256e+09",
         'x_servers_refused{when="exception_ends"} 2.0',

@@ -4,11 +4,11 @@ from typing import Any
 
 import pytest
 
-from sidecar.contract import LABEL_CARRIED, LABEL_INJECT, LABEL_SERVER
+from sidecar.contract import CONTRACT_VERSION, ENV_CONTRACT, LABEL_CARRIED, LABEL_INJECT, LABEL_SERVER
 from webhook.access import Broker
 from webhook.inject import Decision, Injection, inject
-from webhook.living.figures import PodFigures
-from webhook.living.pods import PATIENCE, Living, LivingPod, Trouble, living
+from webhook.living.figures import Kind, PodFigures
+from webhook.living.pods import PATIENCE, Living, LivingPod, Registrar, Trouble, living
 from webhook.patch import apply
 from webhook.reasons import Problem, Reason
 
@@ -16,7 +16,13 @@ JSON = dict[str, Any]
 CONFIG = Injection(cluster="c", image="registry.example.com/registrar:1")
 IMAGE_AWAY = {"waiting": {"reason": "ImagePullBackOff", "message": "Back-off pulling image"}}
 RUNS = {"running": {"startedAt": "2026-11-21T10:00:00Z"}}
+NEW = Registrar(str(CONTRACT_VERSION), CONFIG.image)
 CRASHED = {"terminated": {"exitCode": 2, "reason": "Error"}}
+
+
+def image(_: str) -> str:
+    """Give the image that registrars get now."""
+    return CONFIG.image
 
 
 def decide(pod: Any, namespace: str) -> Decision:
@@ -153,23 +159,60 @@ def pods(*, missed: int = 0, troubled: int = 0, fine: int = 0) -> list[LivingPod
     without = Problem(Reason.MISSED, "none")
     return [
         *(LivingPod("shop", f"m{n}", f"m{n}", without=without) for n in range(missed)),
-        *(LivingPod("shop", f"t{n}", f"t{n}", trouble=Trouble("ErrImagePull")) for n in range(troubled)),
-        *(LivingPod("shop", f"f{n}", f"f{n}") for n in range(fine)),
+        *(LivingPod("shop", f"t{n}", f"t{n}", NEW, trouble=Trouble("ErrImagePull")) for n in range(troubled)),
+        *(LivingPod("shop", f"f{n}", f"f{n}", NEW) for n in range(fine)),
     ]
 
 
 def test_pods_are_counted_by_what_they_are() -> None:
     """Those with a registrar, of these those whose does not start, and those without, by why."""
-    state = Living()
+    state = Living(image)
     found = pods(missed=2, troubled=1, fine=3)
     state.look(found, 0.0, 99)
     figures, _ = state.look(found, PATIENCE, 99)
-    assert figures == PodFigures(injected=4, not_started=1, missed={Reason.MISSED: 2})
+    newest = Kind(str(CONTRACT_VERSION), current=True)
+    assert figures == PodFigures({newest: 4}, not_started=1, missed={Reason.MISSED: 2})
+
+
+def test_registrars_are_counted_by_contract_and_by_whether_their_image_is_the_current_one() -> None:
+    """Which image that is may differ from namespace to namespace, and is asked for when it is counted."""
+    old = Registrar("2", "registry.example.com/registrar:0")
+    found = [
+        LivingPod("shop", "a", "a", NEW),
+        LivingPod("elsewhere", "b", "b", NEW),
+        LivingPod("elsewhere", "c", "c", old),
+        LivingPod("shop", "d", "d", old),
+    ]
+    figures, _ = Living(lambda namespace: NEW.image if namespace == "shop" else old.image).look(found, 0.0, 9)
+    newest = NEW.contract
+    assert figures.registrars == {
+        Kind(newest, current=True): 1,
+        Kind(newest, current=False): 1,
+        Kind("2", current=True): 1,
+        Kind("2", current=False): 1,
+    }
+    assert figures.injected == 4
+
+
+@pytest.mark.parametrize("said", ["0", "03", "4711", "", "a"])
+def test_of_a_contract_that_never_was_nothing_is_repeated(said: str) -> None:
+    """Whoever writes a pod chooses this text: it must not become the label of a metric."""
+    pod = injected(RUNS)
+    (registrar,) = pod["spec"]["initContainers"]
+    for variable in registrar["env"]:
+        if variable["name"] == ENV_CONTRACT:
+            variable["value"] = said
+    assert seen(pod).registrar == Registrar("other", CONFIG.image)
+
+
+def test_a_registrar_is_known_by_contract_and_image() -> None:
+    """As it was injected."""
+    assert seen(injected(RUNS)).registrar == NEW
 
 
 def test_a_registrar_in_trouble_is_said_when_it_has_been_for_a_while() -> None:
     """A pull that fails once, or a crash, is not worth an alarm; the time begins anew with each trouble."""
-    state = Living()
+    state = Living(image)
     troubled, well = pods(troubled=1), [LivingPod("shop", "t0", "t0")]
     for now, found, expected in [
         (0.0, troubled, 0),
@@ -187,7 +230,7 @@ def test_a_registrar_in_trouble_is_said_when_it_has_been_for_a_while() -> None:
 
 def test_each_thing_is_said_once() -> None:
     """As long as it is so; of a pod's successor it is said again."""
-    state = Living()
+    state = Living(image)
     assert len(state.look(pods(missed=2), 0.0, 99)[1]) == 2
     assert state.look(pods(missed=2), 1.0, 99)[1] == []
     assert [said.about["name"] for said in state.look(pods(missed=3), 2.0, 99)[1]] == ["m2"]
@@ -197,7 +240,7 @@ def test_each_thing_is_said_once() -> None:
 
 def test_a_pod_whose_registrar_stops_for_another_reason_is_said_of_again() -> None:
     """What is remembered is the reason too."""
-    state = Living()
+    state = Living(image)
     state.look([LivingPod("shop", "p", "p", without=Problem(Reason.MISSED, "none"))], 0.0, 99)
     other = LivingPod("shop", "p", "p", without=Problem(Reason.BAD_LABEL, "bad"))
     assert [said.problem.reason for said in state.look([other], 1.0, 99)[1]] == [Reason.BAD_LABEL]
@@ -205,7 +248,7 @@ def test_a_pod_whose_registrar_stops_for_another_reason_is_said_of_again() -> No
 
 def test_however_many_there_are_all_are_said_in_time() -> None:
     """No more at a time than can be written, and the rest with the looks that follow."""
-    state = Living()
+    state = Living(image)
     said = [state.look(pods(missed=10), float(now), 4)[1] for now in range(4)]
     assert [len(some) for some in said] == [4, 4, 2, 0]
     assert len({one.about["uid"] for some in said for one in some}) == 10

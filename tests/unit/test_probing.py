@@ -17,10 +17,10 @@ from sidecar.servers.engine import Profile
 from sidecar.servers.facts import UNKNOWN, Ability, Fact, Facts, Mode, Origin, abilities
 from sidecar.servers.listing import Card
 from sidecar.servers.modes import implied
-from sidecar.servers.probe import Probe
+from sidecar.servers.probe import Probe, Told
 from sidecar.servers.probing import FIRST_AGAIN, LAST_AGAIN, MOST_KEPT, Findings, key_of
 from sidecar.servers.server import ModelServer
-from sidecar.servers.shapes import Answer, Asleep, Model, Refused
+from sidecar.servers.shapes import Answer, Asleep, Model, Observation, Refused
 from sidecar.servers.vllm_probes import SENSES
 from tests.standins.canned import HANGS, Canned
 from tests.standins.clock import FakeClock
@@ -303,6 +303,20 @@ class TestActive:
         assert facts.ability(Ability.VISION) == Fact(True, Origin.PROBE)
         assert facts.ability(Ability.AUDIO_INPUT) == Fact(True, Origin.PROBE)
         assert server.calls.count("/one") + server.calls.count("/two") == 2
+
+    async def test_what_came_of_looks_and_questions_is_told(self, watch: Watch) -> None:
+        """Each look and each question once: something new, nothing of it, no answer."""
+        routes = {"/one": YES, "/two": {}, "/three": httpx.ReadTimeout("slow")}
+        three = Probe(frozenset({"reasoning"}), asking("/three", Ability.REASONING))
+        _, watched = watch(routes, probes=(ONE,), active=(TWO, three))
+        looks: list[Observation] = []
+        questions: list[Told] = []
+        watched.tell(looks.append, questions.append)
+        seen = await watched.observe()
+        assert not await watched.explore(idle)
+        assert not await watched.explore(idle)
+        assert looks == [seen]
+        assert sorted(questions) == [Told.LEARNED, Told.NO_ANSWER, Told.NOTHING_NEW]
 
     async def test_only_when_nothing_waits(self, watch: Watch) -> None:
         """A server with requests in flight is not asked, and is asked as soon as it has none."""

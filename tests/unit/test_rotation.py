@@ -245,3 +245,18 @@ def test_a_wiped_publication_is_put_back_and_nothing_is_made(place: str) -> None
     """Whatever stands there instead; that is kept beside ours for as long as it may be used."""
     found = step(replace(STEADY, bundle=(A, Authority("x", 0, GONE)), kept={"x": GONE}), place)
     assert found == Step(publish=frozenset("ax"))
+
+
+def test_a_clock_that_is_behind_makes_no_other_ca() -> None:
+    """Pods trust for life the CA that begins later than now; what is published of it stays, or comes back."""
+    behind = State(
+        ca=authority("a", -365 * DAY), leaf=leaf("a", -365 * DAY), bundle=(authority("a", -365 * DAY),)
+    )
+    assert step(behind, "a") == Step(waiting=Waiting.CLOCK_BEHIND)
+    assert step(behind, "") == Step(publish=frozenset("a"), waiting=Waiting.CLOCK_BEHIND)
+
+
+def test_a_ca_made_by_a_clock_that_was_ahead_is_changed_when_somebody_asks() -> None:
+    """Only a person can tell which of the clocks is right."""
+    ahead = State(ca=authority("a", -365 * DAY), bundle=(authority("a", -365 * DAY),), asked=True)
+    assert step(ahead, "a").write == MakeAuthority(False, *NEW_CA, Why.CA_ENDED)

@@ -1,6 +1,9 @@
 """The stand-ins for model servers say and do what was measured on the real ones."""
 
 import asyncio
+import contextlib
+import gc
+import socket
 from collections.abc import AsyncIterator
 
 import httpx
@@ -38,6 +41,20 @@ async def test_vllm_refuses_connections_until_it_is_loaded(web: httpx.AsyncClien
             await web.get(url)
         await server.load()
         assert (await web.get(url)).status_code == 200
+
+
+async def test_a_connection_that_comes_as_a_server_ends_is_cut() -> None:
+    """However far it has been taken: none is forgotten unclosed, which would be a warning."""
+    for steps in range(5):
+        server = await VLLM("m").load()
+        with socket.create_connection(("127.0.0.1", server.port), timeout=5) as client:
+            for _ in range(steps):
+                await asyncio.sleep(0)
+            await server.kill()
+            with contextlib.suppress(ConnectionResetError):
+                assert client.recv(1) == b""
+        await server.__aexit__(None, None, None)
+    gc.collect()
 
 
 async def test_vllm_cards_hold_aliases_and_loras(web: httpx.AsyncClient) -> None:

@@ -1,12 +1,14 @@
 """The broker's way to LiteLLM."""
 
 import asyncio
+import contextlib
+from collections.abc import Callable
 
 import httpx
 import pytest
 
 from webhook.broker import upstream
-from webhook.broker.shapes import Call, RefusedError, Reply, Rule
+from webhook.broker.shapes import Call, Outcome, RefusedError, Reply, Rule
 from webhook.broker.upstream import Upstream, read_key, trust
 from webhook.config import ConfigError
 
@@ -14,7 +16,9 @@ KEY = "sk-secret-0123456789"
 LOOK = Call("GET", "/v2/model/info", {"modelId": "registrar-1", "size": "1"})
 
 
-def asked(answer: httpx.Response | Exception) -> tuple[Upstream, list[httpx.Request]]:
+def asked(
+    answer: httpx.Response | Exception, count: Callable[[Outcome], None] = lambda _: None
+) -> tuple[Upstream, list[httpx.Request]]:
     """Give a way to a LiteLLM that always answers so, and what it was asked."""
     seen: list[httpx.Request] = []
 
@@ -24,7 +28,7 @@ def asked(answer: httpx.Response | Exception) -> tuple[Upstream, list[httpx.Requ
             raise answer
         return answer
 
-    way = Upstream("http://litellm:4000/", transport=httpx.MockTransport(handle))
+    way = Upstream("http://litellm:4000/", transport=httpx.MockTransport(handle), count=count)
     way.use(KEY)
     return way, seen
 
@@ -92,6 +96,30 @@ async def test_what_cannot_be_asked_is_told_from_what_may_have_been_done(
     found = await refused(error)
     assert found.status == status
     assert told in found.message
+
+
+@pytest.mark.parametrize(
+    ("answer", "outcome"),
+    [
+        (httpx.Response(200), Outcome.OK),
+        (httpx.Response(404), Outcome.REFUSED),
+        (httpx.Response(500), Outcome.FAULT),
+        (httpx.Response(503), Outcome.FAULT),
+        (httpx.ConnectError("refused"), Outcome.NOT_SENT),
+        (httpx.ReadTimeout("slow"), Outcome.NO_ANSWER),
+        (httpx.RemoteProtocolError("Server disconnected"), Outcome.NO_ANSWER),
+    ],
+    ids=str,
+)
+async def test_each_request_is_counted_by_what_became_of_it(
+    answer: httpx.Response | Exception, outcome: Outcome
+) -> None:
+    """Once, whether there was an answer or not."""
+    counted: list[Outcome] = []
+    way, _ = asked(answer, counted.append)
+    with contextlib.suppress(RefusedError):
+        await way.send(LOOK, 7)
+    assert counted == [outcome]
 
 
 async def test_an_answer_that_never_ends_is_waited_for_in_all_as_long_as_was_said() -> None:

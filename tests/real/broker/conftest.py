@@ -11,11 +11,12 @@ from typing import Final, Protocol
 import httpx
 import pytest
 
-from tests.peers.broker import BrokerProcess, Caller, grant, injected_caller
-from tests.peers.cluster import CONTROL_PLANE, CONTROL_PLANE_PROGRAMS, Cluster, control_plane, missing
+from tests.peers.broker import BrokerProcess, Caller, injected_caller
+from tests.peers.cluster import Cluster
 from tests.peers.proxy import LiteLLM, litellm
 from tests.peers.require import require
 from tests.peers.scripts import FOLDER, HOW_TO_GET, loopback_address, not_installed
+from tests.real.clusters import granted
 from webhook.broker.key_abilities import ROUTES
 from webhook.broker.upstream import Upstream
 
@@ -70,9 +71,7 @@ def way() -> Way:
 @pytest.fixture(scope="session")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     """Run a control plane with its controllers, the project's rights, and a node that nobody looks after."""
-    require(HOW_TO_GET, missing(CONTROL_PLANE, CONTROL_PLANE_PROGRAMS))
-    with control_plane(tmp_path_factory.mktemp("kube-broker")) as running:
-        grant(running)
+    with granted(tmp_path_factory.mktemp("kube-broker")) as running:
         running.fake_node({})
         yield running
 

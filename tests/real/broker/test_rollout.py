@@ -10,9 +10,9 @@ from pathlib import Path
 import httpx
 import pytest
 
-from sidecar.contract import CONTAINER_NAME, NONCE_HEADER
+from sidecar.contract import NONCE_HEADER
 from tests.injected import injected
-from tests.peers.balancer import balancer
+from tests.peers.balancer import Balancer, balancer
 from tests.peers.broker import BrokerProcess, Caller, caller
 from tests.peers.cluster import Cluster
 from tests.peers.proxy import LiteLLM
@@ -22,29 +22,6 @@ from tests.standins.vllm import VLLM
 from webhook.broker.key_abilities import ROUTES
 
 pytestmark = [pytest.mark.real, pytest.mark.kube]
-
-
-def environment(pod: Caller, url: str, ca: str, token: Path, listen: int) -> dict[str, str]:
-    """Give the environment of a pod's registrar, as the webhook and the kubelet make it."""
-    spec = pod.cluster.get("pod", pod.name, pod.namespace)["spec"]
-    (ours,) = (
-        each
-        for each in (*spec["containers"], *spec.get("initContainers", ()))
-        if each["name"] == CONTAINER_NAME
-    )
-    token.write_text(pod.token)
-    return {
-        **{each["name"]: each["value"] for each in ours["env"] if "value" in each},
-        "REGISTRAR_NAMESPACE": pod.namespace,
-        "REGISTRAR_POD": pod.name,
-        "REGISTRAR_POD_UID": pod.uid,
-        "REGISTRAR_POD_IP": pod.address,
-        "REGISTRAR_LISTEN_PORT": str(listen),
-        "REGISTRAR_LITELLM_URL": url,
-        "REGISTRAR_LITELLM_CA": ca,
-        "REGISTRAR_TOKEN_FILE": str(token),
-        "REGISTRAR_PROPAGATION": "4",
-    }
 
 
 async def look_all_the_time(pod: Caller, url: str, ca: str, model: str, answers: list[int]) -> None:
@@ -67,7 +44,8 @@ async def test_replacing_every_broker_loses_nothing(
     brokers = []
     for name in ("one", "two"):
         (tmp_path / name).mkdir()
-        brokers.append(BrokerProcess(cluster, proxy.urls[0], key, tmp_path / name))
+        stays = ("--stop-delay", "1")
+        brokers.append(BrokerProcess(cluster, proxy.urls[0], key, tmp_path / name, *stays))
     try:
         for broker in brokers:
             await asyncio.to_thread(broker.start)
@@ -77,16 +55,16 @@ async def test_replacing_every_broker_loses_nothing(
             await server.load()
             url = f"https://{HOST}:{balanced.port}"
             pod = caller(cluster, injected(namespace, "qwen", server.port), HOST, server.port)
-            environ = environment(pod, url, ca, tmp_path / "token", listen := free_port(HOST, 0))
+            environ = pod.environ(url, ca, tmp_path / "token", listen := free_port(HOST, 0))
             async with registrar(environ, listen) as running:
                 await running.line(lambda line: " SERVING " in line)
                 answers: list[int] = []
                 looking = asyncio.create_task(look_all_the_time(pod, url, ca, model, answers))
-                await asyncio.to_thread(replace, brokers[0])
+                await replace(brokers[0], balanced)
                 nonce = {NONCE_HEADER: environ["REGISTRAR_NONCE"]}
                 drain = asyncio.create_task(running.get("/drain", **nonce))
                 await running.line(lambda line: " DRAINING " in line)
-                await asyncio.to_thread(replace, brokers[1])
+                await replace(brokers[1], balanced)
                 assert (await drain).json() == {"end": "done", "cut": 0, "rows_left": 0}
                 assert not looking.done()
                 looking.cancel()
@@ -99,10 +77,14 @@ async def test_replacing_every_broker_loses_nothing(
             broker.kill()
 
 
-def replace(broker: BrokerProcess) -> None:
-    """End a broker as the kubelet does, and start it anew."""
-    broker.stop()
-    broker.start()
+async def replace(broker: BrokerProcess, balanced: Balancer) -> None:
+    """End a broker as the kubelet does, take its endpoint away as its control plane does, start it anew."""
+    ending = asyncio.create_task(asyncio.to_thread(broker.stop))
+    await asyncio.sleep(0.3)  # it still serves, and is told nothing new after this
+    balanced.ports.remove(broker.port)
+    await ending
+    await asyncio.to_thread(broker.start)
+    balanced.ports.append(broker.port)
 
 
 async def test_a_broker_that_crashes_is_taken_over_from(

@@ -11,20 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.peers.cluster import (
-    CONTROL_PLANE,
-    CONTROL_PLANE_PROGRAMS,
-    SCRIPTS,
-    Cluster,
-    control_plane,
-    missing,
-    wait_until,
-)
-from tests.peers.require import require
-from tests.peers.scripts import HOW_TO_GET
+from tests.peers.cluster import SCRIPTS, Cluster, wait_until
+from tests.real.clusters import granted
 from webhook.kube.api import Api
 
-RIGHTS = Path(__file__).parents[3] / "examples" / "rbac.yaml"
 NAMESPACE = "litellm-registrar"
 
 _numbers = itertools.count()
@@ -33,10 +23,7 @@ _numbers = itertools.count()
 @pytest.fixture(scope="session")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     """Run a control plane, with the project's ServiceAccounts and their rights."""
-    require(HOW_TO_GET, missing(CONTROL_PLANE, CONTROL_PLANE_PROGRAMS))
-    with control_plane(tmp_path_factory.mktemp("kube-own")) as running:
-        running.namespace(NAMESPACE)
-        running.kubectl("apply", "-f", str(RIGHTS))
+    with granted(tmp_path_factory.mktemp("kube-own")) as running:
         yield running
 
 

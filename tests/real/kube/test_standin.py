@@ -71,6 +71,29 @@ async def changes(api: Api, path: str) -> list[tuple[str, Any]]:
     return seen
 
 
+async def conditions(api: Api, path: str) -> list[Any]:
+    """Patch the conditions of a pod's status, and give what came of each."""
+    spec = {"containers": [{"name": "main", "image": "registry.example.com/main:1"}]}
+    pod = await api.create(path, {"metadata": {"name": "one"}, "spec": spec})
+    came: list[Any] = []
+    for name, uid, kind, status in (
+        ("one", pod["metadata"]["uid"], "example.com/a", "False"),
+        ("one", pod["metadata"]["uid"], "example.com/b", "True"),
+        ("one", pod["metadata"]["uid"], "example.com/a", "True"),
+        ("one", "of-another-pod", "example.com/a", "False"),
+        ("two", pod["metadata"]["uid"], "example.com/a", "False"),
+    ):
+        change = {"type": kind, "status": status, "reason": "for_a_test"}
+        patch = {"metadata": {"uid": uid}, "status": {"conditions": [change]}}
+        try:
+            found = await api.strategic(f"{path}/{name}/status", patch)
+        except ApiError as error:
+            came.append((error.status, error.reason))
+        else:
+            came.append({each["type"]: each["status"] for each in found["status"]["conditions"]})
+    return came
+
+
 async def test_the_standin_answers_each_verb_as_the_real_one(
     connections: Connections, namespace: str
 ) -> None:
@@ -79,3 +102,5 @@ async def test_the_standin_answers_each_verb_as_the_real_one(
     real, fake = await connections.admin(), FakeApi()
     assert await transcript(fake, path) == await transcript(real, path)
     assert await changes(fake, path) == await changes(real, path)
+    path = f"/api/v1/namespaces/{namespace}/pods"
+    assert await conditions(fake, path) == await conditions(real, path)

@@ -10,21 +10,12 @@ from typing import Any, Final
 
 import pytest
 
-from tests.peers.cluster import (
-    CONTROL_PLANE,
-    CONTROL_PLANE_PROGRAMS,
-    Cluster,
-    control_plane,
-    missing,
-    wait_until,
-)
-from tests.peers.require import require
-from tests.peers.scripts import HOW_TO_GET
-from tests.peers.webhook import ROOT, WebhookProcess
+from tests.peers.cluster import Cluster, wait_until
+from tests.peers.webhook import WebhookProcess
+from tests.real.clusters import granted
 
 JSON = dict[str, Any]
 
-RIGHTS: Final = ROOT / "examples" / "rbac.yaml"
 NAMESPACE: Final = "litellm-registrar"
 ACCOUNT: Final = "litellm-registrar-webhook"
 METRIC: Final = "litellm_registrar_webhook"
@@ -37,10 +28,7 @@ _numbers = itertools.count()
 @pytest.fixture(scope="session")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     """Run a control plane, with the project's ServiceAccounts and their rights."""
-    require(HOW_TO_GET, missing(CONTROL_PLANE, CONTROL_PLANE_PROGRAMS))
-    with control_plane(tmp_path_factory.mktemp("kube-living")) as running:
-        running.namespace(NAMESPACE)
-        running.kubectl("apply", "-f", str(RIGHTS))
+    with granted(tmp_path_factory.mktemp("kube-living")) as running:
         yield running
 
 

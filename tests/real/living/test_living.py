@@ -10,8 +10,10 @@ from typing import Any
 
 import pytest
 
+from sidecar.contract import CONTRACT_VERSION
 from tests.injected import injected
 from tests.peers.cluster import Cluster, wait_until
+from tests.peers.webhook import IMAGE
 from tests.real.apiserver.manifests import CARRIED, REQUIRE_LABEL, SERVER, pod, workload
 from tests.real.living.conftest import METRIC, Replica, events
 
@@ -91,6 +93,23 @@ def test_a_registrar_whose_image_cannot_be_pulled_is_counted_after_a_while(
     wanted = {("Pod", "stuck", "registrar_not_started")}
     wait_until("Event", 30, lambda: events(cluster, namespace) == wanted)
     assert leader.metric(f'{METRIC}_missed_pods{{reason="missed"}}') == 0
+
+
+def test_registrars_with_another_image_than_new_ones_get_are_counted_until_they_are_replaced(
+    cluster: Cluster, namespace: str, replica: Start
+) -> None:
+    """As after an upgrade of the chart: who still runs an old one is seen."""
+    for name in ("old", "new"):
+        made = injected(namespace, name)
+        if name == "new":
+            made["spec"]["initContainers"][-1]["image"] = IMAGE
+        cluster.create(made)
+    leader, by = replica(), f'contract="{CONTRACT_VERSION}",image='
+    leader.until(f'registrars{{{by}"other"}}', 1)
+    leader.until(f'registrars{{{by}"current"}}', 1)
+    cluster.kubectl("set", "image", "pod/old", f"registrar={IMAGE}", "-n", namespace)
+    leader.until(f'registrars{{{by}"current"}}', 2)
+    leader.until(f'registrars{{{by}"other"}}', 0)
 
 
 def test_what_lives_is_judged_when_the_policy_changes(

@@ -47,11 +47,15 @@ class Kubernetes(FakeApi):
         found = self.bearers.get(body["spec"]["token"], {})
         return {**body, "status": found if body["spec"]["audiences"] == [DEFAULT_AUDIENCE] else {}}
 
-    def run_pod(self, namespace: str, name: str = "qwen", *addresses: str, port: int = 8000) -> Pod:
-        """Have an injected pod run, with a token of its own."""
+    def run_pod(
+        self, namespace: str, name: str = "qwen", *addresses: str, port: int = 8000, like: JSON | None = None
+    ) -> Pod:
+        """Have an injected pod run, with a token of its own; `like` is what it is but for its names."""
         uid = f"uid-{namespace}-{name}"
         pod = Pod(namespace, name, uid, a_token(uid))
-        shown = running(injected(namespace, name, port), *(addresses or (IP,)), uid=uid)
+        manifest = like or injected(namespace, name, port)
+        manifest = {**manifest, "metadata": {**manifest["metadata"], "namespace": namespace, "name": name}}
+        shown = running(manifest, *(addresses or (IP,)), uid=uid)
         self.objects[pod.path] = shown
         self.issued.add(pod.token)
         extra = {

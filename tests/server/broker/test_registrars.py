@@ -1,5 +1,6 @@
 """Registrars as processes, with what the webhook injects, before a broker that serves."""
 
+import asyncio
 import signal
 from pathlib import Path
 from typing import Any
@@ -9,9 +10,10 @@ import pytest
 from sidecar.contract import CONTAINER_NAME, NONCE_HEADER
 from tests.server.broker.brokering import Brokering, Pod, a_token
 from tests.server.registrars import HOST, Registrar, registrar, swap
-from tests.server.running import Tls
+from tests.server.running import Tls, until
 from tests.standins.listening import free_port
 from tests.standins.vllm import VLLM
+from webhook.registered import registered
 
 # What a test has no time for.
 TIMES = {
@@ -50,6 +52,15 @@ class Scene:
         """The pod as the API server has it."""
         return self.broker.kube.objects[self.pod.path]
 
+    def condition(self) -> tuple[str, str] | None:
+        """Status and reason of the pod's condition; None: it has none."""
+        found = registered(self.shown)
+        return None if found is None else (str(found.routable), found.word)
+
+    def events(self) -> list[str]:
+        """Give the reasons of the Events on the pod, in their order."""
+        return [event["reason"] for event in self.broker.kube.events()]
+
     def delete(self, grace: int) -> None:
         """Have the pod deleted with so many seconds of grace."""
         told = {"deletionTimestamp": "2026-11-21T06:00:00Z", "deletionGracePeriodSeconds": grace}
@@ -70,6 +81,16 @@ async def drain(running: Registrar, scene: Scene) -> dict[str, Any]:
     return found
 
 
+async def reported(broker: Brokering, state: str, times: int) -> None:
+    """Wait until a state has been told so often."""
+    told = f'reports_total{{state="{state}"}} {times}.0'
+    for _ in range(500):
+        if told in (await broker.health.get("/metrics")).text:
+            return
+        await asyncio.sleep(0.02)
+    raise AssertionError(f"{state} was not told {times} times")
+
+
 async def test_a_pods_life(broker: Brokering, tls: Tls, tmp_path: Path) -> None:
     """Registered by its token and no key, its token rotated, deleted with the grace it was made with."""
     async with VLLM("qwen") as server:
@@ -78,6 +99,7 @@ async def test_a_pods_life(broker: Brokering, tls: Tls, tmp_path: Path) -> None:
         async with registrar(scene.environ, scene.listen) as running:
             await running.line(lambda line: " SERVING " in line)
             assert broker.rows() == {scene.pod.id(): "qwen"}
+            await until(lambda: scene.condition() == ("True", "serving"))
             scene.rotate()
             scene.delete(grace=scene.shown["spec"]["terminationGracePeriodSeconds"])
             assert await drain(running, scene) == {"end": "done", "cut": 0, "rows_left": 0}
@@ -85,6 +107,8 @@ async def test_a_pods_life(broker: Brokering, tls: Tls, tmp_path: Path) -> None:
             running.process.send_signal(signal.SIGTERM)
             assert await running.ended() == 0
     assert not broker.rows()
+    assert scene.condition() == ("False", "drained")
+    assert scene.events() == ["serving", "draining", "drained"]
     assert not [line for line in running.lines if " PROBLEM " in line]
     text = "\n".join(running.lines)
     assert "eyJ" not in text + broker.stream.getvalue()
@@ -152,3 +176,53 @@ async def test_a_pod_that_is_not_as_it_should_be_is_refused(
             await running.line(lambda line: f"reason={reason}" in line)
             assert running.process.returncode is None
     assert not broker.rows()
+
+
+async def test_a_registrar_that_is_restarted_changes_nothing_that_is_seen(
+    broker: Brokering, tls: Tls, tmp_path: Path
+) -> None:
+    """Its pod is routable all the time: the condition stays as it is, and no Event is made."""
+    async with VLLM("qwen") as server:
+        await server.load()
+        scene = Scene(broker, tls, tmp_path, server)
+        for life in range(2):
+            async with registrar(scene.environ, scene.listen) as running:
+                await running.line(lambda line: " SERVING " in line)
+                await reported(broker, "serving", life + 1)
+                running.process.kill()
+    assert scene.condition() == ("True", "serving")
+    assert scene.events() == ["serving"]
+
+
+async def test_a_server_in_ill_health_is_seen(broker: Brokering, tls: Tls, tmp_path: Path) -> None:
+    """Blocked by its name, a warning; and serving when it is back."""
+    async with VLLM("qwen") as server:
+        await server.load()
+        scene = Scene(broker, tls, tmp_path, server)
+        async with registrar(scene.environ, scene.listen) as running:
+            await until(lambda: scene.condition() == ("True", "serving"))
+            await server.kill()
+            await running.line(lambda line: " BLOCKED " in line)
+            await until(lambda: scene.condition() == ("False", "blocked:server_refused"))
+            await server.load()
+            await until(lambda: scene.condition() == ("True", "serving"))
+    kinds = [(event["reason"], event["type"]) for event in broker.kube.events()]
+    assert kinds == [("serving", "Normal"), ("blocked", "Warning"), ("serving", "Normal")]
+
+
+async def test_a_pod_that_ends_without_a_hook_is_seen_as_drained(
+    broker: Brokering, tls: Tls, tmp_path: Path
+) -> None:
+    """SIGTERM alone drains, and its figures are told before the process ends."""
+    async with VLLM("qwen") as server:
+        await server.load()
+        scene = Scene(broker, tls, tmp_path, server)
+        async with registrar(scene.environ, scene.listen) as running:
+            await running.line(lambda line: " SERVING " in line)
+            running.process.send_signal(signal.SIGTERM)
+            assert await running.ended() == 0
+    assert scene.condition() == ("False", "drained")
+    drained = broker.kube.events()[-1]
+    assert drained["reason"] == "drained"
+    assert "done after" in drained["message"]
+    assert "0 requests cut" in drained["message"]
