@@ -9,7 +9,7 @@ PYTEST := $(PY) -m pytest
 SIDECAR := $(VENV)/sidecar
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-real test-chart test-cluster test-installed test-node check format golden docs bench lock clean
+.PHONY: help demo test test-real test-real-servers test-real-cluster soak test-chart test-cluster test-installed test-node check format golden docs bench lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -26,10 +26,22 @@ demo: $(STAMP) ## the main job on embedded stand-ins, as a timeline
 test: $(STAMP) ## every test that needs no other software
 	$(PYTEST)
 
-# A session's peers start within the time of its first test.
+# A session's peers start within the time of its first test. Both halves wait more than they work; one session if ARGS choose.
+REAL := $(PYTEST) -o timeout=300 -m "(real or kube) and not soak"
 test-real: $(STAMP) ## against real LiteLLM, model servers and API server (installs them)
 	tests/peers/install.sh real
-	$(PYTEST) -o timeout=300 -m "real or kube" tests/real $(ARGS)
+	$(if $(ARGS),$(REAL) tests/real $(ARGS),$(MAKE) --no-print-directory -j2 --output-sync=target test-real-servers test-real-cluster)
+
+test-real-servers: $(STAMP)
+	$(REAL) tests/real/test_*.py
+
+test-real-cluster: $(STAMP)
+	$(REAL) tests/real/*/
+
+soak: $(STAMP) ## every fault and every life of the churn, against the same; their figures go to BENCHMARKS.md (an hour)
+	tests/peers/install.sh real
+	$(PY) -m tests.bench --strict --only fault_matrix
+	$(PY) -m tests.bench --strict --only churn
 
 test-chart: $(STAMP) ## the chart as Helm 3 and 4 render it, by a real API server and promtool (installs them)
 	tests/peers/install.sh chart
@@ -59,7 +71,7 @@ format: $(STAMP) ## rewrite the code in the house format
 	$(VENV)/bin/ruff check --fix .
 
 golden: $(STAMP) ## rewrite the golden files
-	UPDATE_GOLDEN=1 $(PYTEST) -q tests/golden tests/policy/test_evasions.py
+	UPDATE_GOLDEN=1 $(PYTEST) -q tests/golden tests/listing tests/metrics/test_names.py tests/policy/test_evasions.py
 
 docs: $(STAMP) ## rewrite what both READMEs take from the code and from values.yaml
 	$(PY) -m tests.docs
