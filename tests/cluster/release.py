@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import base64
+import json
 from dataclasses import dataclass
 from typing import Final
 
+from tests.cluster.creating import has_registrar, pod
 from tests.peers.cluster import JSON, Answer, Cluster, wait_until
 from tests.peers.helm import NAMESPACE, RELEASE, Helm
 from tests.peers.webhook import change_ca
@@ -75,6 +77,19 @@ class Release:
     def until_enforced(self) -> None:
         """Wait until what may refuse does."""
         wait_until("rules of every entry", 90, self.enforced, every=0.5)
+
+    def injects(self) -> bool:
+        """Tell whether a labelled pod that is made now would have its registrar; nothing is made."""
+        asked = ("create", "-f", "-", "--dry-run=server", "-n", "default", "-o", "json")
+        answer = self.cluster.kubectl(*asked, stdin=pod(labelled=True), check=False)
+        return not answer.code and has_registrar(json.loads(answer.out))
+
+    def until_injecting(self) -> None:
+        """Wait until the API server calls the webhook, a moment after its first replica is ready.
+
+        Helm 3 and `kubectl rollout status` may return before that (see `selftest` of the webhook).
+        """
+        wait_until("registrar in a labelled pod", 30, self.injects)
 
     def leaf(self) -> str:
         """Give the certificate that the webhook serves with."""

@@ -24,6 +24,7 @@ async def test_ignore_lets_every_pod_start_while_the_webhook_is_away(
     """Labelled pods come without their registrar, the others as ever; when it is back all is as before."""
     ours = release(IGNORE)
     ours.install()
+    ours.until_injecting()
     assert has_registrar(await create(admin, busy, labelled=True))
     ours.scale_webhook(0)
     async with creating(admin, busy) as away:
@@ -31,6 +32,7 @@ async def test_ignore_lets_every_pod_start_while_the_webhook_is_away(
     assert away.refused() == [], told(away.refused())
     assert away.injected() == 0
     ours.scale_webhook(2)
+    ours.until_injecting()
     assert has_registrar(await create(admin, busy, labelled=True))
 
 
@@ -52,6 +54,7 @@ async def test_fail_refuses_labelled_pods_and_nobody_else(
     system = await create(admin, "kube-system", labelled=True)
     assert "failed calling webhook" not in cluster.kubectl("get", "events", "-n", NAMESPACE).out
     ours.scale_webhook(2)
+    ours.until_injecting()
     assert has_registrar(await create(admin, busy, labelled=True))
     await admin.delete(f"/api/v1/namespaces/kube-system/pods/{system['metadata']['name']}")
 

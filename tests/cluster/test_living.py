@@ -39,7 +39,9 @@ def test_pods_that_were_missed_and_registrars_that_cannot_run_are_said(
 ) -> None:
     """A pod from before the install; an image that cannot be pulled, and one that cannot be run."""
     cluster.create(pod(busy, "early", container(), OPENAI))
-    release().install()
+    ours = release()
+    ours.install()
+    ours.until_injecting()
     for name, settings in {
         "fine": {},
         "unpullable": {"registrar_image": "registry.invalid/sidecar:1"},

@@ -30,14 +30,16 @@ async def test_the_off_switch(release: Callable[..., Release], busy: str, admin:
     """Off, no webhook is called, and pods that have their registrar keep it; on again, all is as before."""
     ours = release()
     ours.install()
+    ours.until_injecting()
     before = await create(admin, busy, labelled=True)
     ours.upgrade(OFF)
     assert ours.configurations() == []
+    wait_until("end of injections", 30, lambda: not ours.injects())
     assert not has_registrar(await create(admin, busy, labelled=True))
     path = f"/api/v1/namespaces/{busy}/pods/{before['metadata']['name']}"
     assert (await admin.get(path))["spec"]["initContainers"] == before["spec"]["initContainers"]
     ours.upgrade()
-    wait_until("caBundle of every entry", 30, lambda: ours.published() == {1})
+    ours.until_injecting()
     assert has_registrar(await create(admin, busy, labelled=True))
 
 
@@ -47,6 +49,7 @@ async def test_direct_mode_has_no_broker(
     """Registrars get the key of their namespace's Secret and no token; nothing of the broker is installed."""
     ours = release(DIRECT)
     ours.install()
+    ours.until_injecting()
     found = variables(await create(admin, busy, labelled=True))
     assert ENV_LITELLM_KEY in found
     assert ENV_TOKEN_FILE not in found
@@ -68,6 +71,7 @@ async def test_a_certificate_that_is_given(
             for number in range(len(found["webhooks"]))
         ]
         cluster.kubectl("patch", kind, ADMISSION, "--type=json", "-p", f"[{','.join(ops)}]")
+    ours.until_injecting()
     assert has_registrar(await create(admin, busy, labelled=True))
     ours.upgrade({"webhook": {"logFormat": "json"}})
     assert has_registrar(await create(admin, busy, labelled=True))

@@ -52,6 +52,7 @@ async def test_what_stays_is_what_is_said(
     """It says how many injected pods live on; certificates and Leases stay, and serve a new install."""
     ours = release(helm=helm)
     ours.install()
+    ours.until_injecting()
     for _ in range(3):
         assert has_registrar(await create(admin, busy, labelled=True))
     await create(admin, busy, labelled=False)
@@ -62,6 +63,7 @@ async def test_what_stays_is_what_is_said(
     assert outside(cluster) == set()
 
     ours.install()
+    ours.until_injecting()
     assert cluster.get("configmap", f"{BROKER}-ca", NAMESPACE)["data"] == trusted
     assert has_registrar(await create(admin, busy, labelled=True))
 

@@ -251,11 +251,43 @@ def test_the_tried_pod_is_injected_and_restricted() -> None:
     assert [violations(one) for one in (*spec["initContainers"], *spec["containers"])] == [[], []]
 
 
+class Injecting(FakeApi):
+    """An API server that calls the webhook, from the given call on."""
+
+    def __init__(self, after: int = 0) -> None:
+        super().__init__()
+        self.after = after
+
+    async def rehearse(self, path: str, body: JSON) -> JSON:
+        """Answer as after an admission."""
+        assert (path, body) == ("/api/v1/namespaces/shop/pods", pod())
+        self.after -= 1
+        return _injected() if self.after < 0 else body
+
+
 async def test_a_pod_that_comes_back_without_a_registrar_fails_the_test() -> None:
-    """With failurePolicy Ignore that is what a webhook that is away looks like."""
+    """With failurePolicy Ignore that is what a webhook that is away looks like; it has ten seconds."""
     said: list[str] = []
-    assert not await selftest(FakeApi(), "shop", said.append)
+    waited: list[float] = []
+
+    async def sleep(seconds: float) -> None:
+        waited.append(seconds)
+
+    assert not await selftest(Injecting(11), "shop", said.append, sleep)
+    assert sum(waited) == 10
+    assert len(said) == 1
     assert "comes back without a registrar" in said[0]
+
+
+async def test_a_webhook_that_is_called_a_moment_after_it_is_ready_passes_the_test() -> None:
+    """Helm 3 waits for its readiness alone, and the API server is called by whoever comes next."""
+    said: list[str] = []
+
+    async def sleep(_: float) -> None:
+        said.append("waited")
+
+    assert await selftest(Injecting(10), "shop", said.append, sleep)
+    assert said == ["waited"] * 10 + ["A labelled pod in namespace shop gets its registrar, registrar:1"]
 
 
 async def test_a_pod_that_is_refused_fails_the_test_with_the_refusal() -> None:
@@ -270,12 +302,6 @@ async def test_a_pod_that_is_refused_fails_the_test_with_the_refusal() -> None:
 
 async def test_a_pod_with_its_registrar_passes_the_test_and_nothing_is_made() -> None:
     """In direct mode there is no broker to ask."""
-
-    class Injecting(FakeApi):
-        async def rehearse(self, path: str, body: JSON) -> JSON:
-            assert (path, body) == ("/api/v1/namespaces/shop/pods", pod())
-            return _injected()
-
     api = Injecting()
     said: list[str] = []
     assert await selftest(api, "shop", said.append)

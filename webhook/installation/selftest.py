@@ -5,8 +5,9 @@ And whether the broker answers, by just what that pod would have been told of it
 
 from __future__ import annotations
 
+import asyncio
 import ssl
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Final
 
 from sidecar.contract import ENV_LITELLM_CA, ENV_LITELLM_URL, ENV_TOKEN_FILE, LABEL_SERVER
@@ -22,15 +23,28 @@ Say = Callable[[str], object]
 
 _SECONDS: Final = 10.0
 _UNAUTHENTICATED: Final = 401
+# The API server calls a webhook a moment after its first pod is ready, which is all that Helm 3 waits for
+# (pkg/kube/ready.go: `ReadyReplicas`; Helm 4 waits for minReadySeconds too).
+_TRIES: Final = 10
+_APART: Final = 1.0
 
 
-async def selftest(api: Api, namespace: str, say: Say) -> bool:
+async def selftest(
+    api: Api, namespace: str, say: Say, sleep: Callable[[float], Awaitable[object]] = asyncio.sleep
+) -> bool:
     """Try both, say what came of it, and tell whether all is well.
 
-    Rights: `create` on pods in that namespace. Nothing is made in it.
+    A pod without a registrar is tried again for ten seconds. Rights: `create` on pods in that namespace.
+    Nothing is made in it.
     """
+    path = f"/api/v1/namespaces/{namespace}/pods"
     try:
-        made = await api.rehearse(f"/api/v1/namespaces/{namespace}/pods", pod())
+        made = await api.rehearse(path, pod())
+        for _ in range(_TRIES):
+            if registrar_of(made) is not None:
+                break
+            await sleep(_APART)
+            made = await api.rehearse(path, pod())
     except ApiError as error:
         say(
             f"A labelled pod is refused in namespace {namespace}: {error}. If that is the policy's word or "
