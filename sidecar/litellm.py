@@ -20,7 +20,7 @@ from sidecar.access import Access, Failed
 from sidecar.broker_contract import LEFT_OUT_HEADER, POD_PATH, STATE_PATH, PodState, StateReport
 from sidecar.reasons import Reason
 from sidecar.registration import Stored
-from sidecar.row_contract import says_deleted
+from sidecar.row_contract import says_deleted, says_no_row
 
 _CONNECT_SECONDS: Final = 5.0
 _READ_SECONDS: Final = 15.0
@@ -184,8 +184,9 @@ class LiteLLM:
         reply = await self._ask("POST", "/model/delete", body={"id": row_id}, seconds=_DELETE_SECONDS)
         if isinstance(reply, Failed):
             return reply
-        gone = reply.status_code == HTTPStatus.BAD_REQUEST and "not found in db" in reply.text
-        if gone or (reply.is_success and says_deleted(reply.text, row_id)):
+        if says_no_row(reply.status_code, reply.text):
+            return Absent()
+        if reply.is_success and says_deleted(reply.text, row_id):
             return Absent()
         failed = self._failed(reply)
         # No row is sent here that could be refused.

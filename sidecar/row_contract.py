@@ -28,6 +28,7 @@ CLOSED_CONNECTIONS: Final = {"Connection": "close"}
 
 _POD_DIGITS: Final = 24
 _ROW_DIGITS: Final = 24
+_BAD_REQUEST: Final = 400
 
 
 def pod_prefix(cluster: str, namespace: str, pod_uid: str) -> str:
@@ -56,6 +57,14 @@ def says_deleted(answer: str, row_id: str) -> bool:
     said it in other words one day, the next try would be told that there is no such row.
     """
     return row_id in answer
+
+
+def says_no_row(status: int, answer: str) -> bool:
+    """Tell whether what came back for a deletion says that there is no such row.
+
+    400 `Model with id=ID not found in db` (`delete_model`, as above).
+    """
+    return status == _BAD_REQUEST and "not found in db" in answer
 
 
 def base_url(scheme: str, host: str, port: int, path: str) -> str:

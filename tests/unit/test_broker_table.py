@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from webhook.broker.shapes import Call, RefusedError, Reply
-from webhook.broker.table import whole
+from webhook.broker.table import deleted, whole
 from webhook.broker.upstream import FaultError
 
 JSON = dict[str, Any]
@@ -110,3 +110,21 @@ async def test_a_fault_on_the_last_page_is_a_failure_of_the_whole() -> None:
 
     with pytest.raises(FaultError, match="HTTP 500"):
         await whole(Table(500, fail), name)
+
+
+NO_ROW = (
+    b'{"error": {"message": "{\'error\': \'Model with id=registrar-1 not found in db\'}", "code": "400"}}'
+)
+
+
+def test_a_deletion_is_believed_when_litellm_says_so_of_the_row() -> None:
+    """Either it was deleted now, or there was none."""
+    assert deleted(Reply(200, b'{"message": "Model: registrar-1 deleted successfully"}'), "registrar-1")
+    assert not deleted(Reply(400, NO_ROW), "registrar-1")
+
+
+@pytest.mark.parametrize("reply", [Reply(200, b"<html>Sign in</html>"), Reply(500, NO_ROW)])
+def test_a_deletion_of_which_litellm_says_anything_else_is_a_fault(reply: Reply) -> None:
+    """By a page of something before it a row that is still there must not count as gone."""
+    with pytest.raises(FaultError):
+        deleted(reply, "registrar-1")

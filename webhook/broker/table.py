@@ -11,7 +11,7 @@ from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import aclosing
 from typing import Any, Final, NamedTuple, Protocol, TypeVar
 
-from sidecar.row_contract import says_deleted
+from sidecar.row_contract import says_deleted, says_no_row
 from webhook.broker.shapes import Call, RefusedError, Reply, Rule
 from webhook.broker.upstream import FaultError
 from webhook.pods import mapping
@@ -26,8 +26,6 @@ _MOST_TRIES: Final = 3
 # How long a page may take: LiteLLM may be busy.
 PAGE_SECONDS: Final = 30.0
 _OK: Final = 200
-# LiteLLM's answer to the deletion of a row that is not there (400; litellm/proxy/proxy_server.py, 1.106).
-_NO_ROW: Final = b"not found in db"
 
 
 class Sending(Protocol):
@@ -81,9 +79,10 @@ def listed(reply: Reply) -> Page:
 
 def deleted(reply: Reply, key: str) -> bool:
     """Tell whether a deletion was carried out; False: there was no such row. Raises FaultError."""
-    if reply.status == _OK and says_deleted(reply.body.decode(errors="replace"), key):
+    answer = reply.body.decode(errors="replace")
+    if reply.status == _OK and says_deleted(answer, key):
         return True
-    if _NO_ROW in reply.body:
+    if says_no_row(reply.status, answer):
         return False
     raise FaultError(reply)
 
