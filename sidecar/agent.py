@@ -15,6 +15,7 @@ from sidecar.catalogue import Catalogue
 from sidecar.clock import Clock
 from sidecar.contract import PodIdentity, Probing, Settings
 from sidecar.drain import Drain, Outcome, Stage
+from sidecar.exploring import Explored, Exploring
 from sidecar.fate import Fate
 from sidecar.health import REFUSED_APART, WAITING_POLL, Condition, Health, judge, poll_after
 from sidecar.keeper import Keeper
@@ -37,7 +38,7 @@ _AFTER_FAULT: Final = 5.0
 _ENDING: Final = frozenset({State.DRAINING, State.DRAINED})
 
 
-class Observed(Protocol):
+class Observed(Explored, Protocol):
     """The model server: see `sidecar.servers`."""
 
     @property
@@ -51,10 +52,6 @@ class Observed(Protocol):
 
     def forget(self) -> None:
         """Ask anew for what is asked only once: it was started anew."""
-        ...
-
-    async def explore(self, idle: Callable[[], Awaitable[bool]]) -> bool:
-        """Ask one question that makes it compute, if there is one and it is `idle`; tell if it taught us."""
         ...
 
 
@@ -103,7 +100,14 @@ class Agent:
         self._look_back = asyncio.Event()
         self._look_now = asyncio.Event()
         self._draining: asyncio.Task[Outcome] | None = None
-        self._question: asyncio.Task[bool] | None = None
+        self._exploring = Exploring(
+            server,
+            traffic,
+            clock,
+            every=settings.poll_interval,
+            may=lambda: self._health.condition is Condition.WELL and self._state not in _ENDING,
+            learned=self._look_now.set,
+        )
         self._drain_began = 0.0
         self._gone_since_drain = False
         self._listening_at_drain: frozenset[int] = frozenset()
@@ -128,7 +132,7 @@ class Agent:
             tasks.create_task(self._unfailing(self._watch), name="watch")
             tasks.create_task(self._unfailing(self._meet_litellm), name="meet LiteLLM")
             if self._settings.probing is Probing.ACTIVE:
-                tasks.create_task(self._unfailing(self._explore), name="explore")
+                tasks.create_task(self._unfailing(self._exploring.run), name="explore")
 
     def ready(self) -> bool:
         """Tell whether the pod may count as ready: registered once, or waited for long enough."""
@@ -216,24 +220,6 @@ class Agent:
             self._log.event(Word.FOUND, "The server was started anew; what it can do is asked again")
         self._listening = listening or self._listening
         return anew
-
-    async def _explore(self) -> None:
-        """Find out, question by question, what only computing tells; never while a drain counts requests."""
-        while True:
-            await self._clock.sleep(self._settings.poll_interval)
-            if self._health.condition is not Condition.WELL or self._state in _ENDING:
-                continue
-            self._question = asyncio.create_task(self._server.explore(self._idle), name="question")
-            try:
-                await asyncio.wait({self._question})
-            finally:
-                self._question.cancel()
-            if not self._question.cancelled() and self._question.result():
-                self._look_now.set()
-
-    async def _idle(self) -> bool:
-        seen = await self._traffic.look()
-        return seen.in_flight == 0 and self._state not in _ENDING
 
     def _until_next_look(self) -> float:
         if self._state is State.DRAINED:
@@ -338,8 +324,7 @@ class Agent:
         self._listening_at_drain = self._traffic.listening()
         self._enter(State.DRAINING)
         self._look_now.set()
-        if self._question is not None:
-            self._question.cancel()  # the drain would wait for its answer
+        self._exploring.drop()  # the drain would wait for its answer
         self.last_drain = Drain(
             self._settings,
             self._keeper,
