@@ -35,6 +35,30 @@ class Pair:
         return certificate, key
 
 
+class Mount:
+    """A mounted Secret as the kubelet keeps it: files are links into the folder that `..data` points to.
+
+    (kubernetes/pkg/volume/util/atomic_writer.go: a renewal makes a new folder and swaps `..data` at once.)
+    """
+
+    def __init__(self, folder: Path, pair: Pair) -> None:
+        self._folder = folder
+        self._count = 0
+        self.renew(pair)
+        for name in ("tls.crt", "tls.key"):
+            (folder / name).symlink_to(Path("..data") / name)
+        self.certificate, self.key = folder / "tls.crt", folder / "tls.key"
+
+    def renew(self, pair: Pair) -> None:
+        """Put another pair in the place of this one."""
+        self._count += 1
+        version = self._folder / f"..{self._count}"
+        pair.write(version)
+        link = self._folder / "..data_tmp"
+        link.symlink_to(version.name)
+        link.replace(self._folder / "..data")
+
+
 def make_ca(name: str = "tests' CA", valid: timedelta = timedelta(days=2)) -> Pair:
     """Make a self-signed CA."""
     key = ec.generate_private_key(ec.SECP256R1())

@@ -23,7 +23,7 @@ from webhook.log import Log
 
 NAMESPACE: Final = "litellm-registrar"
 CLUSTER: Final = "demo"
-START_SECONDS: Final = 30.0
+START_SECONDS: Final = 120.0
 _SECRET: Final = "litellm-registrar-broker-tls"
 _BUNDLE: Final = f"/api/v1/namespaces/{NAMESPACE}/configmaps/litellm-registrar-broker-ca"
 _NODE_IP: Final = "127.0.0.1"

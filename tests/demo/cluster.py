@@ -32,7 +32,7 @@ from tests.demo.timeline import Timeline
 from webhook.patch import Op, apply
 
 IMAGE: Final = "registry.example.com/litellm-registrar/sidecar:0.1.0"
-START_SECONDS: Final = 30.0
+START_SECONDS: Final = 120.0
 _ADDRESS: Final = re.compile(r"\baddress=(\S+)")
 
 # From a container's argument vector and its pod's IP to the command that stands in for it.
@@ -68,14 +68,14 @@ class ApiServer:
         self._timeline.say("webhook", f"python -m webhook serve {shown} --broker-url {self._broker.url} ...")
         async with AsyncExitStack() as stack:
             process = await Process.start(argv, {}, said)
-            stack.push_async_callback(process.stop, 5.0)
+            stack.push_async_callback(process.stop, 30.0)
             try:
                 self._url = f"https://{await asyncio.wait_for(started, START_SECONDS)}"
             except TimeoutError:
                 raise DemoError(f"the webhook did not start within {START_SECONDS:g} s") from None
             context = ssl.create_default_context(cadata=ca.certificate.decode())
             self._client = await stack.enter_async_context(
-                httpx.AsyncClient(verify=context, trust_env=False, timeout=10)
+                httpx.AsyncClient(verify=context, trust_env=False, timeout=60)
             )
             self._stack = stack.pop_all()
         return self

@@ -66,7 +66,7 @@ class Pace:
     stream: float = 2.0
     look: float = 5.0
     rate: float = 15.0
-    limit: float = 110.0
+    limit: float = 300.0
 
 
 @dataclass(slots=True)
@@ -179,7 +179,7 @@ async def _try_the_token(stage: Stage, pod: Pod) -> None:
     token = stage.kubelet.token(pod).read_text()
     headers = {"Authorization": f"Bearer {token}", CONTRACT_HEADER: str(CONTRACT_VERSION)}
     trust = ssl.create_default_context(cafile=stage.broker.ca)
-    async with httpx.AsyncClient(verify=trust, trust_env=False, timeout=10) as client:
+    async with httpx.AsyncClient(verify=trust, trust_env=False, timeout=60) as client:
         for where, url, expected in (
             ("at the broker", stage.broker.url, 403),
             ("at LiteLLM itself", stage.litellm.url, 401),

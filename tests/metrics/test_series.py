@@ -37,9 +37,6 @@ from webhook.registered import CONDITION
 from webhook.review import BodyError
 from webhook.tls.live import Live
 
-# Seconds: ten thousand of anything take a while where the machine is busy.
-pytestmark = pytest.mark.timeout(180)
-
 JSON = dict[str, Any]
 NAMESPACES: Final = 10_000
 CONFIG: Final = Injection(cluster=CLUSTER, image="registry.example.com/registrar:1")

@@ -230,7 +230,9 @@ WIDER: Final[tuple[Any, Any]] = (
 EVIL: Final = Extract((Source(Role.MODEL, Location("hf", "a-evil/b"), AT, "c"),))
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.filter_too_much])
+@settings(
+    max_examples=300, deadline=None, suppress_health_check=[HealthCheck.filter_too_much, HealthCheck.too_slow]
+)
 @given(PLACES, PLACES, DEFAULTS, PODS, EXTRACTS)
 @example(FEWER_COUNT, ({}, {}), {}, AMD, Extract())
 @example(TAKEN_OVER, ({}, {}), {}, AMD, Extract((OF_IMAGE,)))

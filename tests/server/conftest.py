@@ -10,7 +10,7 @@ import pytest
 
 from sidecar.contract import LogFormat
 from tests.certificates import make_ca, make_leaf
-from tests.server.running import Running, Serving, Tls
+from tests.server.running import PATIENCE, Running, Serving, Tls
 from webhook.log import Log
 from webhook.server import Server
 from webhook.settings import Settings
@@ -47,8 +47,10 @@ def serving(tls: Tls) -> Serving:
         await server.start()
         try:
             async with (
-                httpx.AsyncClient(base_url=f"https://{server.address}", verify=tls.client) as client,
-                httpx.AsyncClient(base_url=f"http://{server.health_address}") as health,
+                httpx.AsyncClient(
+                    base_url=f"https://{server.address}", verify=tls.client, timeout=PATIENCE
+                ) as client,
+                httpx.AsyncClient(base_url=f"http://{server.health_address}", timeout=PATIENCE) as health,
             ):
                 yield Running(server, client, health, stream)
         finally:

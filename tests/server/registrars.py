@@ -14,6 +14,9 @@ from sidecar.contract import Engine, Settings
 ROOT = Path(__file__).parents[2]
 HOST = "127.0.0.1"
 NONCE = "the-nonce-of-the-pod"
+GRACE = 60
+# Seconds for what a process says or answers, its start among it.
+PATIENCE = 60.0
 IDENTITY = {
     "REGISTRAR_NAMESPACE": "team",
     "REGISTRAR_POD": "qwen-0",
@@ -40,7 +43,7 @@ class Registrar:
 
     async def line(self, holds: Callable[[str], bool]) -> str:
         """Wait for a line."""
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE):
             while True:
                 for line in self.lines:
                     if holds(line):
@@ -50,15 +53,21 @@ class Registrar:
 
     async def ended(self) -> int:
         """Wait until it has exited and everything it wrote is read."""
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE):
             code = await self.process.wait()
             await self._reading
         return code
 
     async def get(self, path: str, **headers: str) -> httpx.Response:
-        """Ask its endpoint."""
-        async with httpx.AsyncClient(timeout=20) as client:
-            return await client.get(self.url + path, headers=headers)
+        """Ask its endpoint; as the kubelet does again if it does not listen yet: lines come before that."""
+        async with httpx.AsyncClient(timeout=PATIENCE) as client, asyncio.timeout(PATIENCE):
+            while True:
+                try:
+                    return await client.get(self.url + path, headers=headers)
+                except httpx.ConnectError:
+                    if self.process.returncode is not None:
+                        raise
+                    await asyncio.sleep(0.05)
 
 
 @asynccontextmanager
@@ -83,8 +92,8 @@ async def registrar(environ: Mapping[str, str], port: int) -> AsyncIterator[Regi
 
 
 def settings(server: int, listen: int, **more: Any) -> Settings:
-    """Give short times."""
-    times = {"propagation": 0.5, "drain_timeout": 5.0, "grace_period": 20.0, "poll_interval": 0.5}
+    """Give short times; only a drain may take long, where the machine is busy."""
+    times = {"propagation": 0.5, "drain_timeout": 40.0, "grace_period": GRACE, "poll_interval": 0.5}
     return Settings(
         cluster="c1", engine=Engine.VLLM, port=server, nonce=NONCE, listen_port=listen, **times | more
     )

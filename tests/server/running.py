@@ -1,6 +1,7 @@
 """What the fixtures of this folder give: a webhook that serves with TLS on loopback, and a client for it."""
 
 import asyncio
+import contextlib
 import io
 import json
 import ssl
@@ -45,17 +46,27 @@ class Running:
         return await self.client.post(path, content=body, headers={"Content-Type": content_type})
 
 
+# Seconds for an answer of a server in the test's own process, however busy the machine is.
+PATIENCE = 60.0
+
 # Serves with these settings, until its end.
 Serving = Callable[..., AbstractAsyncContextManager[Running]]
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    """Wait until something holds, for at most 5 s."""
-    for _ in range(500):
+    """Wait until something holds, for at most a minute."""
+    for _ in range(6000):
         if condition():
             return
         await asyncio.sleep(0.01)
-    raise AssertionError("it did not come to hold within 5 s")
+    raise AssertionError("it did not come to hold within a minute")
+
+
+async def closed(writer: asyncio.StreamWriter) -> None:
+    """Close a connection to its end: one that is left to the garbage collector is a warning in some test."""
+    writer.close()
+    with contextlib.suppress(OSError):  # the other end was quicker
+        await writer.wait_closed()
 
 
 def renew(path: Path, text: str) -> None:

@@ -10,10 +10,10 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.certificates import Pair, make_ca, make_leaf
+from tests.certificates import Mount, Pair, make_ca, make_leaf
 from tests.handshakes import der
 from tests.server.reviews import dump, pod, review
-from tests.server.running import Running, Serving, until
+from tests.server.running import PATIENCE, Running, Serving, until
 from tests.standins.kube import UNREACHABLE, FakeApi
 from webhook.flags import SettingsError
 from webhook.kube.api import Api
@@ -32,13 +32,16 @@ def made() -> Pair:
 
 
 @pytest.fixture
-async def running(
-    serving: Serving, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> AsyncIterator[Running]:
+def mount(tmp_path: Path) -> Mount:
+    """Give a mounted Secret."""
+    return Mount(tmp_path, made())
+
+
+@pytest.fixture
+async def running(serving: Serving, mount: Mount, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Running]:
     """Give a webhook that serves with files of its own, and looks at them often."""
     monkeypatch.setattr(files, "_LOOK_EVERY", 0.01)
-    certificate, key = made().write(tmp_path)
-    async with serving(tls_cert=str(certificate), tls_key=str(key)) as it:
+    async with serving(tls_cert=str(mount.certificate), tls_key=str(mount.key)) as it:
         yield it
 
 
@@ -66,13 +69,13 @@ async def post(client: httpx.AsyncClient, **extensions: Any) -> int:
     return answer.status_code
 
 
-async def test_200_requests_in_parallel_over_rotations_all_succeed(running: Running, tmp_path: Path) -> None:
+async def test_200_requests_in_parallel_over_rotations_all_succeed(running: Running, mount: Mount) -> None:
     """100 clients keep their connections and 100 open one for each request while the certificate changes."""
     url, done = f"https://{running.server.address}", asyncio.Event()
 
     async def kept() -> list[int]:
         found = []
-        async with httpx.AsyncClient(base_url=url, verify=CLIENT, timeout=30) as client:
+        async with httpx.AsyncClient(base_url=url, verify=CLIENT, timeout=PATIENCE) as client:
             while not done.is_set():
                 found.append(await post(client))
         return found
@@ -80,14 +83,14 @@ async def test_200_requests_in_parallel_over_rotations_all_succeed(running: Runn
     async def fresh() -> list[int]:
         found = []
         while not done.is_set():
-            async with httpx.AsyncClient(base_url=url, verify=CLIENT, timeout=30) as client:
+            async with httpx.AsyncClient(base_url=url, verify=CLIENT, timeout=PATIENCE) as client:
                 found.append(await post(client))
         return found
 
     async def rotate() -> None:
         for _ in range(3):
             pair = made()
-            pair.write(tmp_path)
+            mount.renew(pair)
             await until_shown(running, pair)
         done.set()
 
@@ -96,7 +99,7 @@ async def test_200_requests_in_parallel_over_rotations_all_succeed(running: Runn
     assert [set(found) for found in answers] == [{200}] * PARALLEL
 
 
-async def test_an_open_connection_outlives_its_certificate(running: Running, tmp_path: Path) -> None:
+async def test_an_open_connection_outlives_its_certificate(running: Running, mount: Mount) -> None:
     """A client that keeps its connection, as the API server does, is answered on it after a rotation."""
     opened = 0
 
@@ -104,29 +107,31 @@ async def test_an_open_connection_outlives_its_certificate(running: Running, tmp
         nonlocal opened
         opened += name == "connection.connect_tcp.started"
 
-    async with httpx.AsyncClient(base_url=f"https://{running.server.address}", verify=CLIENT) as client:
+    async with httpx.AsyncClient(
+        base_url=f"https://{running.server.address}", verify=CLIENT, timeout=PATIENCE
+    ) as client:
         await post(client, trace=count)
         second = made()
-        second.write(tmp_path)
+        mount.renew(second)
         await until_shown(running, second)
         assert await post(client, trace=count) == 200
     assert opened == 1
 
 
 async def test_a_mismatched_pair_keeps_the_old_one_until_a_good_one_comes(
-    running: Running, tmp_path: Path
+    running: Running, mount: Mount
 ) -> None:
     """It is said and counted, and nobody is refused meanwhile; the pod stays ready."""
     first = await shown(running)
     second = made()
-    Pair(second.certificate, made().key).write(tmp_path)
+    mount.renew(Pair(second.certificate, made().key))
     await until(lambda: running.log[-1]["event"] == "problem")
     assert "certificate and key do not belong together" in running.log[-1]["message"]
     assert await shown(running) == first
     metrics = (await running.health.get("/metrics")).text
     assert "litellm_registrar_webhook_tls_bad_pairs_total 1.0" in metrics
     assert (await running.health.get("/readyz")).status_code == 200
-    second.write(tmp_path)
+    mount.renew(second)
     await until_shown(running, second)
 
 
@@ -174,7 +179,9 @@ async def test_with_a_secret_of_its_own_it_serves_what_is_published(serving: Ser
     async with serving(**OWN) as running:
         await until_ready(running)
         trust = ssl.create_default_context(cadata=published(kube))
-        async with httpx.AsyncClient(base_url=f"https://{running.server.address}", verify=trust) as client:
+        async with httpx.AsyncClient(
+            base_url=f"https://{running.server.address}", verify=trust, timeout=PATIENCE
+        ) as client:
             assert await post(client) == 200
         wanted = {f"litellm_registrar_webhook_tls_{name} 1.0" for name in SHOWN}
         while not wanted <= set((await running.health.get("/metrics")).text.splitlines()):

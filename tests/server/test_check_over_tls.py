@@ -33,7 +33,6 @@ async def over_tls(running: Running, obj: JSON) -> JSON:
     return response
 
 
-@pytest.mark.timeout(120)
 async def test_command_and_webhook_give_the_same_verdicts(
     serving: Serving, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -23,11 +23,10 @@ from tests.load import Tally
 FAST = Pace(reload=0.5, propagation=1.0, load=0.3, stream=0.5, look=1.0, rate=20.0)
 
 
-@pytest.mark.timeout(60)
 async def test_a_rolling_update_loses_no_request() -> None:
     """From label to drain: no request is lost, and the registrar says when it serves and when it is done."""
     out = io.StringIO()
-    tally = await asyncio.wait_for(tell(out, FAST), 50)
+    tally = await asyncio.wait_for(tell(out, FAST), 250)
     text, good = verdict(tally)
     assert good, f"{text}\n{out.getvalue()}"
     assert tally.sent > 50
@@ -84,7 +83,7 @@ def test_an_interrupted_demo_leaves_nothing(
     assert len(children) >= 2
     assert list(tmp_path.iterdir())
     demo.send_signal(number)
-    demo.communicate(timeout=20)
+    demo.communicate(timeout=100)
     assert demo.returncode == 130
     assert [pid for pid in children if Path(f"/proc/{pid}").exists()] == []
     assert list(tmp_path.iterdir()) == []

@@ -13,7 +13,7 @@ import pytest
 from sidecar.broker_contract import CONTRACT_HEADER, STATE_PATH, PodState, State
 from sidecar.contract import CONTRACT_VERSION, NONCE_HEADER
 from sidecar.row_contract import pod_prefix
-from tests.server.registrars import HOST, IDENTITY, NONCE, registrar, settings, swap
+from tests.server.registrars import GRACE, HOST, IDENTITY, NONCE, registrar, settings, swap
 from tests.standins.broker import TOKEN, Broker, BrokerServer, refusal
 from tests.standins.listening import free_port
 from tests.standins.vllm import VLLM
@@ -111,7 +111,7 @@ async def test_a_whole_life(broker: Broker, token: Path, tmp_path: Path) -> None
             await running.line(lambda line: " SERVING " in line)
             broker.tokens.add(NEXT_TOKEN)
             swap(token, NEXT_TOKEN)
-            broker.pod = PodState(deleting=True, grace=20)
+            broker.pod = PodState(deleting=True, grace=GRACE)
             drained = await running.get("/drain", **{NONCE_HEADER: NONCE})
             assert drained.json() == {"end": "done", "cut": 0, "rows_left": 0}
             assert not broker.table.rows

@@ -14,7 +14,7 @@ import httpx
 import pytest
 
 from tests.server.reviews import dump, pod, review
-from tests.server.running import Tls
+from tests.server.running import PATIENCE, Tls, closed
 
 
 @dataclass
@@ -29,7 +29,7 @@ class Program:
     async def line(self) -> dict[str, Any]:
         """Give the next line of its log."""
         assert self.process.stdout is not None
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE):
             line: dict[str, Any] = json.loads(await self.process.stdout.readline())
         return line
 
@@ -70,13 +70,16 @@ async def program(tls: Tls, request: pytest.FixtureRequest) -> AsyncIterator[Pro
         await process.communicate()
 
 
-@pytest.mark.parametrize("program", [("--stop-delay", "1")], indirect=True)
+# A second signal ends the delay when all has been seen that holds during it.
+@pytest.mark.parametrize("program", [("--stop-delay", "600", "--stop-timeout", "60")], indirect=True)
 async def test_a_stop_loses_no_review(program: Program, tls: Tls) -> None:
     """On SIGTERM it is unready but serves on; then it closes, ends what is in hand, and exits with 0."""
     body = dump(review(pod()))
     async with (
-        httpx.AsyncClient(base_url=f"https://{program.address}", verify=tls.client) as client,
-        httpx.AsyncClient(base_url=f"http://{program.health}") as health,
+        httpx.AsyncClient(
+            base_url=f"https://{program.address}", verify=tls.client, timeout=PATIENCE
+        ) as client,
+        httpx.AsyncClient(base_url=f"http://{program.health}", timeout=PATIENCE) as health,
     ):
         headers = {"Content-Type": "application/json"}
         before = await client.post("/mutate", content=body, headers=headers)
@@ -93,13 +96,13 @@ async def test_a_stop_loses_no_review(program: Program, tls: Tls) -> None:
         assert (during.status_code, during.headers["connection"]) == (200, "close")
         assert (await program.line())["event"] == "injected"
 
+        program.process.send_signal(signal.SIGTERM)
         await _until_refused(program.address)
         writer.write(body[1:])
         answer = await reader.read()
         assert answer.startswith(b"HTTP/1.1 200 ")
         assert b'"patchType":"JSONPatch"' in answer
-        writer.close()
-        await writer.wait_closed()
+        await closed(writer)
     assert [(await program.line())["event"] for _ in range(2)] == ["injected", "stopped"]
     assert await program.process.wait() == 0
 
@@ -115,12 +118,22 @@ async def test_a_client_that_never_ends_does_not_hold_the_stop(program: Program)
         line = await program.line()
     assert (line["message"], line["cut"]) == ("Reviews in hand were cut.", 1)
     assert await program.process.wait() == 0
-    writer.close()
+    await closed(writer)
+
+
+@pytest.mark.parametrize("program", [("--stop-delay", "0.5")], indirect=True)
+async def test_the_wait_for_endpoints_ends_by_itself(program: Program) -> None:
+    """After --stop-delay the program stops without another signal."""
+    program.process.terminate()
+    assert [(await program.line())["event"] for _ in range(2)] == ["stopping", "stopped"]
+    assert await program.process.wait() == 0
 
 
 async def test_the_log_is_utf_8_whatever_the_locale(program: Program, tls: Tls) -> None:
     """A name outside ASCII is logged, and its review answered, where standard output is said to be ASCII."""
-    async with httpx.AsyncClient(base_url=f"https://{program.address}", verify=tls.client) as client:
+    async with httpx.AsyncClient(
+        base_url=f"https://{program.address}", verify=tls.client, timeout=PATIENCE
+    ) as client:
         body, headers = dump(review(pod(), name="é")), {"Content-Type": "application/json"}
         assert (await client.post("/mutate", content=body, headers=headers)).status_code == 200
     assert (await program.line())["name"] == "é"
@@ -138,13 +151,13 @@ async def test_a_second_signal_ends_the_wait_for_endpoints(program: Program) -> 
 
 async def _until_refused(address: str) -> None:
     host, port = address.split(":")
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE):
         while True:
             try:
                 _, writer = await asyncio.open_connection(host, int(port))
             except ConnectionRefusedError:
                 return
-            writer.close()
+            await closed(writer)
             await asyncio.sleep(0.05)
 
 
@@ -193,4 +206,4 @@ def _start(*arguments: str) -> subprocess.CompletedProcess[str]:
         "i",
         *arguments,
     ]
-    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=30)
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)

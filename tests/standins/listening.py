@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import random
 import socket
 import ssl
 from typing import Final
@@ -69,14 +70,14 @@ class Listener:
         """Stop listening and cut every open connection at once; `listen` may follow."""
         runner, self._runner = self._runner, None
         if runner is not None:
-            await self._let_in()
+            await let_in(self._reserved.fileno())
             await runner.cleanup()
             self._reserved = _bound(self.host, self.port)
 
     async def stop_accepting(self) -> None:
         """Refuse new connections; those that are open live on."""
         if self._runner is not None:
-            await self._let_in()
+            await let_in(self._reserved.fileno())
             for site in tuple(self._runner.sites):
                 await site.stop()
 
@@ -85,14 +86,17 @@ class Listener:
         await self.refuse()
         self._reserved.close()
 
-    async def _let_in(self) -> None:
-        """Accept nothing more, and let those in that are accepted: asyncio forgets them when it closes now.
 
-        (`_accept_connection2` in its selector_events.py takes a moment, and `Server._attach` then refuses.)
-        """
-        if self._reserved.fileno() >= 0:
-            asyncio.get_running_loop().remove_reader(self._reserved)
-            await asyncio.sleep(0)
+async def let_in(*listening: int) -> None:
+    """Accept nothing more (`listening` are files), and let those in that are accepted.
+
+    Asyncio forgets them when it closes now: `_accept_connection2` in its selector_events.py takes a moment,
+    and `Server._attach` then refuses.
+    """
+    for file in listening:
+        if file >= 0:
+            asyncio.get_running_loop().remove_reader(file)
+    await asyncio.sleep(0)
 
 
 def _bound(host: str, port: int) -> socket.socket:
@@ -104,9 +108,13 @@ def _bound(host: str, port: int) -> socket.socket:
     return sock
 
 
-def free_port(host: str, preferred: int) -> int:
-    """Give the preferred port if nothing listens on it at this address, else a free one."""
-    for port in (preferred, 0):
-        with contextlib.suppress(OSError), _bound(host, port) as sock:
-            return int(sock.getsockname()[1])
+def free_port(host: str, preferred: int = 0) -> int:
+    """Give the preferred port if nothing listens on it at this address, else a free one.
+
+    Below the range that the kernel takes where no port is asked for: nobody gets it before who is meant to.
+    """
+    others = random.sample(range(20_000, 30_000), 1_000)
+    for port in (preferred, *others) if preferred else others:
+        with contextlib.suppress(OSError), _bound(host, port):
+            return port
     raise OSError(f"no free port on {host}")

@@ -185,7 +185,8 @@ def test_the_key_is_on_no_disk(monkeypatch: pytest.MonkeyPatch) -> None:
     before = set(Path("/proc/self/fd").iterdir())
     Live().use(pair(), time.time())
     assert [path.split(" ")[0] for path in paths] == ["/memfd:pair"]
-    assert set(Path("/proc/self/fd").iterdir()) == before
+    # what earlier tests have left may be closed meanwhile
+    assert set(Path("/proc/self/fd").iterdir()) <= before
 
 
 def test_nothing_older_than_tls_1_2_is_spoken() -> None:

@@ -65,7 +65,7 @@ def clock() -> FakeClock:
 def _short(monkeypatch: pytest.MonkeyPatch) -> None:
     """Wait only a moment for what never comes."""
     for name in ("FREE_SECONDS", "ACTIVE_SECONDS"):
-        monkeypatch.setattr(f"sidecar.servers.engine.{name}", 0.02)
+        monkeypatch.setattr(f"sidecar.servers.engine.{name}", 0.2)
 
 
 @pytest.fixture
@@ -147,7 +147,7 @@ class TestFree:
         self, watch: Watch, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """A question that hangs for longer than a look may take does not make the server slow."""
-        monkeypatch.setattr("sidecar.servers.server.POLL_SECONDS", 0.01)
+        monkeypatch.setattr("sidecar.servers.server.POLL_SECONDS", 0.1)
         _, watched = watch({"/one": HANGS}, probes=(ONE,))
         assert await vision(watched) is None
 

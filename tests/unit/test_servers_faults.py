@@ -7,7 +7,7 @@ import contextlib
 import json
 import socket
 import ssl
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
@@ -25,6 +25,7 @@ from sidecar.servers.server import ModelServer
 from sidecar.servers.shapes import Ambiguous, Answer, Asleep, Observation, Refused
 from tests.certificates import make_ca, make_leaf
 from tests.standins.canned import Canned
+from tests.standins.listening import let_in
 
 KEYS: Final = [
     "id",
@@ -104,6 +105,7 @@ async def listening(
     )
     async with server:
         yield server.sockets[0].getsockname()[1]
+        await let_in(*(each.fileno() for each in server.sockets))
     await asyncio.gather(*spoken)
 
 
@@ -116,22 +118,22 @@ async def observe(port: int, address: str = "127.0.0.1", **settings: Any) -> Obs
         ).observe()
 
 
-def free_port() -> int:
-    """Give a port nothing listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+@pytest.fixture
+def deaf() -> Iterator[int]:
+    """Give a port that is taken and nothing listens on."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        yield taken.getsockname()[1]
 
 
-async def test_refused() -> None:
+async def test_refused(deaf: int) -> None:
     """A port nothing listens on is refused."""
-    assert await observe(free_port()) == Refused("/v1/models: connection refused")
+    assert await observe(deaf) == Refused("/v1/models: connection refused")
 
 
-async def test_refused_by_every_address_of_a_host() -> None:
+async def test_refused_by_every_address_of_a_host(deaf: int) -> None:
     """A host name is refused when all its addresses are."""
-    assert await observe(free_port(), host="localhost") == Refused("/v1/models: connection refused")
+    assert await observe(deaf, host="localhost") == Refused("/v1/models: connection refused")
 
 
 async def test_on_loopback_only() -> None:
@@ -323,10 +325,10 @@ class TestReadiness:
         seen = await self._seen(reply(b"", status))
         assert seen == Ambiguous(Reason.SERVER_NOT_READY, f"probe of /ready: HTTP {status[:3]}")
 
-    async def test_nothing_there(self) -> None:
+    async def test_nothing_there(self, deaf: int) -> None:
         """A probe that is refused fails, by HTTP and by TCP."""
         for path in ("/ready", None):
-            seen = await self._seen(b"", port=free_port(), path=path)
+            seen = await self._seen(b"", port=deaf, path=path)
             assert isinstance(seen, Ambiguous)
             assert seen.reason is Reason.SERVER_NOT_READY
 
@@ -347,12 +349,14 @@ class TestReadiness:
             check = ReadyCheck(port=probed, scheme="HTTPS", path="/")
             assert isinstance(await observe(port, server_ready=check), Answer)
 
-    async def test_not_asked_of_a_server_that_is_not_well(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def test_not_asked_of_a_server_that_is_not_well(
+        self, deaf: int, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         """The probe is asked only when the server itself answers."""
         asked: list[object] = []
         failing: Callable[..., Coroutine[Any, Any, None]] = _never(asked)
         monkeypatch.setattr("sidecar.servers.readiness.failing", failing)
-        await observe(free_port(), server_ready=ReadyCheck(port=1))
+        await observe(deaf, server_ready=ReadyCheck(port=1))
         assert asked == []
 
 

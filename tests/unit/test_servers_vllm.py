@@ -534,7 +534,7 @@ async def test_version_and_gauges_of_a_busy_server_come_later(
     late: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A server too busy to tell version and gauges is well, and tells them some seconds later."""
-    monkeypatch.setattr("sidecar.servers.engine.BESIDE_SECONDS", 0.01)
+    monkeypatch.setattr("sidecar.servers.engine.BESIDE_SECONDS", 0.2)
     clock = FakeClock()
     server = vllm(routes={"/version": late, "/metrics": late})
     watched = server.watched(Engine.VLLM, now=clock.now)

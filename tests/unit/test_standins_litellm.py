@@ -8,6 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
+from tests.standins import litellm_router
 from tests.standins.litellm import LiteLLM
 from tests.standins.litellm_store import MASTER_KEY, Key
 from tests.standins.model_server import ModelServer
@@ -44,7 +45,7 @@ async def r1(lite: LiteLLM) -> AsyncIterator[httpx.AsyncClient]:
 def client(lite: LiteLLM, number: int, key: str = MASTER_KEY) -> httpx.AsyncClient:
     """Give a client of one replica."""
     headers = {"Authorization": f"Bearer {key}"} if key else {}
-    return httpx.AsyncClient(base_url=lite.replicas[number].url, headers=headers, trust_env=False)
+    return httpx.AsyncClient(base_url=lite.replicas[number].url, headers=headers, trust_env=False, timeout=60)
 
 
 async def chat(at: httpx.AsyncClient, model: str, *, stream: bool = False) -> httpx.Response:
@@ -144,9 +145,11 @@ async def test_replicas_lag_but_a_new_name_is_read_through(
 
 
 async def test_an_unknown_name_is_remembered_as_missing_for_two_seconds(
-    lite: LiteLLM, r0: httpx.AsyncClient, r1: httpx.AsyncClient
+    lite: LiteLLM, r0: httpx.AsyncClient, r1: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A name asked for too early is refused on a lagging replica though its row is there by then."""
+    assert litellm_router.MISS_TTL == 2
+    monkeypatch.setattr(litellm_router, "MISS_TTL", 60.0)  # two seconds may be over on a busy machine
     refused = await chat(r1, "m")
     assert refused.status_code == 400
     assert "Invalid model name passed in model=m." in message(refused)
@@ -404,6 +407,6 @@ async def test_replicas_reload_by_themselves() -> None:
 
     async with LiteLLM(2, reload=0.01, tell=tell) as lite, client(lite, 0) as at:
         await at.post("/model/new", json=row("a", "m"))
-        await asyncio.wait_for(seen.wait(), 5)
+        await asyncio.wait_for(seen.wait(), 60)
         assert lite.replicas[1].router.models.keys() == {"a"}
     assert told == ["R0 POST /model/new a", "R1 reload: a is new"]

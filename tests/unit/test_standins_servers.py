@@ -24,7 +24,7 @@ async def _all(lines: AsyncIterator[str]) -> list[str]:
 @pytest.fixture
 async def web() -> AsyncIterator[httpx.AsyncClient]:
     """Give a client of anything."""
-    async with httpx.AsyncClient(trust_env=False) as client:
+    async with httpx.AsyncClient(trust_env=False, timeout=60) as client:
         yield client
 
 
@@ -47,7 +47,7 @@ async def test_a_connection_that_comes_as_a_server_ends_is_cut() -> None:
     """However far it has been taken: none is forgotten unclosed, which would be a warning."""
     for steps in range(5):
         server = await VLLM("m").load()
-        with socket.create_connection(("127.0.0.1", server.port), timeout=5) as client:
+        with socket.create_connection(("127.0.0.1", server.port), timeout=60) as client:
             for _ in range(steps):
                 await asyncio.sleep(0)
             await server.kill()
@@ -92,7 +92,7 @@ async def test_vllm_guards_only_the_openai_routes(web: httpx.AsyncClient) -> Non
 async def test_vllm_gauges_follow_requests_in_flight(web: httpx.AsyncClient) -> None:
     """The gauge of running requests is 0, 1 during a stream, and 0 again."""
     running = 'vllm:num_requests_running{engine="0",model_name="m"} '
-    async with VLLM("m", gap=0.01, chunks=3) as server:
+    async with VLLM("m", gap=0.5, chunks=3) as server:
         await server.load()
         assert running + "0.0\n" in (await web.get(f"{server.url}/metrics")).text
         async with web.stream(
@@ -100,7 +100,7 @@ async def test_vllm_gauges_follow_requests_in_flight(web: httpx.AsyncClient) -> 
         ) as answer:
             assert running + "1.0\n" in (await web.get(f"{server.url}/metrics")).text
             assert "data: [DONE]" in [line async for line in answer.aiter_lines()]
-        await asyncio.wait_for(server.idle.wait(), 5)
+        await asyncio.wait_for(server.idle.wait(), 60)
         assert running + "0.0\n" in (await web.get(f"{server.url}/metrics")).text
 
 
@@ -120,12 +120,12 @@ async def test_vllm_sigterm_aborts(web: httpx.AsyncClient) -> None:
             with pytest.raises(httpx.ConnectError):
                 await httpx.AsyncClient(trust_env=False).get(f"{server.url}/health")
             assert not ending.done()
-        await asyncio.wait_for(ending, 5)
+        await asyncio.wait_for(ending, 60)
 
 
 async def test_vllm_sigterm_with_a_shutdown_timeout_finishes_what_runs(web: httpx.AsyncClient) -> None:
     """The stream in flight ends with [DONE], /v1/models is still 200 and a new chat gets 500."""
-    async with VLLM("m", chunks=20, gap=0.02, shutdown_timeout=20) as server:
+    async with VLLM("m", chunks=20, gap=0.1, shutdown_timeout=120) as server:
         await server.load()
         url = f"{server.url}/v1/chat/completions"
         async with web.stream("POST", url, json=CHAT | {"stream": True}) as answer:
@@ -136,7 +136,7 @@ async def test_vllm_sigterm_with_a_shutdown_timeout_finishes_what_runs(web: http
             assert new.status_code == 500
             assert new.json()["error"]["message"] == "cannot schedule new futures after shutdown"
             assert "data: [DONE]" in [line async for line in answer.aiter_lines()]
-        await asyncio.wait_for(ending, 5)
+        await asyncio.wait_for(ending, 60)
 
 
 async def test_vllm_tells_who_it_is_and_what_is_not_there(web: httpx.AsyncClient) -> None:

@@ -11,7 +11,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from sidecar.contract import LogFormat
-from tests.certificates import Pair, make_ca, make_leaf
+from tests.certificates import Mount, Pair, make_ca, make_leaf
 from webhook.flags import SettingsError
 from webhook.log import Log
 from webhook.tls.files import PairFiles
@@ -24,30 +24,6 @@ CA = make_ca()
 def made(valid: timedelta = timedelta(days=1)) -> Pair:
     """Make a pair of 127.0.0.1."""
     return make_leaf(CA, ["127.0.0.1"], valid)
-
-
-class Mount:
-    """A mounted Secret as the kubelet keeps it: files are links into the folder that `..data` points to.
-
-    (kubernetes/pkg/volume/util/atomic_writer.go: a renewal makes a new folder and swaps `..data` at once.)
-    """
-
-    def __init__(self, folder: Path, pair: Pair) -> None:
-        self._folder = folder
-        self._count = 0
-        self.renew(pair)
-        for name in ("tls.crt", "tls.key"):
-            (folder / name).symlink_to(Path("..data") / name)
-        self.certificate, self.key = folder / "tls.crt", folder / "tls.key"
-
-    def renew(self, pair: Pair) -> None:
-        """Put another pair in the place of this one."""
-        self._count += 1
-        version = self._folder / f"..{self._count}"
-        pair.write(version)
-        link = self._folder / "..data_tmp"
-        link.symlink_to(version.name)
-        link.replace(self._folder / "..data")
 
 
 class Followed:

@@ -16,6 +16,7 @@ from sidecar.broker_contract import CONTRACT_HEADER, DEFAULT_AUDIENCE, RULE_HEAD
 from sidecar.contract import CONTRACT_VERSION
 from sidecar.row_contract import NO_KEY, row_id
 from tests.injected import CLUSTER, injected, running
+from tests.server.running import until
 from tests.standins.kube import FakeApi
 from tests.standins.litellm import LiteLLM
 from webhook.broker.server import Server
@@ -141,6 +142,11 @@ class Brokering:
     async def create(self, pod: Pod, model: str = "qwen", **params: Any) -> httpx.Response:
         """Have a pod make the row of a model."""
         return await self.call(pod, "POST", "/model/new", pod.row(model, **params))
+
+    async def settled(self) -> None:
+        """Wait until all has been asked of LiteLLM that a broker asks by itself at its start."""
+        await until(lambda: "LiteLLM's key can " in self.stream.getvalue())
+        await until(lambda: self.server._rows._read_at > 0)
 
     def rows(self) -> dict[str, str]:
         """Give the rows in LiteLLM's database, id to name."""

@@ -12,7 +12,7 @@ import pytest
 from sidecar.contract import LogFormat
 from tests.injected import CLUSTER
 from tests.server.broker.brokering import Brokering, Broking, Kubernetes, Pod
-from tests.server.running import Tls
+from tests.server.running import PATIENCE, Tls
 from tests.standins.litellm import LiteLLM
 from tests.standins.litellm_store import MASTER_KEY
 from webhook.broker.server import Server
@@ -63,8 +63,10 @@ def broking(tls: Tls, key_file: Path) -> Broking:
             await server.start()
             try:
                 async with (
-                    httpx.AsyncClient(base_url=f"https://{server.address}", verify=tls.client) as client,
-                    httpx.AsyncClient(base_url=f"http://{server.health_address}") as health,
+                    httpx.AsyncClient(
+                        base_url=f"https://{server.address}", verify=tls.client, timeout=PATIENCE
+                    ) as client,
+                    httpx.AsyncClient(base_url=f"http://{server.health_address}", timeout=PATIENCE) as health,
                 ):
                     yield Brokering(server, kube, litellm, client, health, stream)
             finally:

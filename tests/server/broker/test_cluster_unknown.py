@@ -16,7 +16,7 @@ from webhook.log import Log
 
 async def readiness(health: httpx.AsyncClient) -> httpx.Response:
     """Give what /readyz says, once somebody listens."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while True:
             try:
                 return await health.get("/readyz")

@@ -84,7 +84,7 @@ async def drain(running: Registrar, scene: Scene) -> dict[str, Any]:
 async def reported(broker: Brokering, state: str, times: int) -> None:
     """Wait until a state has been told so often."""
     told = f'reports_total{{state="{state}"}} {times}.0'
-    for _ in range(500):
+    for _ in range(3000):
         if told in (await broker.health.get("/metrics")).text:
             return
         await asyncio.sleep(0.02)
@@ -115,16 +115,16 @@ async def test_a_pods_life(broker: Brokering, tls: Tls, tmp_path: Path) -> None:
 
 
 async def test_a_cut_grace_is_said(broker: Brokering, tls: Tls, tmp_path: Path) -> None:
-    """`kubectl delete --grace-period=3`: said at once, and the hook is answered before it is over."""
+    """`kubectl delete --grace-period=9`: said at once, and the hook is answered before it is over."""
     async with VLLM("qwen", think=60) as server:
         await server.load()
         scene = Scene(broker, tls, tmp_path, server)
         async with registrar(scene.environ, scene.listen) as running:
             await running.line(lambda line: " SERVING " in line)
             server.running = 1
-            scene.delete(grace=3)
+            scene.delete(grace=9)
             assert (await drain(running, scene))["end"] == "overdue"
-            assert "grace=3.0" in await running.line(lambda line: "reason=grace_shortened" in line)
+            assert "grace=9.0" in await running.line(lambda line: "reason=grace_shortened" in line)
     assert not broker.rows()
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from tests.injected import CLUSTER
 from tests.server.broker.brokering import Brokering, Broking
-from tests.server.running import until
+from tests.server.running import PATIENCE, until
 
 
 async def test_a_stop_loses_no_write(broking: Broking) -> None:
@@ -40,9 +40,10 @@ async def test_a_stop_loses_no_write(broking: Broking) -> None:
 async def test_a_write_whose_client_is_gone_is_finished(broker: Brokering) -> None:
     """A registrar that gives up on a call finds the row there when it asks again."""
     pod = broker.kube.run_pod("shop")
-    broker.litellm.replicas[0].faults.delay = 0.2
+    broker.litellm.replicas[0].faults.delay = 0.5
+    impatient = httpx.Timeout(PATIENCE, read=0.1)
     with pytest.raises(httpx.ReadTimeout):
-        await broker.client.post("/model/new", json=pod.row(), headers=pod.headers, timeout=0.1)
+        await broker.client.post("/model/new", json=pod.row(), headers=pod.headers, timeout=impatient)
     await until(lambda: list(broker.rows()) == [pod.id()])
     await until(lambda: broker.server._app.in_hand.count == 0)
     assert broker.log[-1]["event"] == "created"
@@ -80,7 +81,7 @@ def start(*args: str, **other: str) -> subprocess.CompletedProcess[str]:
         *(word for pair in given.items() for word in pair),
         *args,
     ]
-    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=30)
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
 
 
 def test_bad_files_end_with_2(tmp_path: Path, kubeconfig: Path) -> None:
