@@ -26,8 +26,9 @@ demo: $(STAMP) ## the main job on embedded stand-ins, as a timeline
 test: $(STAMP) ## every test that needs no other software
 	$(PYTEST)
 
-# A session's peers start within the time of its first test. Both halves wait more than they work; one session if ARGS choose.
-REAL := $(PYTEST) -o timeout=300 -m "(real or kube) and not soak"
+# A session's peers start within the time of its first test, minutes on a machine with other work. Both halves wait more than
+# they work; one session if ARGS choose.
+REAL := $(PYTEST) -o timeout=900 -m "(real or kube) and not soak"
 test-real: $(STAMP) ## against real LiteLLM, model servers and API server (installs them)
 	tests/peers/install.sh real
 	$(if $(ARGS),$(REAL) tests/real $(ARGS),$(MAKE) --no-print-directory -j2 --output-sync=target test-real-servers test-real-cluster)

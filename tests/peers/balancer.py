@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
+from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
@@ -14,12 +15,16 @@ _FLUSH = 1.0
 
 
 class Balancer:
-    """A port in front of others on loopback, its `ports` of the moment; `connections` taken so far."""
+    """A port in front of others on loopback, its `ports` of the moment; `connections` taken so far.
+
+    `carried` tells how many connections there are now to each of the ports.
+    """
 
     def __init__(self, ports: Sequence[int]) -> None:
         self.port = 0
         self.connections = 0
         self.ports = [*ports]
+        self.carried: Counter[int] = Counter()
         self._turn = itertools.count()
         self._taken: dict[asyncio.Task[None], asyncio.StreamWriter] = {}
 
@@ -39,9 +44,10 @@ class Balancer:
 
     async def end(self) -> None:
         """End every connection."""
-        for task in (taken := [*self._taken]):
-            task.cancel()
-        await asyncio.gather(*taken, return_exceptions=True)
+        while taken := [*self._taken]:
+            for task in taken:
+                task.cancel()
+            await asyncio.gather(*taken, return_exceptions=True)
 
     async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         first = next(self._turn) % max(len(self.ports), 1)
@@ -54,9 +60,11 @@ class Balancer:
                 asyncio.create_task(_carry(reader, back[1])),
                 asyncio.create_task(_carry(back[0], writer)),
             ]
+            self.carried[port] += 1
             try:
                 await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
             finally:
+                self.carried[port] -= 1
                 for way in ways:
                     way.cancel()
                 await _close(back[1])
@@ -88,5 +96,19 @@ async def balancer(ports: Sequence[int]) -> AsyncIterator[Balancer]:
     try:
         yield it
     finally:
-        server.close()
+        await refuse(server)
         await it.end()
+
+
+async def refuse(server: asyncio.Server) -> None:
+    """Accept nothing more, and let those in that are accepted: asyncio forgets them when it closes now.
+
+    (`_accept_connection2` in its selector_events.py takes a moment, and `Server._attach` then refuses.)
+    """
+    loop = asyncio.get_running_loop()
+    for sock in server.sockets:
+        loop.remove_reader(sock.fileno())
+    # to be accepted, to be made, to be taken
+    for _ in range(3):
+        await asyncio.sleep(0)
+    server.close()

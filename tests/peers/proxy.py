@@ -148,9 +148,10 @@ class LiteLLM:
         for key in own:
             self.call("POST", "/model/delete", {"id": key})
         for replica in range(len(self.urls)):
-            wait_until(f"replica {replica} without {own}", 60, lambda n=replica: not own & self._known(n))  # type: ignore[misc]
+            wait_until(f"replica {replica} without {own}", 180, lambda n=replica: not own & self.known(n))  # type: ignore[misc]
 
-    def _known(self, replica: int) -> set[str]:
+    def known(self, replica: int) -> set[str]:
+        """Give the ids of the rows that a replica knows, those of its configuration among them."""
         return {row["model_info"]["id"] for row in self.rows(replica=replica)}
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
+import functools
 import os
 import random
 import shlex
@@ -52,7 +54,8 @@ def work_folder(logs: Path | None = None) -> Iterator[Path]:
 
     The logs are kept in `logs`, if given; everything else goes.
     """
-    with tempfile.TemporaryDirectory(prefix="litellm-registrar-") as name:
+    # a process that was killed may have left something that still writes there
+    with tempfile.TemporaryDirectory(prefix="litellm-registrar-", ignore_cleanup_errors=True) as name:
         work = Path(name)
         work.chmod(0o711)
         try:
@@ -68,16 +71,34 @@ def _all_but_logs(_: str, names: list[str]) -> list[str]:
     return [name for name in names if not name.endswith(".log")]
 
 
+# What this process has been given: address and port.
+_given: set[tuple[str, int]] = set()
+
+
 def free_port(address: str) -> int:
     """Find a TCP port that nothing listens on, below the range the kernel takes for outgoing connections.
 
-    So it is still free when a server that was stopped is started again.
+    So it is still free when a server that was stopped is started again. It is given once in a process, and
+    while that lives to no other one of this user: a server may bind it long after it was asked for.
+    (tests/peers/kubernetes/lib.sh takes ports below 23000.)
     """
     while True:
-        port = random.randint(20000, 32000)  # noqa: S311 - no secret
+        port = random.randint(23000, 32000)  # noqa: S311 - no secret
+        if (address, port) in _given:
+            continue
         with socket.socket() as probe, contextlib.suppress(OSError):
+            # a record lock (fcntl(2)) of one byte, which the kernel takes back at the process's end
+            fcntl.lockf(_ports(), fcntl.LOCK_EX | fcntl.LOCK_NB, 1, port)
             probe.bind((address, port))
+            _given.add((address, port))
             return port
+
+
+@functools.cache
+def _ports() -> int:
+    """Open the file whose bytes stand for ports; never closed, for that would give up every lock."""
+    path = Path(tempfile.gettempdir()) / f"litellm-registrar-ports-{os.getuid()}"
+    return os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
 
 
 def loopback_address() -> str:

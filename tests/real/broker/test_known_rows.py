@@ -75,9 +75,9 @@ async def test_a_row_of_a_moment_ago_on_another_replica_is_found(shipped: LiteLL
     """The replica that is asked will not know it for up to 30 s; the database does."""
     async with way(shipped, replica=1) as upstream:
         rows = known(upstream)
-        if not shipped.rows(replica=1):
-            shipped.create("first", {"model": "openai/x", "api_key": "none"}, {"id": "first"})
-            wait_until("a row on the other replica", 60, lambda: bool(shipped.rows(replica=1)))
+        # when it knows this one it has just read the database, and does not read it again for 30 s
+        shipped.create("first", {"model": "openai/x", "api_key": "none"}, {"id": "first"})
+        wait_until("a row on the other replica", 120, lambda: "first" in shipped.known(1))
         assert await rows.holders("made-just-now") == ()
         made = shipped.create("made-just-now", {"model": "openai/y", "api_key": "none"}, {})
         seen = shipped.rows("made-just-now", replica=1)
@@ -104,7 +104,8 @@ async def test_without_its_database_no_new_name_is_given(proxy: LiteLLM, way: Wa
         if isinstance(refused.value, FaultError):
             assert refused.value.reply.status >= 500
 
-        def is_back() -> bool:
-            return proxy.call("GET", "/v2/model/info?size=1").status_code == 200
+    def is_back() -> bool:
+        asked = "/v2/model/info?model=quite-new&search=quite-new&size=1"
+        return all(proxy.call("GET", asked, replica=replica).status_code == 200 for replica in (0, 1))
 
-        wait_until("LiteLLM has its database again", 60, is_back)
+    wait_until("LiteLLM has its database again", 120, is_back)

@@ -5,12 +5,12 @@ import asyncio
 import pytest
 
 from sidecar.row_contract import row_id
+from tests.peers.cluster import wait_until
 from tests.peers.proxy import LiteLLM
 from tests.peers.webhook import CLUSTER_ID
 from tests.real.broker.conftest import Way
-from tests.real.conftest import QUICK
 from webhook.broker.key_abilities import ROUTES
-from webhook.installation.uninstall import remove_rows
+from webhook.installation.uninstall import Sleep, remove_rows
 
 pytestmark = pytest.mark.real
 
@@ -25,9 +25,19 @@ def make(proxy: LiteLLM, cluster: str, namespace: str, uid: str, model: str) -> 
     return proxy.create(model, params, info)
 
 
-async def until_known(_: float) -> None:
-    """Wait until every replica of this LiteLLM knows of every row."""
-    await asyncio.sleep(2 * QUICK)
+def until_known(proxy: LiteLLM, replica: int) -> Sleep:
+    """Give what waits until a replica knows of every row, and of no other of the database."""
+
+    def knows() -> bool:
+        known = {
+            row["model_info"]["id"] for row in proxy.rows(replica=replica) if row["model_info"]["db_model"]
+        }
+        return known == proxy.stored().keys()
+
+    async def wait(_: float) -> None:
+        await asyncio.to_thread(wait_until, f"replica {replica} that knows every row", 120, knows)
+
+    return wait
 
 
 async def test_only_rows_of_this_cluster_go(proxy: LiteLLM, way: Way) -> None:
@@ -43,7 +53,7 @@ async def test_only_rows_of_this_cluster_go(proxy: LiteLLM, way: Way) -> None:
     before = proxy.stored()
     said: list[str] = []
     async with way(proxy, proxy.make_key(allowed_routes=[*ROUTES]), replica=1) as upstream:
-        assert await remove_rows(upstream, CLUSTER_ID, said.append, until_known)
+        assert await remove_rows(upstream, CLUSTER_ID, said.append, until_known(proxy, 1))
     after = proxy.stored()
     assert before.keys() - after.keys() == ours
     assert {key: before[key] for key in after} == after
@@ -57,5 +67,5 @@ async def test_a_second_clean_up_finds_nothing(proxy: LiteLLM, way: Way) -> None
     said: list[str] = []
     for replica in (0, 1):
         async with way(proxy, replica=replica) as upstream:
-            assert await remove_rows(upstream, CLUSTER_ID, said.append, until_known)
+            assert await remove_rows(upstream, CLUSTER_ID, said.append, until_known(proxy, replica))
     assert said == [f"Rows of cluster test-cluster removed from LiteLLM: {count}." for count in (1, 0)]
