@@ -43,7 +43,7 @@ class Admission:
             "dryRun": False,
         }
         review = {"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "request": request}
-        with httpx.Client(verify=self._tls, trust_env=False, timeout=10) as client:
+        with httpx.Client(verify=self._tls, trust_env=False, timeout=60) as client:
             answer = client.post(f"{self._url}/mutate", json=review)
         assert answer.status_code == 200, answer.text
         response = answer.json()["response"]

@@ -20,7 +20,7 @@ from tests.real.pods import Pod, Secrets, litellm_secret, manifest
 # Of the LiteLLM of tests in which another replica's lag is not the point.
 QUICK: Final = 2
 # How a pod's owner would set the registrar up for such a LiteLLM.
-QUICK_ANNOTATIONS: Final = {"poll-interval": "1s", "propagation": "3s", "drain-timeout": "60s"}
+QUICK_ANNOTATIONS: Final = {"poll-interval": "1s", "propagation": "3s", "drain-timeout": "180s"}
 
 
 @pytest.fixture(scope="session")

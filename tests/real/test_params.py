@@ -19,7 +19,7 @@ from tests.peers.scripts import HOW_TO_GET, not_installed
 from webhook.kinds import BUDGET_DURATION, FLAG, TEXTS, Kind
 from webhook.litellm_keys import PARAMS
 
-pytestmark = [pytest.mark.real, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.real, pytest.mark.timeout(600)]
 
 # Run by LiteLLM's own interpreter, with its own router.
 CALLS: Final = """

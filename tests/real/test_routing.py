@@ -15,9 +15,9 @@ from tests.peers.scripts import CACHE
 from tests.peers.servers import ModelServer
 from tests.peers.webhook import CLUSTER_ID
 from tests.real.conftest import QUICK_ANNOTATIONS, Pods, Start
-from tests.real.pods import NAMESPACE, litellm_secret, model_id
+from tests.real.pods import NAMESPACE, PATIENCE, litellm_secret, model_id
 
-pytestmark = [pytest.mark.real, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.real, pytest.mark.timeout(900)]
 
 REPLICAS = (0, 1)
 CHAT_MODEL = {"llama-server": "tiny-llama-server", "ollama": "tiny:latest", "vllm": "tiny-vllm"}
@@ -122,7 +122,7 @@ def test_two_pods_of_one_name_share_the_load(proxy: LiteLLM, own_server: Start, 
             seen.add(routed_to(proxy, "shared", replica))
             return seen == ids
 
-        wait_until(f"traffic of replica {replica} to both pods", 20, all_seen)
+        wait_until(f"traffic of replica {replica} to both pods", PATIENCE, all_seen)
 
 
 def test_models_that_come_and_go(
@@ -143,7 +143,7 @@ def test_models_that_come_and_go(
     for replica in REPLICAS:
         wait_until(
             f"end of the name on replica {replica}",
-            20,
+            PATIENCE,
             lambda replica=replica: proxy.chat("comes-and-goes:latest", replica).status_code == 400,  # type: ignore[misc]
         )
     assert "tiny:latest" in pod.rows(proxy)

@@ -29,8 +29,10 @@ for line in sys.stdin:
             connection.close()
     print("done", flush=True)
 """
-GAP = 200  # ms, in place of 10 s
-LONGER = 0.3
+GAP = 1500  # ms, in place of 10 s
+LONGER = 1.7
+# A moment that ends before the gap does, though the machine is busy.
+MOMENT = 0.05
 
 
 class Talk:
@@ -118,7 +120,7 @@ async def test_a_stream_between_chunks() -> None:
             talk.server.write(b"chunk")
             await talk.client("r")
             assert talk.busy() == 1
-            await asyncio.sleep(GAP / 4000)
+            await asyncio.sleep(MOMENT)
             assert talk.busy() == 1
         await asyncio.sleep(LONGER)
         assert talk.busy() == 0
@@ -128,7 +130,7 @@ async def test_the_next_request_in_the_tick_of_the_answer() -> None:
     """A client that asks again as soon as it is answered is busy, whatever the ticks of the clock."""
     async with talking() as talk:
         await talk.client("s")
-        for _ in range(10):
+        for _ in range(5):
             await talk.begin("rs")
             talk.server.write(b"an answer")
             await talk.done()

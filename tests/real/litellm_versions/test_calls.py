@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import io
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final
 
 import pytest
@@ -24,9 +24,11 @@ from webhook.broker.shapes import Holder
 from webhook.broker.upstream import Upstream
 from webhook.log import Log
 
-pytestmark = [pytest.mark.real, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.real, pytest.mark.timeout(900)]
 
 CLUSTER: Final = "of-this-suite"
+# A second apart.
+MOST_LOOKS: Final = 90
 NAME: Final = "contract"
 KEY: Final = row_id(CLUSTER, "shop", "uid-1", NAME)
 OWNER: Final = {"cluster": CLUSTER, "namespace": "shop", "pod_uid": "uid-1", "unknown": ["mode"]}
@@ -59,6 +61,20 @@ def knows_keys(proxy: LiteLLM, replica: int) -> bool:
     return proxy.call("GET", "/key/list", replica=replica).is_success
 
 
+async def ids(look: Callable[[], Awaitable[tuple[Stored, ...] | Failed]]) -> list[str]:
+    """Give the ids of what is shown, once anything is.
+
+    1.81.3 may drop a new row when it is just reading the table, for 30 s (`add_deployment` without a lock).
+    """
+    for _ in range(MOST_LOOKS):
+        rows = await look()
+        assert not isinstance(rows, Failed)
+        if rows:
+            return [row.id for row in rows]
+        await asyncio.sleep(1)
+    return []
+
+
 async def test_a_row_is_found_as_it_was_made(proxy: LiteLLM, ask: Ask) -> None:
     """Under its own id, with every fact and the ownership block; also by a replica that did not make it."""
     async with ask(0) as here, ask(1) as there:
@@ -68,12 +84,8 @@ async def test_a_row_is_found_as_it_was_made(proxy: LiteLLM, ask: Ask) -> None:
             assert (found.name, found.owner) == (NAME, OWNER)
             assert (found.info["mode"], found.info["supports_vision"]) == ("chat", False)
             assert found.params["api_base"] == ROW["litellm_params"]["api_base"]
-        named = await here.named(NAME)
-        assert not isinstance(named, Failed)
-        assert [row.id for row in named] == [KEY]
-        table = await here.table(lambda row: row.owner.get("cluster") == CLUSTER)
-        assert not isinstance(table, Failed)
-        assert [row.id for row in table] == [KEY]
+        assert await ids(lambda: here.named(NAME)) == [KEY]
+        assert await ids(lambda: here.table(lambda row: row.owner.get("cluster") == CLUSTER)) == [KEY]
     assert proxy.own_rows().keys() == {KEY}
 
 
@@ -127,7 +139,7 @@ async def test_without_its_database_nothing_counts_as_gone(proxy: LiteLLM, ask: 
             answers = [await here.create(ROW), await here.settle(KEY, ROW), await here.delete(KEY)]
         finally:
             proxy.start_database()
-            wait_until("database", 60, lambda: all(knows_keys(proxy, replica) for replica in (0, 1)))
+            wait_until("database", 180, lambda: all(knows_keys(proxy, replica) for replica in (0, 1)))
         # A connection that is cut in the middle of a query is an error as any other to LiteLLM.
         assert {failed(one) for one in answers} <= {
             Reason.LITELLM_DATABASE_DOWN,
@@ -185,5 +197,6 @@ async def test_a_block_is_kept_or_is_not_known_at_all(proxy: LiteLLM, ask: Ask) 
         blocked = True if can_block(proxy) else None
         assert (answered.blocked, shown.blocked) == (blocked, blocked)
         # Where it is not blocked it is sent on to where nothing listens.
-        assert proxy.chat(NAME).status_code == (403 if blocked else 500)
+        told = 403 if blocked else 500
+        wait_until(f"answer {told}", MOST_LOOKS, lambda: proxy.chat(NAME).status_code == told)
         assert not stored(await here.settle(KEY, {**ROW, "blocked": False})).blocked

@@ -10,6 +10,7 @@ from typing import Any, Final
 import pytest
 
 from sidecar.row_contract import NODE_NOT_READY, REAPER_KEY, row_id
+from tests.peers.cluster import wait_until
 from tests.peers.proxy import LiteLLM
 from tests.real.litellm_versions.blocking import can_block
 from webhook.broker.key_abilities import ROUTES
@@ -22,7 +23,7 @@ from webhook.log import Log
 from webhook.reaper.hands import Hands, WithoutBlockError
 from webhook.reaper.shapes import Reason
 
-pytestmark = [pytest.mark.real, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.real, pytest.mark.timeout(900)]
 
 CLUSTER: Final = "of-this-suite"
 NAME: Final = "reaped"
@@ -75,7 +76,7 @@ def row(proxy: LiteLLM) -> OwnRow:
     params = {"model": "hosted_vllm/m", "api_base": "http://127.0.0.1:9/v1", "api_key": "none"}
     key = row_id(CLUSTER, "shop", "uid-1", NAME)
     proxy.create(NAME, params, {"id": key, "mode": "chat", "registrar": OWNER})
-    (shown,) = proxy.rows(NAME)
+    (shown,) = wait_until("row", 90, lambda: proxy.rows(NAME))
     found = read_own(shown, CLUSTER)
     assert found is not None
     return found
