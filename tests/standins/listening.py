@@ -111,9 +111,10 @@ def _bound(host: str, port: int) -> socket.socket:
 def free_port(host: str, preferred: int = 0) -> int:
     """Give the preferred port if nothing listens on it at this address, else a free one.
 
-    Below the range that the kernel takes where no port is asked for: nobody gets it before who is meant to.
+    Below the range that the kernel takes where no port is asked for, and below what the peers take: nobody
+    else gets it before who is meant to.
     """
-    others = random.sample(range(20_000, 30_000), 1_000)
+    others = random.sample(range(12_000, 20_000), 1_000)
     for port in (preferred, *others) if preferred else others:
         with contextlib.suppress(OSError), _bound(host, port):
             return port
