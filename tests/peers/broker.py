@@ -24,6 +24,7 @@ from sidecar.contract import CONTAINER_NAME, CONTRACT_VERSION
 from sidecar.row_contract import NO_KEY, row_id
 from tests.injected import CLUSTER, injected
 from tests.peers.cluster import Cluster, wait_until
+from tests.peers.learned import rights
 from tests.peers.scripts import free_port
 
 ROOT: Final = Path(__file__).parents[2]
@@ -35,14 +36,21 @@ SECRET: Final = "litellm-registrar-broker-tls"
 ISSUER: Final = "https://kubernetes.default.svc.cluster.local"
 NODE: Final = "fake"
 
+# For an answer of its health port, and for its start and end.
+_ANSWER: Final = 30
+_SECONDS: Final = 120
+
 JSON = dict[str, Any]
 
 
 def grant(cluster: Cluster) -> None:
-    """Make the project's namespace, its ServiceAccounts and their rights."""
+    """Make the project's namespace, its ServiceAccounts and their rights, which they have then."""
     if cluster.kubectl("get", "namespace", NAMESPACE, check=False).code:
         cluster.namespace(NAMESPACE)
     cluster.kubectl("apply", "-f", str(RIGHTS))
+    # by the last Role of the file and its binding, and by the last ClusterRole
+    rights(cluster, NAMESPACE, ACCOUNT, "create", "leases.coordination.k8s.io", "-n", NAMESPACE)
+    rights(cluster, NAMESPACE, ACCOUNT, "create", "tokenreviews.authentication.k8s.io")
 
 
 class BrokerProcess:
@@ -94,7 +102,7 @@ class BrokerProcess:
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(self._command, cwd=ROOT, stdout=log, stderr=log)
         try:
-            wait_until("ready broker", 60, self._is_ready)
+            wait_until("ready broker", _SECONDS, self._is_ready)
         except AssertionError as error:
             raise AssertionError(f"{error}:\n{self.log.read_text()}") from None
 
@@ -112,7 +120,7 @@ class BrokerProcess:
         if self._process is None:
             return
         self._process.send_signal(signal.SIGTERM)
-        code = self._process.wait(60)
+        code = self._process.wait(_SECONDS)
         self._process = None
         assert code == 0, f"the broker ended with {code}:\n{self.log.read_text()}"
 
@@ -125,7 +133,7 @@ class BrokerProcess:
 
     def health(self, path: str) -> httpx.Response:
         """Ask its health port."""
-        return httpx.get(f"http://{self._health}{path}", trust_env=False)
+        return httpx.get(f"http://{self._health}{path}", trust_env=False, timeout=_ANSWER)
 
     def bundle(self) -> str:
         """Give the certificates that pods are given to verify it by, as the webhook reads them."""
@@ -134,11 +142,12 @@ class BrokerProcess:
     def client(self) -> httpx.Client:
         """Give a client that trusts only these."""
         trust = ssl.create_default_context(cadata=self.bundle())
-        return httpx.Client(base_url=self.url, verify=trust, trust_env=False, timeout=60)
+        return httpx.Client(base_url=self.url, verify=trust, trust_env=False, timeout=180)
 
     def lines(self) -> list[JSON]:
-        """Give what it has logged so far."""
-        return [json.loads(line) for line in self.log.read_text().splitlines()]
+        """Give what it has logged so far, without a line that it is just writing."""
+        whole = self.log.read_text().rpartition("\n")[0]
+        return [json.loads(line) for line in whole.splitlines()]
 
 
 @dataclass

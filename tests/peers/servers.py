@@ -128,7 +128,7 @@ def _get(server: ModelServer, path: str) -> httpx.Response:
     flags = list(server.flags)
     key = flags[flags.index("--api-key") + 1] if "--api-key" in flags else "none"
     headers = {"Authorization": f"Bearer {key}"}
-    answer = httpx.get(server.url + path, headers=headers, trust_env=False, timeout=10)
+    answer = httpx.get(server.url + path, headers=headers, trust_env=False, timeout=60)
     assert answer.status_code == 200, answer.text
     return answer
 

@@ -9,12 +9,16 @@ from pathlib import Path
 import httpx
 
 from tests.peers.cluster import Cluster, wait_until
+from tests.peers.learned import configurations
 from tests.peers.scripts import free_port
 
 ROOT = Path(__file__).parents[2]
 CONFIGURATION = ROOT / "examples" / "webhook-configuration.yaml"
 CLUSTER_ID = "test-cluster"
 IMAGE = "litellm-registrar/sidecar:test"
+# For an answer of its health port, and for its start and end.
+_ANSWER = 30
+_SECONDS = 120
 
 
 def change_ca(kubeconfig: Path, namespace: str, secret: str) -> str:
@@ -62,14 +66,14 @@ class ServeProcess:
 
     def wait(self, until: str = "ok") -> None:
         """Wait until /readyz says so."""
-        wait_until(f"webhook whose /readyz says {until}", 20, lambda: self._readiness() == until)
+        wait_until(f"webhook whose /readyz says {until}", _SECONDS, lambda: self._readiness() == until)
 
     def _readiness(self) -> str:
         assert self._process is not None
         if self._process.poll() is not None:
             raise AssertionError(f"the webhook has ended:\n{self.log.read_text()}")
         try:
-            answer = httpx.get(f"http://{self._health}/readyz", trust_env=False)
+            answer = httpx.get(f"http://{self._health}/readyz", trust_env=False, timeout=_ANSWER)
         except httpx.HTTPError:
             return ""
         assert (answer.status_code == 200) == (answer.text == "ok\n")
@@ -77,7 +81,7 @@ class ServeProcess:
 
     def metric(self, name: str) -> float:
         """Give one of its metrics, by its whole name with its labels; NaN if there is none yet."""
-        text = httpx.get(f"http://{self._health}/metrics", trust_env=False).text
+        text = httpx.get(f"http://{self._health}/metrics", trust_env=False, timeout=_ANSWER).text
         values = (line.rpartition(" ")[2] for line in text.splitlines() if line.startswith(f"{name} "))
         return float(next(values, "nan"))
 
@@ -86,7 +90,7 @@ class ServeProcess:
         assert self._process is not None
         self.runs = False
         self._process.kill()
-        self._process.wait(10)
+        self._process.wait(_SECONDS)
         self._process = None
 
     def stop(self) -> None:
@@ -95,7 +99,7 @@ class ServeProcess:
             return
         self.runs = False
         self._process.send_signal(signal.SIGTERM)
-        code = self._process.wait(30)
+        code = self._process.wait(_SECONDS)
         self._process = None
         assert code == 0, f"the webhook ended with {code}:\n{self.log.read_text()}"
 
@@ -116,13 +120,14 @@ class Webhook(WebhookProcess):
         super().__init__(cert, key, cluster.work / "log" / "webhook.log", address, *flags)
 
     def configure(self) -> None:
-        """Apply the configuration that the README names, with the URL and the CA filled in."""
+        """Apply the configuration that the README names, with URL and CA filled in, until it counts."""
         ca = (self.cluster.work / "pki" / "ca.crt").read_bytes()
         manifest = CONFIGURATION.read_text().replace("${WEBHOOK_URL}", self.url)
         manifest = manifest.replace("${CA_BUNDLE}", base64.b64encode(ca).decode())
         path = self.cluster.work / "webhook-configuration.yaml"
         path.write_text(manifest)
         self.cluster.kubectl("apply", "-f", str(path))
+        configurations(self.cluster)
 
     def calls(self, webhook: str, kind: str = "admit") -> int:
         """Give how often the API server has called one of our webhooks, by its own count.

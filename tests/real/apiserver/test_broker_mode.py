@@ -116,7 +116,7 @@ def test_a_changed_bundle_is_for_new_pods(cluster: Cluster, namespace: str, conf
         (registrar,) = registrars(json.loads(answer.out))
         return next(str(one["value"]) for one in registrar["env"] if one["name"] == contract.ENV_LITELLM_CA)
 
-    wait_until("pod with the newer bundle", 10, lambda: bundle() == newer)
+    wait_until("pod with the newer bundle", 120, lambda: bundle() == newer)
     back = json.dumps({"data": {"ca-bundle.crt": BUNDLE}})
     cluster.kubectl("patch", "configmap", CONFIGMAP, "-n", NAMESPACE, "--type=merge", "-p", back)
-    wait_until("pod with the former bundle", 10, lambda: bundle() == BUNDLE)
+    wait_until("pod with the former bundle", 120, lambda: bundle() == BUNDLE)

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from tests.peers.cluster import Cluster, wait_until
+from tests.peers.learned import rights
 from tests.real.apiserver.manifests import REQUIRE_LABEL, pod, workload
 from webhook.cli import main
 from webhook.kube import reading
@@ -70,7 +71,7 @@ def test_a_workload_is_told_once(
     honest = pod(namespace)
     honest["metadata"]["name"] = "honest"
     cluster.create(honest)
-    wait_until("pods", 20, lambda: len(cluster.list("pods", namespace)) == 4)
+    wait_until("pods", 120, lambda: len(cluster.list("pods", namespace)) == 4)
 
     code, found, _ = check(capsys, cluster.work / "kubeconfig", policy, "--namespace", namespace)
 
@@ -97,19 +98,20 @@ def test_all_namespaces_page_by_page(
 
 
 def test_unlabelled_servers_of_closed_namespaces(
-    cluster: Cluster, namespace: str, policed: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    cluster: Cluster, namespace: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """A server without the label is told where its namespace asks for the label, and nowhere else."""
     policy = tmp_path / "door.yaml"
     policy.write_text(POLICY.replace("code: {trustRemoteCode: deny}", "scope: {requireLabel: deny}")
                       .replace("code.trustRemoteCode", "scope.requireLabel"))  # fmt: skip
-    cluster.create(pod(namespace, {"app": "qwen"}))
-    cluster.kubectl("label", "namespace", policed, f"{REQUIRE_LABEL}-")
-    cluster.create(pod(policed, {"app": "qwen"}))
-    cluster.kubectl("label", "namespace", policed, f"{REQUIRE_LABEL}=true")
+    closed = cluster.namespace(f"closed-{namespace}")
+    for each in (namespace, closed):
+        cluster.create(pod(each, {"app": "qwen"}))
+    cluster.kubectl("label", "namespace", closed, f"{REQUIRE_LABEL}=true")
     code, found, _ = check(capsys, cluster.work / "kubeconfig", str(policy))
-    told = {o["namespace"] for o in found["objects"]} & {namespace, policed}
-    assert (code, told) == (1, {policed})
+    told = {o["namespace"] for o in found["objects"]} & {namespace, closed}
+    cluster.kubectl("delete", "namespace", closed, "--wait=false")
+    assert (code, told) == (1, {closed})
 
 
 def test_as_of_a_date(
@@ -141,6 +143,7 @@ def test_the_rights_of_the_example_suffice(
     cluster.kubectl(
         "create", "clusterrolebinding", "checker", "--clusterrole=litellm-registrar-check", subject
     )
+    rights(cluster, namespace, "checker", "list", "pods", "--all-namespaces")
     code, found, err = check(capsys, kubeconfig, policy)
     assert (code, err) == (1, "")
     assert [o["name"] for o in found["objects"] if o["namespace"] == namespace] == ["qwen"]

@@ -27,6 +27,11 @@ def prepare(cluster: Cluster, namespace: str, manifest: JSON) -> JSON:
         cluster.kubectl("create", "serviceaccount", account, "-n", namespace)
     if priority := spec.get("priorityClassName"):
         cluster.kubectl("create", "priorityclass", priority, "--value=1000", check=False)
+        plain = {"containers": [{"name": "c", "image": "x"}], "priorityClassName": priority}
+        probe = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "plain"}, "spec": plain}
+        rehearsal = ("-n", namespace, "--dry-run=server")
+        # the plugin of priorities goes by what it watches
+        wait_until("PriorityClass", 120, lambda: cluster.create(probe, *rehearsal, check=False).code == 0)
     if manifest["kind"] in {"Deployment", "StatefulSet"}:
         manifest["spec"] = {**manifest["spec"], "replicas": 1}
     if manifest["kind"] == "DaemonSet":
@@ -70,7 +75,7 @@ def admit(case: Case, config: Injection, cluster: Cluster, namespace: str, webho
     manifest = prepare(cluster, namespace, case.manifest)
     before = sum(webhook.calls(name) for name in WEBHOOKS)
     cluster.create(manifest)
-    (pod,) = wait_until("pod", 20, lambda: cluster.list("pods", namespace))
+    (pod,) = wait_until("pod", 120, lambda: cluster.list("pods", namespace))
     calls = sum(webhook.calls(name) for name in WEBHOOKS) - before
 
     pod_step = case.steps()[-1]

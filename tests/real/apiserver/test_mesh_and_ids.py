@@ -14,6 +14,7 @@ import pytest
 import yaml
 
 from tests.peers.cluster import JSON, Cluster
+from tests.peers.learned import configurations
 from tests.peers.webhook import Webhook
 from tests.real.apiserver.manifests import pod, registrars
 from webhook.mesh import LISTS
@@ -78,6 +79,7 @@ def injector(cluster: Cluster) -> Iterator[list[JSON]]:
     }
     kind = {"apiVersion": "admissionregistration.k8s.io/v1", "kind": "MutatingWebhookConfiguration"}
     cluster.create({**kind, "metadata": {"name": "istio-sidecar-injector"}, "webhooks": [entry]})
+    configurations(cluster)
     yield Injector.seen
     cluster.kubectl("delete", "mutatingwebhookconfiguration", "istio-sidecar-injector")
     server.shutdown()
@@ -97,6 +99,7 @@ def named(cluster: Cluster, webhook: Webhook) -> Iterator[Webhook]:
     for manifest in manifests:
         cluster.kubectl("delete", manifest["kind"], manifest["metadata"]["name"])
         cluster.create({**manifest, "metadata": {"name": "admission.litellm-registrar"}})
+    configurations(cluster)
     yield process
     for manifest in manifests:
         cluster.kubectl("delete", manifest["kind"], "admission.litellm-registrar")
