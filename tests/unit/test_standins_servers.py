@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator
 import httpx
 import pytest
 
+from tests.standins.listening import free_port
 from tests.standins.model_server import ModelServer
 from tests.standins.ollama import Ollama, Pulled
 from tests.standins.vllm import VLLM
@@ -54,6 +55,14 @@ async def test_a_connection_that_comes_as_a_server_ends_is_cut() -> None:
             with contextlib.suppress(ConnectionResetError):
                 assert client.recv(1) == b""
         await server.__aexit__(None, None, None)
+    gc.collect()
+
+
+def test_a_taken_port_is_passed_over() -> None:
+    """Another one is given, and what was tried is closed."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port: int = taken.getsockname()[1]
+        assert free_port("127.0.0.1", port) != port
     gc.collect()
 
 
