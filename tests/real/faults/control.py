@@ -16,7 +16,7 @@ _LOST: Final = Fault(
     meddling(meddler.lose, "delete"),
     modes=DIRECT,
 )
-_WITHIN: Final = 20
+_WITHIN: Final = 60
 
 
 def leaves_behind(world: World) -> Verdict:

@@ -6,7 +6,7 @@ import re
 import subprocess
 import time
 from collections.abc import Callable
-from contextlib import AbstractContextManager, suppress
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Final
 
@@ -19,18 +19,19 @@ Inflict = Callable[[World], AbstractContextManager[None]]
 BOTH: Final = (Mode.BROKER, Mode.DIRECT)
 BROKER: Final = (Mode.BROKER,)
 DIRECT: Final = (Mode.DIRECT,)
-# Rows and logs that are not right after so many seconds are wrong.
-SETTLED_WITHIN: Final = 100.0
-# How long a fault waits beyond its seconds for the first call that it meets, on a busy machine.
+# Rows and logs that are not right after so many seconds are wrong: more than a drain may take.
+SETTLED_WITHIN: Final = 200.0
+# How long a fault lasts beyond its seconds until it has met a call and somebody has named it, on a busy
+# machine.
 MET_WITHIN: Final = 60.0
 
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """Something goes wrong while inside `inflict`, for `seconds`, and is over after it.
+    """Something goes wrong while inside `inflict`, for `seconds` and until it is named, and is over after it.
 
     `named` must be found in the logs of each mode it is crossed with (a regular expression; empty: there is
-    nothing to be said). `bounded`: it is in the part that CI runs. `belt`: pods of the belt meet it.
+    nothing to be said); `afterwards`: only when it is over. `bounded`: it is in the part that CI runs.
     """
 
     name: str
@@ -40,7 +41,7 @@ class Fault:
     modes: tuple[Mode, ...] = BOTH
     seconds: float = 4.0
     bounded: bool = False
-    belt: bool = True
+    afterwards: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,28 +76,30 @@ def meet(world: World, fault: Fault, within: float = SETTLED_WITHIN) -> Verdict:
 
 
 def _met(world: World, fault: Fault, within: float) -> tuple[int, list[str], list[str]]:
-    modes = fault.modes if fault.belt else ()
-    world.ready(modes)
-    before = _settle(world, [], within)
+    world.ready(fault.modes)
+    before = _found(SETTLED_WITHIN, lambda: _wrong(world, []))
     assert not before, f"before it: {before}"
     world.mark()
-    born = {mode: world.new(mode) for mode in modes}
-    leaving = [world.belts[mode][0] for mode in modes]
+    born = {mode: world.new(mode) for mode in fault.modes}
+    leaving = [world.belts[mode][0] for mode in fault.modes]
     for life in leaving:
         life.mark_deleted()
     with fault.inflict(world):
-        for mode in modes:
+        for mode in fault.modes:
             world.belts[mode][1].update()
         for life in leaving:
             life.drain()
-        for mode in modes:
+        for mode in fault.modes:
             born[mode].start()
             world.belts[mode].append(born[mode])
         time.sleep(fault.seconds)
-        unmet = _unmet(world)
-    rows = _settle(world, leaving, within)
-    unsaid = unmet + _unsaid(world, fault)
-    pods = 4 * len(modes) + len(world.others)
+        unmet = _found(MET_WITHIN, lambda: _unmet(world))
+        if not fault.afterwards:
+            _found(MET_WITHIN, lambda: _unsaid(world, fault))
+    rows = _found(within, lambda: _wrong(world, leaving))
+    # a line is written after what it tells of
+    unsaid = unmet + _found(MET_WITHIN, lambda: _unsaid(world, fault))
+    pods = 4 * len(fault.modes) + len(world.others)
     for life in world.others:
         life.end()
     for life in [*leaving, *world.others]:
@@ -104,36 +107,31 @@ def _met(world: World, fault: Fault, within: float) -> tuple[int, list[str], lis
     return pods, rows, unsaid
 
 
-def _unmet(world: World) -> list[str]:
-    """Wait for the first call that a meddling meets, and tell of one that met none: it would be no fault."""
-    end = time.monotonic() + MET_WITHIN
-    while not (world.meddler.healed.is_set() or world.meddler.met.total()):
-        if time.monotonic() > end:
-            return ["no call met the fault"]
-        time.sleep(0.5)
-    return []
-
-
-def _settle(world: World, leaving: list[Life], within: float) -> list[str]:
-    """Wait until every row is as it should be, and give those that never come to be so."""
+def _found(within: float, look: Callable[[], list[str]]) -> list[str]:
+    """Look until nothing is found any more, and give what still is after so many seconds."""
     end = time.monotonic() + within
-    while True:
-        rows = ["not asked yet"]
-        with suppress(httpx.HTTPError, AssertionError):
-            rows = world.wrong()
-        if not rows and all(life.ended() for life in leaving):
-            return []
-        if time.monotonic() > end:
-            return rows or [f"{life.name} still drains" for life in leaving if not life.ended()]
+    while (found := look()) and time.monotonic() < end:
         time.sleep(0.5)
+    return found
+
+
+def _unmet(world: World) -> list[str]:
+    """Tell of a meddling that has met no call yet: it would be no fault."""
+    return [] if world.meddler.healed.is_set() or world.meddler.met.total() else ["no call met the fault"]
+
+
+def _wrong(world: World, leaving: list[Life]) -> list[str]:
+    """Give every row that is not as it should be, or who has not come to an end."""
+    try:
+        rows = world.wrong()
+    except (httpx.HTTPError, AssertionError, subprocess.SubprocessError) as error:
+        return [f"nobody tells of the rows: {error}"]
+    return rows or [f"{life.name} still drains" for life in leaving if not life.ended()]
 
 
 def _unsaid(world: World, fault: Fault) -> list[str]:
-    if not fault.named:
-        return []
-    modes = fault.modes if fault.belt else BROKER
     return [
         f"nobody has said {fault.named!r} in {mode} mode"
-        for mode in modes
-        if not re.search(fault.named, world.said(of=mode))
+        for mode in fault.modes
+        if fault.named and not re.search(fault.named, world.said(of=mode))
     ]

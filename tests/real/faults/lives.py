@@ -9,7 +9,7 @@ import sys
 import threading
 import time
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -50,7 +50,7 @@ OTHERS: Final = "others"
 # What pods without a broker call their cluster: no broker looks after rows of it.
 DIRECT_CLUSTER: Final = "another-cluster"
 # A drain has time for a LiteLLM that is killed and starts again, on a busy machine too.
-ANNOTATIONS: Final = {"poll-interval": "1s", "propagation": "3s", "drain-timeout": "100s"}
+ANNOTATIONS: Final = {"poll-interval": "1s", "propagation": "3s", "drain-timeout": "180s"}
 _LENGTH: Final = 1024
 _IMAGE: Final = "litellm-registrar/sidecar:test"
 
@@ -174,21 +174,24 @@ class Life:
 
     def kill(self) -> None:
         """Kill -9 its registrar; nothing if it does not run."""
-        if self.process is not None:
-            self.process.kill()
-            self.process.wait()
-            self.process = None
+        # several threads may be at this pod's end
+        process, self.process = self.process, None
+        if process is not None:
+            process.kill()
+            process.wait()
 
     def crash(self) -> None:
-        """Kill -9 its registrar; after a moment the kubelet starts it again."""
+        """Kill -9 its registrar; if it is not at its end, the kubelet starts it again after a moment."""
         self.kill()
         time.sleep(0.5)
-        self.start()
+        if self.lives:
+            self.start()
 
     def signal(self, number: signal.Signals) -> None:
         """Send its registrar a signal."""
-        if self.process is not None:
-            self.process.send_signal(number)
+        process = self.process
+        if process is not None:
+            process.send_signal(number)
 
     def status(self) -> JSON:
         """Ask its registrar how it is; empty while it does not answer."""
@@ -199,7 +202,7 @@ class Life:
             return {}
         return found
 
-    def wait_for_state(self, state: str, seconds: float = 60) -> None:
+    def wait_for_state(self, state: str, seconds: float = 120) -> None:
         """Wait until its registrar is in that state."""
         try:
             wait_until(f"state {state}", seconds, lambda: self.status().get("state") == state)
@@ -219,12 +222,15 @@ class Life:
 
     def end(self) -> None:
         """End all of it at once, as a node's power does; the object goes too."""
-        self.lives = False
         if not self.over:
-            self.over = True
-            self.kill()
-            self.place.loop.run(self.server.__aexit__(None, None, None))
+            self.leave()
             self.remove()
+
+    def leave(self) -> None:
+        """End its registrar and its server; the object stays."""
+        self.lives, self.over = False, True
+        self.kill()
+        self.place.loop.run(self.server.__aexit__(None, None, None))
 
     def ended(self) -> bool:
         """Tell whether a drain that was begun is over."""
@@ -238,7 +244,7 @@ class Life:
         more = ("--wait=false", "--ignore-not-found")
         wait_until(
             "deleted pod",
-            120,
+            180,
             lambda: not self.place.cluster.kubectl("delete", *where, *more, check=False).code,
             every=1,
         )
@@ -247,10 +253,11 @@ class Life:
         hooks = [pre_stop(self.manifest, name, self.address) for name in ("vllm", CONTAINER_NAME)]
         with ThreadPoolExecutor(len(hooks)) as pool:
             list(pool.map(_call, hooks))
-        if self.process is not None:
-            self.process.terminate()
+        process = self.process
+        if process is not None:
+            process.terminate()
             with contextlib.suppress(subprocess.TimeoutExpired):
-                self.process.wait(20)
+                process.wait(60)
         self.end()
 
 
@@ -260,7 +267,8 @@ def _call(hook: Any) -> None:
         httpx.get(hook.url, headers=dict(hook.headers), timeout=hook.timeout, trust_env=False)
 
 
-def _manifest(name: str, namespace: str, model: str, annotations: Mapping[str, str]) -> JSON:
+def manifest(name: str, namespace: str, model: str) -> JSON:
+    """Give a pod as its owner writes it."""
     security = {"runAsNonRoot": True, "runAsUser": 1000, "seccompProfile": {"type": "RuntimeDefault"}}
     own = {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}
     server = {
@@ -276,7 +284,7 @@ def _manifest(name: str, namespace: str, model: str, annotations: Mapping[str, s
             "name": name,
             "namespace": namespace,
             "labels": {LABEL_SERVER: "vllm"},
-            "annotations": {f"{DOMAIN}/{key}": value for key, value in annotations.items()},
+            "annotations": {f"{DOMAIN}/{key}": value for key, value in ANNOTATIONS.items()},
         },
         # nobody evicts it when its node counts as dead
         "spec": {
@@ -291,7 +299,7 @@ def brokered(place: Place, name: str, namespace: str = NAMESPACE, address: str =
     """Make a pod, as the API server and its webhook leave it; nobody runs it yet."""
     address = address or loopback_address()
     model = f"{namespace}-model"
-    made = caller(place.cluster, _manifest(name, namespace, model, ANNOTATIONS), address, PORT)
+    made = caller(place.cluster, manifest(name, namespace, model), address, PORT)
     stored = place.cluster.get("pod", name, namespace)
     return Life(place, Mode.BROKER, name, namespace, model, address, made.uid, stored, made)
 
@@ -299,7 +307,7 @@ def brokered(place: Place, name: str, namespace: str = NAMESPACE, address: str =
 def direct(place: Place, name: str) -> Life:
     """Make a pod whose registrar has LiteLLM's key; there is no object of it."""
     model = f"{NAMESPACE}-direct-model"
-    pod = _manifest(name, NAMESPACE, model, ANNOTATIONS)
+    pod = manifest(name, NAMESPACE, model)
     decision = inject(pod, Injection(cluster=DIRECT_CLUSTER, image=_IMAGE), uuid.uuid4().hex)
     assert decision.ops, decision
     address = loopback_address()
@@ -307,7 +315,7 @@ def direct(place: Place, name: str) -> Life:
     return Life(place, Mode.DIRECT, name, NAMESPACE, model, address, str(uuid.uuid4()), injected)
 
 
-def injected(life: Life) -> bool:
-    """Tell whether it came up with a registrar."""
-    spec = life.manifest["spec"]
+def has_registrar(pod: JSON) -> bool:
+    """Tell whether a pod came with one."""
+    spec = pod["spec"]
     return CONTAINER_NAME in [each["name"] for each in (*spec.get("initContainers", ()), *spec["containers"])]

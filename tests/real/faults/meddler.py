@@ -88,7 +88,9 @@ class Meddler:
         self.port = 0
         self._target = target
         self._hows: dict[str, How] = {}
-        self._client = httpx.AsyncClient(trust_env=False, timeout=90)
+        # no connection is kept: LiteLLM might be closing it
+        limits = httpx.Limits(max_keepalive_connections=0)
+        self._client = httpx.AsyncClient(trust_env=False, timeout=90, limits=limits)
         self._late: set[asyncio.Task[None]] = set()
 
     def meddle(self, how: How, *kinds: str) -> None:

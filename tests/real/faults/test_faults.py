@@ -15,7 +15,7 @@ from tests.real.faults.fault import Fault, meet
 from tests.real.faults.table import FAULTS
 from tests.real.faults.world import World, world
 
-pytestmark = [pytest.mark.real, pytest.mark.kube, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.real, pytest.mark.kube, pytest.mark.timeout(900)]
 
 
 @pytest.fixture(scope="module")

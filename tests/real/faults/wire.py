@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 from enum import StrEnum
 from typing import Final
 
-from tests.peers.balancer import ADDRESS, Balancer
+from tests.peers.balancer import ADDRESS, Balancer, refuse
 
 _LATE: Final = 2.0
 
@@ -106,5 +106,5 @@ async def wire(ports: Sequence[int]) -> AsyncIterator[Wire]:
     try:
         yield made
     finally:
-        await made.change(Mode.CUT)
-        server.close()
+        await refuse(server)
+        await made.end()

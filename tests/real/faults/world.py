@@ -22,6 +22,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
+import httpx
+
 from tests.certificates import Pair, make_ca, make_leaf
 from tests.peers.broker import NAMESPACE as HOME
 from tests.peers.broker import NODE, SECRET, BrokerProcess, grant
@@ -30,7 +32,17 @@ from tests.peers.proxy import LiteLLM, litellm
 from tests.peers.webhook import CONFIGURATION, WebhookProcess
 from tests.real.faults.background import Background, background
 from tests.real.faults.judging import wrong
-from tests.real.faults.lives import NAMESPACE, OTHERS, Life, Mode, Place, brokered, direct
+from tests.real.faults.lives import (
+    NAMESPACE,
+    OTHERS,
+    Life,
+    Mode,
+    Place,
+    brokered,
+    direct,
+    has_registrar,
+    manifest,
+)
 from tests.real.faults.meddler import How, Meddler, meddler
 from tests.real.faults.moody import ENV_MOODS
 from tests.real.faults.wire import Wire, wire
@@ -70,23 +82,26 @@ class Node:
     def become(self, ready: str) -> None:
         """Be ready (True), or not (False, Unknown), at once."""
         self.ready = ready
-        self._loop.run(self._say())
+        wait_until(f"node that is said to be {ready}", 60, lambda: self._loop.run(self._say()))
 
     async def _beat(self) -> None:
         while True:
-            with contextlib.suppress(ApiError):
-                await self._say()
+            await self._say()
             await asyncio.sleep(_HEARTBEAT)
 
-    async def _say(self) -> None:
+    async def _say(self) -> bool:
+        """Say how the node is; False: the API server did not take it."""
         api = await Api.connect(str(self._cluster.work / "kubeconfig"))
         try:
             now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
             ready = {"type": "Ready", "status": self.ready, "reason": "Test", "lastHeartbeatTime": now}
             condition = {**ready, "lastTransitionTime": now, "message": ""}
             await api.merge(f"/api/v1/nodes/{NODE}/status", {"status": {"conditions": [condition]}})
+        except ApiError:
+            return False
         finally:
             await api.close()
+        return True
 
 
 class OurWebhook(WebhookProcess):
@@ -105,12 +120,18 @@ class OurWebhook(WebhookProcess):
         make_leaf(self._ca, ["127.0.0.1"], valid).write(self._folder)
 
     def configure(self) -> None:
-        """Tell the API server of it, as the example does."""
+        """Tell the API server of it, as the example does, and wait until it asks it."""
         manifest = CONFIGURATION.read_text().replace("${WEBHOOK_URL}", self.url)
         ca = base64.b64encode(self._ca.certificate).decode()
         path = self._folder / "configuration.yaml"
         path.write_text(manifest.replace("${CA_BUNDLE}", ca))
         self._cluster.kubectl("apply", "-f", str(path))
+        wait_until("pod with a registrar", 60, self._injects, every=0.5)
+
+    def _injects(self) -> bool:
+        rehearsed = ("--dry-run=server", "-o", "json")
+        made = self._cluster.create(manifest("rehearsed", NAMESPACE, "none"), *rehearsed, check=False)
+        return made.code == 0 and has_registrar(json.loads(made.out))
 
 
 @dataclass
@@ -209,7 +230,7 @@ class World:
                     found.append(file.read().decode(errors="replace"))
         return "".join(found)
 
-    def wait_for_said(self, text: str, seconds: float = 30) -> None:
+    def wait_for_said(self, text: str, seconds: float = 180) -> None:
         """Wait until somebody has printed this."""
         pattern = re.compile(text)
         wait_until(f"{text!r} in any log", seconds, lambda: pattern.search(self.said()), every=0.2)
@@ -259,11 +280,13 @@ class World:
     @staticmethod
     def leads(broker: BrokerProcess) -> bool:
         """Tell whether a broker leads, by its own metric."""
-        return "litellm_registrar_broker_reaper_leading 1.0" in broker.health("/metrics").text
+        with contextlib.suppress(httpx.HTTPError):
+            return "litellm_registrar_broker_reaper_leading 1.0" in broker.health("/metrics").text
+        return False
 
     def leader(self) -> BrokerProcess:
         """Give the broker that leads, once there is one."""
-        (found,) = wait_until("leader", 60, lambda: [*filter(self.leads, self.brokers)])
+        (found,) = wait_until("leader", 120, lambda: [*filter(self.leads, self.brokers)])
         return found
 
     def broker_leaf(self, valid: timedelta) -> Pair:
@@ -279,9 +302,9 @@ class World:
 
         def blocked() -> bool:
             rows = {key: json.loads(row) for key, row in self.proxy.stored().items()}
-            return all(rows[key]["blocked"] for key in keys)
+            return all(key in rows and rows[key]["blocked"] for key in keys)
 
-        wait_until("blocked rows", 60, blocked, every=0.5)
+        wait_until("blocked rows", 120, blocked, every=0.5)
         return found
 
 
@@ -336,4 +359,4 @@ def world(folder: Path, logs: Path | None = None, module: str = "tests.real.faul
             yield made
         finally:
             for life in made.lives():
-                life.kill()
+                life.leave()

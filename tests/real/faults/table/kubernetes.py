@@ -92,9 +92,10 @@ def namespace_deleted(world: World) -> Iterator[None]:
     world.cluster.kubectl("delete", "namespace", name, "--wait=false")
     drains.drain()
     killed.end()
-    wait_until("drained pod", 90, drains.ended)
+    wait_until("drained pod", 200, drains.ended)
     gone = ("get", "namespace", name)
-    wait_until("end of the namespace", 90, lambda: world.cluster.kubectl(*gone, check=False).code, every=1)
+    # its controller looks again after half of the longest grace of a pod in it
+    wait_until("end of the namespace", 240, lambda: world.cluster.kubectl(*gone, check=False).code, every=1)
 
 
 @contextmanager
@@ -137,7 +138,7 @@ def leader_lost_at_reaping(world: World) -> Iterator[None]:
         yield
         for life in gone:
             life.end()
-        wait_until("removal", 60, lambda: hit)
+        wait_until("removal", 120, lambda: hit)
         hit[0].join()
     leader.start()
 
@@ -152,7 +153,7 @@ def two_leaders(world: World) -> Iterator[None]:
         life.end()
     os.kill(leader.pid, signal.SIGSTOP)
     try:
-        wait_until("other leader", 90, lambda: world.leads(other))
+        wait_until("other leader", 180, lambda: world.leads(other))
         yield
     finally:
         os.kill(leader.pid, signal.SIGCONT)
@@ -173,9 +174,9 @@ def created_late(world: World) -> Iterator[None]:
     late = next(call for call in kept if call.row.startswith(gone.prefix))
     gone.mark_deleted()
     gone.drain()
-    wait_until("drained pod", 90, gone.ended)
-    world.loop.call(lambda: world.meddler.later(late))
-    wait_until("row of a pod that is gone", 30, lambda: late.row in world.proxy.stored())
+    wait_until("drained pod", 200, gone.ended)
+    answer = world.loop.run(late.forward())
+    assert answer.status == 200, answer.text
 
 
 @contextmanager
@@ -227,6 +228,7 @@ FAULTS: Final = (
         BROKER,
         1,
         bounded=True,
+        afterwards=True,
     ),
     Fault(
         "pod_replaced",
@@ -235,6 +237,7 @@ FAULTS: Final = (
         "pod_replaced",
         BROKER,
         1,
+        afterwards=True,
     ),
     Fault(
         "pod_ended",
@@ -243,6 +246,7 @@ FAULTS: Final = (
         "pod_ended",
         BROKER,
         1,
+        afterwards=True,
     ),
     Fault(
         "address_reused",
@@ -251,6 +255,7 @@ FAULTS: Final = (
         "pod_gone",
         BROKER,
         1,
+        afterwards=True,
     ),
     Fault(
         "registrar_outlives_its_pod",
@@ -259,6 +264,7 @@ FAULTS: Final = (
         "pod_gone",
         BROKER,
         1,
+        afterwards=True,
     ),
     Fault(
         "namespace_deleted",
@@ -267,6 +273,7 @@ FAULTS: Final = (
         "pod_gone",
         BROKER,
         1,
+        afterwards=True,
     ),
     Fault(
         "node_not_ready",
@@ -291,6 +298,7 @@ FAULTS: Final = (
         "pod_gone",
         BROKER,
         1,
+        afterwards=True,
     ),
     Fault(
         "two_leaders",
@@ -299,6 +307,7 @@ FAULTS: Final = (
         "pod_gone",
         BROKER,
         1,
+        afterwards=True,
     ),
     Fault(
         "creation_arrives_late",
@@ -307,6 +316,7 @@ FAULTS: Final = (
         "pod_gone",
         BROKER,
         1,
+        afterwards=True,
     ),
     Fault(
         "blocked_by_hand",

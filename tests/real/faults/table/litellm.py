@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Final
 
-from aiohttp import web
-
 from tests.real.faults.fault import Fault, Inflict
-from tests.real.faults.meddler import Call
-from tests.real.faults.table.striking import Kill, killing_at, stopped
+from tests.real.faults.table.striking import cut, forwarded, killed_at, stopped, unheard
 from tests.real.faults.world import World
 
 
@@ -31,26 +28,13 @@ def litellm_killed(*replicas: int) -> Inflict:
 
 def litellm_killed_at(kind: str, *, done: bool) -> Inflict:
     """Kill the replica that is written to when such a write has reached it, or when it is done."""
-
-    @contextmanager
-    def inflict(world: World) -> Iterator[None]:
-        struck = threading.Event()
-
-        async def meet(call: Call, kill: Kill) -> web.StreamResponse:
-            if not struck.is_set():
-                struck.set()
-                if done:
-                    await call.send()
-                else:
-                    world.meddler.later(call)
-                kill(lambda: world.proxy.kill(0))
-            return call.cut()
-
-        with killing_at(world, kind, meet):
-            yield
-        world.proxy.start(0)
-
-    return inflict
+    return killed_at(
+        kind,
+        lambda world, _: ("replica", partial(world.proxy.kill, 0)),
+        done=done,
+        answer=cut if done else unheard,
+        mend=lambda world: world.proxy.start(0),
+    )
 
 
 @contextmanager
@@ -70,22 +54,12 @@ def database_stopped(world: World) -> Iterator[None]:
 
 def database_killed_at(kind: str) -> Inflict:
     """Kill PostgreSQL when such a write has reached LiteLLM."""
-
-    @contextmanager
-    def inflict(world: World) -> Iterator[None]:
-        struck = threading.Event()
-
-        async def meet(call: Call, kill: Kill) -> web.StreamResponse:
-            if not struck.is_set():
-                struck.set()
-                kill(world.proxy.kill_database)
-            return await call.forward()
-
-        with killing_at(world, kind, meet):
-            yield
-        world.proxy.start_database()
-
-    return inflict
+    return killed_at(
+        kind,
+        lambda world, _: ("database", world.proxy.kill_database),
+        answer=forwarded,
+        mend=lambda world: world.proxy.start_database(),
+    )
 
 
 @contextmanager

@@ -4,21 +4,19 @@ from __future__ import annotations
 
 import os
 import signal
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from datetime import timedelta
+from functools import partial
 from typing import Final
-
-from aiohttp import web
 
 from tests.peers.broker import BrokerProcess
 from tests.peers.cluster import wait_until
 from tests.real.faults.fault import BROKER, Fault, Inflict
-from tests.real.faults.lives import Life, Mode, injected
+from tests.real.faults.lives import Life, Mode, has_registrar
 from tests.real.faults.meddler import Call
-from tests.real.faults.table.striking import Kill, killing_at, stopped
+from tests.real.faults.table.striking import Kill, killed_at, stopped
 from tests.real.faults.world import World
 
 # ---- registrars
@@ -41,24 +39,11 @@ def registrars_killed(world: World) -> Iterator[None]:
 def registrar_killed_at(kind: str, *, done: bool) -> Inflict:
     """Kill a pod's registrar when its write has reached LiteLLM, or is done; each pod's once."""
 
-    @contextmanager
-    def inflict(world: World) -> Iterator[None]:
-        struck: set[str] = set()
+    def victim(world: World, call: Call) -> tuple[str, Kill] | None:
+        life = world.of_row(call.row)
+        return None if life is None else (life.name, life.crash)
 
-        async def meet(call: Call, kill: Kill) -> web.StreamResponse:
-            life = world.of_row(call.row)
-            if life is None or life.name in struck:
-                return await call.forward()
-            struck.add(life.name)
-            if done:
-                await call.send()
-            kill(life.crash if life.lives else life.kill)
-            return call.cut()
-
-        with killing_at(world, kind, meet):
-            yield
-
-    return inflict
+    return killed_at(kind, victim, done=done)
 
 
 @contextmanager
@@ -83,7 +68,7 @@ def registrar_without_hook(world: World) -> Iterator[None]:
         life.signal(signal.SIGTERM)
     for life in lost:
         assert life.process is not None
-        life.process.wait(60)
+        life.process.wait(200)
         life.end()
         world.drop(life)
 
@@ -94,34 +79,14 @@ def registrar_without_hook(world: World) -> Iterator[None]:
 @contextmanager
 def brokers_killed(world: World) -> Iterator[None]:
     """Kill every broker; their Deployment starts them again."""
-    for broker in world.brokers:
-        broker.kill()
+    _kill(world)
     yield
-    _start(world.brokers)
+    _start(world)
 
 
 def broker_killed_at(kind: str, *, done: bool) -> Inflict:
     """Kill both brokers when a write has reached LiteLLM, or when it is done."""
-
-    @contextmanager
-    def inflict(world: World) -> Iterator[None]:
-        struck = threading.Event()
-
-        async def meet(call: Call, kill: Kill) -> web.StreamResponse:
-            if struck.is_set():
-                return await call.forward()
-            struck.set()
-            if done:
-                await call.send()
-            for broker in world.brokers:
-                kill(broker.kill)
-            return call.cut()
-
-        with killing_at(world, kind, meet):
-            yield
-        _start(world.brokers)
-
-    return inflict
+    return killed_at(kind, lambda world, _: ("brokers", partial(_kill, world)), done=done, mend=_start)
 
 
 @contextmanager
@@ -151,7 +116,7 @@ def broker_key_lost(world: World) -> Iterator[None]:
         said = len(broker.lines())
         broker.key_file.write_text("sk-nobody-knows-this")
         # it looks at its file from time to time, and then at what the key can do
-        wait_until("broker with that key", 30, lambda: _tells_of_key(broker, said))  # noqa: B023 - at once
+        wait_until("broker with that key", 90, lambda: _tells_of_key(broker, said))  # noqa: B023 - at once
     yield
     for broker, key in zip(world.brokers, before, strict=True):
         broker.key_file.write_text(key)
@@ -161,8 +126,13 @@ def _tells_of_key(broker: BrokerProcess, since: int) -> bool:
     return any("LiteLLM does not know it" in line["message"] for line in broker.lines()[since:])
 
 
-def _start(brokers: list[BrokerProcess]) -> None:
-    for broker in brokers:
+def _kill(world: World) -> None:
+    for broker in world.brokers:
+        broker.kill()
+
+
+def _start(world: World) -> None:
+    for broker in world.brokers:
         broker.start()
 
 
@@ -179,9 +149,9 @@ def made_without(broken: Callable[[World], AbstractContextManager[None]]) -> Inf
     def inflict(world: World) -> Iterator[None]:
         with broken(world):
             missed = world.other(serves=False)
-            assert not injected(missed)
+            assert not has_registrar(missed.manifest)
             yield
-        world.wait_for_said("missed", 60)
+        world.wait_for_said("missed")
         missed.end()
         world.drop(missed)
         world.other()
@@ -210,7 +180,7 @@ def webhook_expired(world: World) -> Iterator[None]:
     world.webhook.kill()  # the API server keeps connections, which outlive a certificate
     world.webhook.renew(timedelta(seconds=20))
     world.webhook.start()
-    world.wait_for_said("The certificate that is served has ended", 60)
+    world.wait_for_said("The certificate that is served has ended")
     yield
     world.webhook.renew()
     world.wait_for_said("A certificate that has not ended is served again")
@@ -329,6 +299,7 @@ FAULTS: Final = (
         "missed",
         BROKER,
         1,
+        afterwards=True,
     ),
     Fault(
         "webhook_frozen",
@@ -337,6 +308,7 @@ FAULTS: Final = (
         "missed",
         BROKER,
         1,
+        afterwards=True,
     ),
     Fault(
         "webhook_certificate_expired",

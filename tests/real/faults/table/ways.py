@@ -75,11 +75,12 @@ def clock(seconds: float) -> Inflict:
 def disk_full(world: World) -> Iterator[None]:
     """Let nobody print a line: the disk of the node's logs is full."""
     pids = [broker.pid for broker in world.brokers]
+    lives = world.lives()  # one that begins meanwhile could not take the signal yet
 
     def tell(number: signal.Signals) -> None:
         for pid in pids:
             os.kill(pid, number)
-        for life in world.lives():
+        for life in lives:
             life.signal(number)
 
     tell(DISK_FULL)
