@@ -22,7 +22,7 @@ from tests.real.foreign import Foreign
 from tests.real.pods import Pod, litellm_secret
 from tests.real.truth import FLAGS, GROUPS, Served, Truth, wrong
 
-pytestmark = [pytest.mark.real, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.real, pytest.mark.timeout(900)]
 
 # Of polls, one a second.
 POLLED_SECONDS: Final = 6.0

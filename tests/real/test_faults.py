@@ -15,9 +15,9 @@ from tests.peers.proxy import LiteLLM
 from tests.peers.servers import ModelServer
 from tests.real.conftest import Pods, Start
 from tests.real.cutter import Cutter, cutter
-from tests.real.pods import Pod, litellm_secret
+from tests.real.pods import PATIENCE, Pod, litellm_secret
 
-pytestmark = [pytest.mark.real, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.real, pytest.mark.timeout(900)]
 
 NEEDED_ROUTES = ["/model/*", "/v2/model/info"]
 
@@ -64,11 +64,13 @@ def test_the_database_is_down_while_a_model_is_registered(
         assert not pod.is_ready()
     finally:
         proxy.start_database()
-    pod.wait_for_state("serving", 60)
+    pod.wait_for_state("serving")
     assert len(proxy.own_rows()) == 1
     # The replica that was not written to finds its database again by itself; until then it knows no such
     # name, and remembers that for 2 s.
-    wait_until("chat by the other replica", 60, lambda: proxy.chat("faulty", 1).status_code == 200, every=3)
+    wait_until(
+        "chat by the other replica", PATIENCE, lambda: proxy.chat("faulty", 1).status_code == 200, every=3
+    )
 
 
 def test_the_database_is_down_while_a_pod_drains(proxy: LiteLLM, server: ModelServer, pods: Pods) -> None:
@@ -81,7 +83,7 @@ def test_the_database_is_down_while_a_pod_drains(proxy: LiteLLM, server: ModelSe
             pod.wait_for_log("litellm_database_down")
             assert not drained.done()
             proxy.start_database()
-            drained.result(timeout=90)
+            drained.result(timeout=PATIENCE)
     finally:
         proxy.start_database()
     assert proxy.own_rows() == {}
@@ -100,7 +102,7 @@ def test_litellm_is_killed_and_restarted(proxy: LiteLLM, own_server: Start, pods
         assert waiting.state() == "waiting"
     finally:
         proxy.start(0)
-    waiting.wait_for_state("serving", 60)
+    waiting.wait_for_state("serving")
     assert serving.state() == "serving"
     assert before < proxy.own_rows().keys()
     assert len(proxy.own_rows()) == 2
@@ -200,7 +202,7 @@ def test_fifty_replays_of_one_registration(
         pod.start_registrar()
         barrier.wait()
         assert sorted(set(answers)) == [200, 500]
-    pod.wait_for_state("serving", 60)
+    pod.wait_for_state("serving")
     assert len(proxy.own_rows()) == 1
     assert len(pod.rows(proxy)) == 1
     for replica in (0, 1):

@@ -19,7 +19,7 @@ from tests.real.conftest import Pods, Start
 from tests.real.pods import Pod, litellm_secret
 from tests.real.truth import LLAMA_SERVERS, OLLAMA, VLLM_SHARED, Truth, wrong
 
-pytestmark = [pytest.mark.real, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.real, pytest.mark.timeout(900)]
 
 LOADING: Final = "server_loading"
 NO_ROW: Final = {"model_info": {"registrar": {"unknown": None}}}
@@ -67,7 +67,7 @@ def test_models_that_are_made_copied_and_removed(proxy: LiteLLM, ollama: ModelSe
     pod = pods.serve(ollama, "ollama", proxy)
 
     def call(method: str, path: str, **body: Any) -> httpx.Response:
-        answer = httpx.request(method, ollama.url + path, json=body, trust_env=False, timeout=30)
+        answer = httpx.request(method, ollama.url + path, json=body, trust_env=False, timeout=60)
         assert answer.status_code == 200, answer.text
         return answer
 

@@ -12,14 +12,14 @@ from tests.peers.cluster import wait_until
 from tests.peers.proxy import LiteLLM
 from tests.peers.servers import ModelServer
 from tests.real.conftest import QUICK_ANNOTATIONS, Pods, Start
-from tests.real.pods import Pod, model_id
+from tests.real.pods import PATIENCE, Pod, model_id
 
-pytestmark = [pytest.mark.real, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.real, pytest.mark.timeout(900)]
 
 REPLICAS: Final = (0, 1)
 NOWHERE: Final = "http://127.0.0.1:9/v1"
 # Drift is seen by the look that each row gets once in 60 to 75 s.
-DRIFT_SECONDS: Final = 120
+DRIFT_SECONDS: Final = 300
 TOLD: Final = ("supports_function_calling", "supports_vision", "max_input_tokens")
 
 # llama-servers that all call their model `same`: how each is started, and what is true of it.
@@ -69,9 +69,9 @@ def test_each_row_says_what_is_true_of_its_own_server(proxy: LiteLLM, own_server
     rows = [pod.rows(proxy)[name] for name, pod in serving.items()]
     assert len({row["litellm_params"]["model"] for row in rows}) == 1
     # Not for long: a replica learns within its reload what another one wrote.
-    wait_until("the same truth by every call", 10, all_true)
+    wait_until("the same truth by every call", PATIENCE, all_true)
     serving.pop("with-neither").delete()
-    wait_until("the same truth without the last row", 10, all_true)
+    wait_until("the same truth without the last row", PATIENCE, all_true)
     assert all_true()
 
 
@@ -102,7 +102,7 @@ def test_a_row_changed_or_deleted_by_hand_is_as_it_was(proxy: LiteLLM, own_serve
     assert model_id(other.rows(proxy)["deleted"]) == model_id(gone)
     for replica in REPLICAS:
         for name in ("changed", "deleted"):
-            wait_until(f"chat with {name}", 10, lambda n=name, r=replica: proxy.chat(n, r).status_code == 200)  # type: ignore[misc]
+            pod.wait_for("chat", lambda n=name, r=replica: proxy.chat(n, r).status_code == 200)
 
 
 def _same(now: Mapping[str, Any], before: Mapping[str, Any]) -> bool:
@@ -121,7 +121,7 @@ def test_our_own_block_is_lifted_after_a_restart(proxy: LiteLLM, own_server: Sta
     pod.wait_for("block", lambda: [row["blocked"] for row in proxy.own_rows().values()] == [True])
     pod.kill_registrar()
     server.start()
-    assert proxy.chat("both-died").status_code == 403
+    pod.wait_for("refusal", lambda: proxy.chat("both-died").status_code == 403)
     pod.start_registrar()
     pod.wait_for_state("serving")
     pod.wait_for("end of the block", lambda: [row["blocked"] for row in proxy.own_rows().values()] == [False])
@@ -182,7 +182,7 @@ def test_pods_with_and_without_rpm_share_the_load(proxy: LiteLLM, own_server: St
     assert [row["litellm_params"].get("rpm") for row in rows] == [None, 100_000]
     ids = {model_id(row) for row in rows}
     for replica in REPLICAS:
-        wait_until("both rows", 10, lambda n=replica: len(proxy.rows("rolled", n)) == 2)  # type: ignore[misc]
+        wait_until("both rows", PATIENCE, lambda n=replica: len(proxy.rows("rolled", n)) == 2)  # type: ignore[misc]
         got = routed(proxy, "rolled", 40, replica)
         assert set(got) == ids
         assert min(got.values()) > 5, got
@@ -237,7 +237,9 @@ def test_a_dead_replica_is_cooled_down(
     row = pods.serve(shared_server(engine), label, proxy).rows(proxy)[name]
     # As a registrar that was killed with its server leaves it.
     params = {key: row["litellm_params"][key] for key in row["litellm_params"]} | {"api_base": NOWHERE}
-    proxy.create(name, params | {"api_key": "none"}, {"id": f"left-behind-{engine}"})
+    # once it is, for longer than the chats take: LiteLLM's own 5 s are over before on a busy machine
+    info = {"id": f"left-behind-{engine}", "cooldown_time": 600}
+    proxy.create(name, params | {"api_key": "none"}, info)
     failed = routed(proxy, name, 60)[""]
     # Five in LiteLLM's minute; where it never cools down, about half of all.
     assert 0 < failed < 15

@@ -15,7 +15,7 @@ from tests.peers.servers import ModelServer, model_server
 from webhook.sources import openai
 from webhook.sources.ollama_names import location
 
-pytestmark = pytest.mark.real
+pytestmark = [pytest.mark.real, pytest.mark.timeout(900)]
 
 TAKEN = (
     *("plain", "UPPER", "x:tag", "X:Tag.1", "_x", "a_b-c.d", "me/x", "me_2/x:t", "h/n/m", "h:5000/n/m:t"),

@@ -15,7 +15,7 @@ from tests.standins.ollama import Ollama, Pulled
 from tests.standins.vllm import VLLM
 from tests.standins.vllm_answers import Loaded
 
-pytestmark = pytest.mark.real
+pytestmark = [pytest.mark.real, pytest.mark.timeout(900)]
 
 CHAT: Final = {"messages": [{"role": "user", "content": "x"}], "max_tokens": 2}
 EVERYWHERE: Final[tuple[tuple[str, str, Any], ...]] = (

@@ -13,7 +13,7 @@ from tests.real.vllm_own import Parsed, parsed
 from tests.vllm_lines import MODULE, SERVE, Asked, differs, random_lines
 from webhook.sources.vllm_options import CURRENT
 
-pytestmark = [pytest.mark.real, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.real, pytest.mark.timeout(900)]
 
 COUNT: Final = 2500
 SEED: Final = 20261121
