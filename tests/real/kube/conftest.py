@@ -11,11 +11,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.peers.broker import NAMESPACE
 from tests.peers.cluster import SCRIPTS, Cluster, wait_until
 from tests.real.clusters import granted
 from webhook.kube.api import Api
-
-NAMESPACE = "litellm-registrar"
 
 _numbers = itertools.count()
 
@@ -93,7 +92,7 @@ class ApiServer:
         self._command = (process / "cmdline").read_text().split("\0")[:-1]
         # killed, so that no connection is left to be waited for
         subprocess.run(["kill", f"-{signal.SIGKILL}", process.name], check=True)
-        wait_until("end of the API server", 20, lambda: not _lives(process))
+        wait_until("end of the API server", 60, lambda: not _lives(process))
 
     def start(self) -> None:
         """Start it, and wait until it is ready."""
@@ -101,7 +100,7 @@ class ApiServer:
         lib = SCRIPTS / "lib.sh"
         subprocess.run(["bash", "-euc", script, lib, self._cluster.work, *self._command], check=True)
         ready = ("get", "--raw", "/readyz")
-        wait_until("API server", 60, lambda: self._cluster.kubectl(*ready, check=False).out == "ok")
+        wait_until("API server", 180, lambda: self._cluster.kubectl(*ready, check=False).out == "ok")
 
 
 def _lives(process: Path) -> bool:

@@ -1,14 +1,16 @@
 """The Kubernetes API, asked as a process asks that lives in it."""
 
 import asyncio
+import contextlib
 import json
 from pathlib import Path
 
 import pytest
 
 from tests.certificates import make_ca
+from tests.peers.broker import NAMESPACE
 from tests.peers.cluster import Cluster
-from tests.real.kube.conftest import NAMESPACE, Connections
+from tests.real.kube.conftest import Connections
 from webhook.kube import api as module
 from webhook.kube.api import Api, ApiError
 
@@ -142,10 +144,13 @@ async def test_a_long_list_is_read_whole(connections: Connections, namespace: st
     """More objects than fit on a page are all given, and only those that are selected."""
     api = await connections.admin()
     path = f"/api/v1/namespaces/{namespace}/configmaps"
+    # a call that waits for its turn among all of them would be late
+    at_once = asyncio.Semaphore(20)
 
     async def make(number: int) -> None:
         labels = {"half": str(number % 2)}
-        await api.create(path, {"metadata": {"name": f"c{number}", "labels": labels}})
+        async with at_once:
+            await api.create(path, {"metadata": {"name": f"c{number}", "labels": labels}})
 
     await asyncio.gather(*(make(number) for number in range(1100)))
     names = {one["metadata"]["name"] for one in await api.list(path, "half=1")}
@@ -161,7 +166,9 @@ async def test_a_watch_gives_what_is_there_and_each_change(connections: Connecti
     seen = []
 
     async def watch() -> None:
-        async for kind, found in api.watch(path, {"fieldSelector": "metadata.name=one", "timeoutSeconds": 4}):
+        async for kind, found in api.watch(
+            path, {"fieldSelector": "metadata.name=one", "timeoutSeconds": 10}
+        ):
             seen.append((kind, found["metadata"]["name"], found.get("data")))
             if kind == "ADDED":
                 await api.merge(f"{path}/one", {"data": {"a": "YQ=="}})
@@ -241,10 +248,15 @@ async def test_a_server_that_is_not_there_is_status_zero(connections: Connection
 
 async def test_a_server_that_never_answers_is_status_zero(connections: Connections) -> None:
     """No call waits for ever, whatever the other side does."""
+    left = asyncio.Event()
 
     async def hold(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await reader.read()
+        with contextlib.suppress(ConnectionError):
+            await reader.read()
         writer.close()
+        with contextlib.suppress(ConnectionError):
+            await writer.wait_closed()
+        left.set()
 
     server = await asyncio.start_server(hold, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
@@ -256,6 +268,7 @@ async def test_a_server_that_never_answers_is_status_zero(connections: Connectio
     async with server:
         with pytest.raises(ApiError) as refused:
             await api.get("/api/v1/namespaces/default")
+        await left.wait()
     assert (refused.value.status, refused.value.reason) == (0, "Timeout")
 
 

@@ -6,7 +6,8 @@ import asyncio
 
 import pytest
 
-from tests.real.kube.conftest import NAMESPACE, Connections
+from tests.peers.broker import ACCOUNT, NAMESPACE
+from tests.real.kube.conftest import Connections
 from webhook.broker.claims import STALE, Claims, lease_name
 from webhook.broker.shapes import RefusedError
 from webhook.kube.api import ApiError
@@ -14,7 +15,6 @@ from webhook.kube.api import ApiError
 pytestmark = pytest.mark.kube
 
 LEASES = f"/apis/coordination.k8s.io/v1/namespaces/{NAMESPACE}/leases"
-ACCOUNT = "litellm-registrar-broker"
 
 
 class Brokers:

@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.peers.broker import NAMESPACE
 from tests.peers.cluster import JSON, Cluster, wait_until
+from tests.peers.learned import configurations
 from tests.peers.webhook import ServeProcess
-from tests.real.kube.conftest import NAMESPACE
 from webhook.held_rules import ANNOTATION, LABEL, SELFTEST
 
 pytestmark = pytest.mark.kube
@@ -23,6 +24,8 @@ KIND = "validatingwebhookconfiguration"
 RULE = {"apiVersions": ["v1"], "operations": ["CREATE"], "scope": "Namespaced"}
 RULES = [{**RULE, "apiGroups": [""], "resources": ["pods"]}]
 LEASES = [{**RULE, "apiGroups": ["coordination.k8s.io"], "resources": ["leases"]}]
+# One that was killed leaves a Lease that another has to wait for.
+_SECONDS = 180
 
 Gated = Callable[[str], ServeProcess]
 
@@ -116,7 +119,8 @@ def test_nothing_is_refused_before_the_webhook_is_reached_and_everything_after(
     assert world.install("Fail") == 0
     assert world.make(namespace, SERVER) == ""
     world.process.start()
-    wait_until("rules", 60, lambda: world.rules() == RULES)
+    wait_until("rules", _SECONDS, lambda: world.rules() == RULES)
+    configurations(world.cluster)
     assert world.make(namespace, SERVER) == ""
     world.process.stop()
     assert PODS in world.make(namespace, SERVER)
@@ -129,7 +133,8 @@ def test_upgrades_that_change_the_failure_policy_have_no_conflict(world: World, 
     world.process.start()
     for policy in ("Fail", "Fail", "Ignore", "Fail"):
         assert world.install(policy) == 0
-        wait_until(f"rules with {policy}", 60, lambda: world.rules() == RULES)
+        wait_until(f"rules with {policy}", _SECONDS, lambda: world.rules() == RULES)
+    configurations(world.cluster)
     assert world.make(namespace, SERVER) == ""
 
 
@@ -141,9 +146,9 @@ def test_rules_of_the_next_version_come_by_the_annotation(world: World) -> None:
     other = [{**RULES[0], "operations": ["CREATE", "UPDATE"]}]
     world.process.start()
     assert world.install("Fail") == 0
-    wait_until("rules", 60, lambda: world.rules() == RULES)
+    wait_until("rules", _SECONDS, lambda: world.rules() == RULES)
     assert world.install("Fail", other) == 0
-    wait_until("other rules", 60, lambda: world.rules() == other)
+    wait_until("other rules", _SECONDS, lambda: world.rules() == other)
     assert world.install("Ignore", RULES) != 0
     assert world.install("Ignore", RULES, force=True) == 0
     assert world.rules() == RULES

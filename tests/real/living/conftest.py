@@ -10,17 +10,17 @@ from typing import Any, Final
 
 import pytest
 
+from tests.peers.broker import NAMESPACE
 from tests.peers.cluster import Cluster, wait_until
 from tests.peers.webhook import WebhookProcess
 from tests.real.clusters import granted
 
 JSON = dict[str, Any]
 
-NAMESPACE: Final = "litellm-registrar"
 ACCOUNT: Final = "litellm-registrar-webhook"
 METRIC: Final = "litellm_registrar_webhook"
 # Longer than a Lease lasts that nobody gives up; this machine may be busy.
-_SOON: Final = 60
+SOON: Final = 180
 
 _numbers = itertools.count()
 
@@ -52,7 +52,7 @@ class Replica(WebhookProcess):
 
     def until(self, name: str, value: float) -> None:
         """Wait until a metric has this value."""
-        wait_until(f"{name} that is {value}", _SOON, lambda: self.metric(f"{METRIC}_{name}") == value)
+        wait_until(f"{name} that is {value}", SOON, lambda: self.metric(f"{METRIC}_{name}") == value)
 
 
 @pytest.fixture

@@ -15,9 +15,9 @@ from tests.injected import injected
 from tests.peers.cluster import Cluster, wait_until
 from tests.peers.webhook import IMAGE
 from tests.real.apiserver.manifests import CARRIED, REQUIRE_LABEL, SERVER, pod, workload
-from tests.real.living.conftest import METRIC, Replica, events
+from tests.real.living.conftest import METRIC, SOON, Replica, events
 
-pytestmark = pytest.mark.kube
+pytestmark = [pytest.mark.kube, pytest.mark.timeout(900)]
 
 JSON = dict[str, Any]
 Start = Callable[..., Replica]
@@ -27,8 +27,10 @@ def policy(path: Path, code: str, **rules: Any) -> Path:
     """Write a policy that says this of code from the hub."""
     head = {"apiVersion": "policy.litellm-registrar.io/v1", "kind": "ModelServerPolicy"}
     spec = {"defaults": {"mode": "enforce"}, "rules": {"code": {"trustRemoteCode": code}, **rules}}
-    path.write_text(json.dumps({**head, "metadata": {"name": "t"}, "spec": spec}))
-    return path
+    # in one step, as the kubelet changes it: a file that is being written is empty for a moment
+    following = path.with_name("following")
+    following.write_text(json.dumps({**head, "metadata": {"name": "t"}, "spec": spec}))
+    return following.replace(path)
 
 
 def trusting(namespace: str, name: str) -> JSON:
@@ -61,7 +63,7 @@ def test_pods_that_were_missed_are_counted_and_get_an_event_until_they_are_gone(
         ("Pod", "carried", "missed"),
         ("Pod", "mistaken", "bad_label"),
     }
-    wait_until("Events", 30, lambda: events(cluster, namespace) == wanted)
+    wait_until("Events", SOON, lambda: events(cluster, namespace) == wanted)
     assert "kubectl rollout restart" in cluster.kubectl("describe", "pod", "labelled", "-n", namespace).out
     cluster.kubectl("delete", "pod", "labelled", "mistaken", "-n", namespace, "--now")
     leader.until('missed_pods{reason="missed"}', 1)
@@ -89,9 +91,9 @@ def test_a_registrar_whose_image_cannot_be_pulled_is_counted_after_a_while(
     where = ("pod", "stuck", "-n", namespace, "--subresource=status", "--type=merge", "-p")
     cluster.kubectl("patch", *where, patch)
     assert leader.metric(not_started) == 0
-    wait_until("registrar that has not started", 120, lambda: leader.metric(not_started) == 1)
+    wait_until("registrar that has not started", SOON + 120, lambda: leader.metric(not_started) == 1)
     wanted = {("Pod", "stuck", "registrar_not_started")}
-    wait_until("Event", 30, lambda: events(cluster, namespace) == wanted)
+    wait_until("Event", SOON, lambda: events(cluster, namespace) == wanted)
     assert leader.metric(f'{METRIC}_missed_pods{{reason="missed"}}') == 0
 
 
@@ -117,14 +119,14 @@ def test_what_lives_is_judged_when_the_policy_changes(
 ) -> None:
     """A Deployment whose pods run gets the Event, once for all of them; a policy that allows it ends that."""
     cluster.create(trusting(namespace, "qwen"))
-    wait_until("pod of the Deployment", 30, lambda: cluster.list("pods", namespace))
+    wait_until("pod of the Deployment", SOON, lambda: cluster.list("pods", namespace))
     file = policy(tmp_path / "policy.yaml", "allow")
     leader = replica("--policy", str(file))
     leader.until('servers_refused{when="now"}', 0)
     policy(file, "deny")
     leader.until('servers_refused{when="now"}', 1)
     wanted = ("Deployment", "qwen", "policy_violation")
-    wait_until("Event", 30, lambda: wanted in events(cluster, namespace))
+    wait_until("Event", SOON, lambda: wanted in events(cluster, namespace))
     told = cluster.kubectl("describe", "deployment", "qwen", "-n", namespace).out
     assert "code.trustRemoteCode: spec.template.spec.containers[0].args[4]" in told
     assert {kind for kind, _, reason in events(cluster, namespace) if reason == wanted[2]} == {"Deployment"}
@@ -146,7 +148,7 @@ def test_servers_without_the_label_are_judged_where_the_namespace_asks_for_it(
     cluster.kubectl("label", "namespace", namespace, f"{REQUIRE_LABEL}=true")
     leader.start()
     leader.until('servers_refused{when="now"}', 1)
-    wait_until("Event", 30, lambda: ("Pod", "qwen", "policy_violation") in events(cluster, namespace))
+    wait_until("Event", SOON, lambda: ("Pod", "qwen", "policy_violation") in events(cluster, namespace))
 
 
 def test_one_of_two_replicas_looks_and_the_other_takes_over_from_one_that_crashed(
@@ -156,7 +158,7 @@ def test_one_of_two_replicas_looks_and_the_other_takes_over_from_one_that_crashe
     cluster.create(pod(namespace))
     first = replica()
     first.until('missed_pods{reason="missed"}', 1)
-    wait_until("Event", 30, lambda: events(cluster, namespace))
+    wait_until("Event", SOON, lambda: events(cluster, namespace))
     second = replica()
     second.until("leading", 0)
     assert math.isnan(second.metric(f"{METRIC}_injected_pods"))
