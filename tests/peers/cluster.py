@@ -130,7 +130,7 @@ class Cluster:
         # the controllers come back to an API server that was away after up to a minute
         wait_until(
             f"ServiceAccount in {name}",
-            90,
+            180,
             lambda: self.kubectl("get", "serviceaccount", "default", "-n", name, check=False).code == 0,
         )
         return name

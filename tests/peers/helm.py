@@ -25,14 +25,15 @@ NAMESPACE: Final = "litellm-registrar"
 RELEASE: Final = "registrar"
 SECRET: Final = "litellm-key"
 # For one call of Helm, in its own notation.
-TIMEOUT: Final = "180s"
+TIMEOUT: Final = "400s"
 
 
 class Helm:
     """One major version of Helm, asking one cluster as its administrator.
 
     Values are given as objects; of several the later ones win, key by key, as with several `--values`. What
-    Helm keeps for itself (plugins, caches) is in the cluster's folder, not in the home of whoever runs tests.
+    Helm keeps for itself (plugins, caches, what an API server knows) is in the cluster's folder, not in the
+    home of whoever runs tests, where clusters of one address would meet.
     """
 
     def __init__(self, cluster: Cluster, major: int) -> None:
@@ -44,6 +45,7 @@ class Helm:
         self._env = {
             **os.environ,
             "KUBECONFIG": str(cluster.work / "kubeconfig"),
+            "KUBECACHEDIR": str(home / "kube"),
             **{f"HELM_{kind}_HOME": str(home / kind.lower()) for kind in kinds},
         }
 
