@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
 
 from tests.chart import schemas as openapi
 from tests.peers.cluster import (
@@ -43,7 +45,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     with control_plane(tmp_path_factory.mktemp("kube-chart")) as running:
         # not apply: its annotation would hold the whole schema, which is larger than an annotation may be
         running.kubectl("create", "-f", str(CRDS))
-        running.kubectl("wait", "--for=condition=Established", "crd", "--all", "--timeout=60s")
+        running.kubectl("wait", "--for=condition=Established", "crd", "--all", "--timeout=180s")
         for name in NAMESPACES:
             running.namespace(name)
         yield running
@@ -54,10 +56,16 @@ def schemas(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Give a folder with the JSON schema of every kind that the API server knows."""
     folder = tmp_path_factory.mktemp("schemas")
 
-    def known() -> bool:
-        openapi.write(json.loads(cluster.kubectl("get", "--raw", "/openapi/v2").out), folder)
-        return (folder / "prometheusrule-monitoring-v1.json").exists()
+    def said() -> dict[str, Any]:
+        document: dict[str, Any] = json.loads(cluster.kubectl("get", "--raw", "/openapi/v2").out)
+        return document if custom <= openapi.kinds(document) else {}
 
-    # custom resources are published a moment after they are established
-    wait_until("schemas of custom resources", 60, known, every=1)
+    custom = {
+        one["spec"]["names"]["kind"]
+        for file in CRDS.glob("*.yaml")
+        for one in yaml.safe_load_all(file.read_text())
+        if one
+    }
+    # custom resources are published one after the other, a moment after they are established
+    openapi.write(wait_until(f"schemas of {custom}", 180, said, every=1), folder)
     return folder

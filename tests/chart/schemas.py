@@ -17,6 +17,13 @@ _KINDS: Final = "x-kubernetes-group-version-kind"
 _ANY_SCALAR: Final = ["string", "number", "null"]
 
 
+def kinds(openapi: Mapping[str, Any]) -> set[str]:
+    """Name the kinds that an OpenAPI v2 document defines."""
+    return {
+        kind["kind"] for definition in openapi["definitions"].values() for kind in definition.get(_KINDS, ())
+    }
+
+
 def write(openapi: Mapping[str, Any], folder: Path) -> None:
     """Write a schema, called by `NAMES`, for each kind of an OpenAPI v2 document (`/openapi/v2`)."""
     definitions = {name: _definition(name, node) for name, node in openapi["definitions"].items()}

@@ -13,6 +13,7 @@ import yaml
 
 from tests.chart.rendering import JSON, MATRIX, NAMESPACE, matrix, of_kind, pod_templates, rendered, values
 from tests.chart.simulator import ANNOTATION, KINDS, Request, asked, in_force
+from tests.peers import learned
 from tests.peers.cluster import Cluster
 
 pytestmark = pytest.mark.cluster
@@ -272,9 +273,11 @@ def team(cluster: Cluster) -> Iterator[str]:
             webhook["failurePolicy"] = "Fail"
             webhook["clientConfig"] = {"url": DEAD + webhook["clientConfig"]["service"]["path"]}
         cluster.create(configuration)
+    learned.configurations(cluster)
     yield namespace
     for configuration in configurations:
         cluster.kubectl("delete", configuration["kind"], configuration["metadata"]["name"])
+    learned.configurations(cluster)
 
 
 def pod_template(**labels: str) -> JSON:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.chart.rendering import JSON, NAMESPACE, of_kind, one, rendered, values
+from tests.peers import learned
 from tests.peers.cluster import Cluster
 from tests.peers.webhook import ROOT
 
@@ -66,15 +68,30 @@ class Hook:
         self.manifests = of_hook(name)
         account = one(self.manifests, "ServiceAccount")
         cluster.apply(account)
-        self._kubeconfig = cluster.kubeconfig_of(NAMESPACE, account["metadata"]["name"])
+        self._account = account["metadata"]["name"]
+        self._kubeconfig = cluster.kubeconfig_of(NAMESPACE, self._account)
 
     def run(self) -> str:
         """Have something there to remove, run the command with its rights, and give what it said."""
         self._cluster.apply(listed([*of_kind(self.manifests, *RIGHTS), *TO_REMOVE]))
+        for role in of_kind(self.manifests, "Role", "ClusterRole"):
+            self._until_given(role)
         command = [*self._command(), "--kubeconfig", str(self._kubeconfig)]
         done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=120)
         assert "usage:" not in done.stderr, done.stderr
         return done.stdout + done.stderr
+
+    def _until_given(self, role: JSON) -> None:
+        """Wait until the API server has heard of a role's rules, and of who has them."""
+        where = role["metadata"].get("namespace")
+        scope = ("-n", where) if where else ("--all-namespaces",)
+        for rule in role["rules"]:
+            names = [f"/{name}" for name in rule.get("resourceNames", ())] or [""]
+            for group, kind, name, verb in itertools.product(
+                rule["apiGroups"], rule["resources"], names, rule["verbs"]
+            ):
+                what = f"{kind}.{group}" if group else kind
+                learned.rights(self._cluster, NAMESPACE, self._account, verb, what + name, *scope)
 
     def _command(self) -> list[str]:
         kinds = ("Job", "Pod")

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import re
-import socket
 import subprocess
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -23,8 +22,9 @@ from sidecar.endpoint import Endpoint
 from sidecar.metrics import Metrics
 from tests.chart.rendering import JSON, one, rendered, values
 from tests.injected import injected
+from tests.peers.scripts import free_port
 
-pytestmark = [pytest.mark.cluster, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(300)]
 
 ADDRESS: Final = "127.0.0.1"
 
@@ -123,9 +123,7 @@ def prometheus(config: JSON, folder: Path) -> Iterator[str]:
     """Run Prometheus with one scrape config; give its address."""
     file = folder / "prometheus.yml"
     file.write_text(yaml.safe_dump({"scrape_configs": [config]}))
-    with socket.socket() as free:
-        free.bind((ADDRESS, 0))
-        address = f"{ADDRESS}:{free.getsockname()[1]}"
+    address = f"{ADDRESS}:{free_port(ADDRESS)}"
     words = [f"--config.file={file}", f"--storage.tsdb.path={folder}/tsdb", f"--web.listen-address={address}"]
     with (folder / "log").open("w") as log:
         process = subprocess.Popen(["prometheus", *words], stdout=log, stderr=subprocess.STDOUT)
@@ -133,12 +131,12 @@ def prometheus(config: JSON, folder: Path) -> Iterator[str]:
         yield f"http://{address}"
     finally:
         process.terminate()
-        process.wait(20)
+        process.wait(60)
 
 
 async def read(url: str) -> set[str]:
     """Wait until every pod that Prometheus asks has answered; give their names."""
-    async with asyncio.timeout(60), httpx.AsyncClient(base_url=url, trust_env=False) as client:
+    async with asyncio.timeout(200), httpx.AsyncClient(base_url=url, trust_env=False, timeout=30) as client:
         while True:
             await asyncio.sleep(0.5)
             try:

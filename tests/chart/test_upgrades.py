@@ -78,7 +78,7 @@ def written(request: pytest.FixtureRequest, cluster: Cluster) -> Iterator[Writte
     found.helm.uninstall(flags=flags, release=RELEASE, namespace=NAMESPACE)
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(900)
 def test_what_the_webhook_writes_outlives_what_helm_does(written: Written) -> None:
     """An upgrade and a roll back keep it; where the failure policy changes, the rules are there or told.
 
