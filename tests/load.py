@@ -37,7 +37,7 @@ class Load:
     """Requests at a steady rate, in turn to each URL; every `stream_every`-th is streamed.
 
     `body` and `stream_body` are added to the request (for example how many tokens to write). At most `limit`
-    requests.
+    requests. `streaming` is set once a streamed one has begun to be answered.
     """
 
     urls: tuple[str, ...]
@@ -50,6 +50,7 @@ class Load:
     stream_body: dict[str, object] = field(default_factory=dict)
     tally: Tally = field(default_factory=Tally)
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
+    streaming: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def run(self) -> Tally:
         """Send until `stopping` is set or the limit is reached, then wait for every answer."""
@@ -102,6 +103,7 @@ class Load:
             if not stream:
                 await answer.aread()
                 return "" if answer.json().get("choices") else "an answer without choices"
+            self.streaming.set()
             return await _read_stream(answer)
 
 

@@ -9,7 +9,7 @@ import pytest
 from tests.node.outages import broker_away, litellm_away
 from tests.node.release import BROKER, BROKER_AWAY, LITELLM_AWAY, WEBHOOK, Release
 from tests.node.world import World, new_world
-from tests.peers.cluster import Cluster
+from tests.peers.cluster import Cluster, machine_address
 from tests.peers.node_session import cluster, images, litellm_url, proxy, starting, work
 from tests.peers.proxy import LiteLLM
 
@@ -38,8 +38,10 @@ def release(cluster: Cluster, proxy: LiteLLM, litellm_url: str) -> Release:
     """
     made = Release(cluster, proxy)
     env = [{"name": name, "value": value} for name, value in _OVERLAP.items()]
-    address = cluster.script("forward.sh", litellm_url.rpartition(":")[2]).strip()
-    made.install(f"http://{address}", {BROKER: {"extraEnv": env}, "reaper": _REAPER})
+    made.install(
+        f"http://{machine_address()}:{litellm_url.rpartition(':')[2]}",
+        {BROKER: {"extraEnv": env}, "reaper": _REAPER},
+    )
     return made
 
 

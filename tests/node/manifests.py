@@ -16,21 +16,19 @@ ILL = "/models/ill"
 UNTIL_ILL = {
     "exec": {"command": ["sh", "-c", f"! test -e {ILL}"]},
     "periodSeconds": 1,
+    "timeoutSeconds": 60,  # to start a shell takes its time on a busy machine
     "failureThreshold": 1,
 }
 
 
-def container(model: str = "chat", *before: str, alias: str | None = None) -> JSON:
-    """Give a llama-server container on port 8080; `before` are words before its command.
-
-    `alias` is the served name, by default the model's.
-    """
+def container(model: str = "chat", *, alias: str | None = None) -> JSON:
+    """Give a llama-server container on port 8080; `alias` is the served name, by default the model's."""
     arguments = ["--host", "0.0.0.0", "--port", "8080", "--offline", "--threads", "1"]  # noqa: S104 - in its pod
     slots = ["--ctx-size", "8192", "--parallel", "1" if model == "slow" else "4"]
     return {
         "name": "server",
         "image": "litellm-registrar/llama-server:test",
-        "command": [*before, "llama-server"],
+        "command": ["llama-server"],
         "args": ["--model", f"/models/{model}.gguf", "--alias", alias or model, *arguments, *slots],
         "ports": [{"containerPort": 8080}],
         "resources": SHARE,
@@ -49,7 +47,11 @@ def ollama() -> JSON:
         "image": "litellm-registrar/ollama:test",
         "ports": [{"containerPort": 11434}],
         "resources": SHARE,
-        "readinessProbe": {"httpGet": {"path": "/api/version", "port": 11434}, "periodSeconds": 1},
+        "readinessProbe": {
+            "httpGet": {"path": "/api/version", "port": 11434},
+            "periodSeconds": 1,
+            "timeoutSeconds": 5,
+        },
     }
 
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from tests.node.checks import check_ending, check_log, problems
+from tests.node.checks import SLOW, check_ending, check_log, problems
 from tests.node.manifests import OPENAI, container, deployment
 from tests.node.release import BROKER, BROKER_AWAY, LITELLM_AWAY, ONE_OF_EACH, Release
 from tests.node.world import World, new_world
@@ -17,7 +17,7 @@ _SECONDS: Final = 300.0
 _DELETED_BEFORE: Final = 20.0
 _LOOK_EVERY: Final = 5.0
 # Registrars that failed for minutes try again after at most one (sidecar/patience.py), and so may the broker.
-_RECOVERY: Final = 150.0
+_RECOVERY: Final = 300.0
 
 
 def broker_away(cluster: Cluster, proxy: LiteLLM, litellm_url: str, work: Path) -> None:
@@ -106,11 +106,12 @@ def _live_through(
     away()
     world.kubectl("scale", "deployment", "server", "--replicas=2")
     # a healthy server gets into its Service all the same, after ready-timeout
-    both = world.ready_pods(2, seconds=150)
+    both = world.ready_pods(2, seconds=240)
     (young,) = set(both) - {old}
     while time.monotonic() < begun + _SECONDS - _DELETED_BEFORE:
         meanwhile()
-        assert set(world.ready_pods(2, seconds=1)) == set(both)
+        # a probe may be late on a busy machine
+        assert set(world.ready_pods(2, seconds=30)) == set(both)
         time.sleep(_LOOK_EVERY)
     world.kubectl("delete", "pod", old, "--wait=false")
     time.sleep(max(0.0, begun + _SECONDS - time.monotonic()))
@@ -118,19 +119,19 @@ def _live_through(
     back()
 
     returned = time.monotonic()
-    names = wait_until("two pods, one of them new", 30, lambda: _successors(world, old))
+    names = wait_until("two pods, one of them new", 120, lambda: _successors(world, old))
     assert young in names
     found = wait_until("their two rows", _RECOVERY, lambda: _owners(world, model) == names)
     print(f"{model}: true again {time.monotonic() - returned:.0f} s after it was back ({found})")
-    world.kubectl("wait", "--for=delete", f"pod/{old}", "--timeout=180s")
+    world.kubectl("wait", "--for=delete", f"pod/{old}", "--timeout=400s")
     assert row["model_info"]["id"] not in {one["model_info"]["id"] for one in world.rows(model)}
     check_ending(world.ending(old), at_least=propagation)
     world.ready_pods(2)
     world.chat_everywhere(model)
     for pod in (old, young):
-        log = world.registrars.log(pod)
+        log = world.registrars.whole_log(pod) if pod == old else world.registrars.log(pod)
         check_log(log, (world.proxy.key,))
-        assert problems(log) <= named, log
+        assert problems(log) <= named | SLOW, log
     assert world.status(young, "registrar")["restartCount"] == 0
 
 

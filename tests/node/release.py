@@ -10,6 +10,7 @@ from typing import Final
 
 import httpx
 
+from tests.cluster.creating import injects
 from tests.peers.cluster import JSON, Cluster, wait_until
 from tests.peers.helm import IMAGES, Helm, broker_values, make_key
 from tests.peers.proxy import LiteLLM
@@ -89,13 +90,18 @@ class Release:
     def scale(self, part: str, replicas: int) -> None:
         """Have so many replicas of a part, and wait until it is so."""
         self.kubectl("scale", "deployment", self.object(part), f"--replicas={replicas}")
-        self.kubectl("rollout", "status", "deployment", self.object(part), "--timeout=120s")
-        wait_until(f"{replicas} pods of {part}", 90, lambda: len(self.pods(part)) == replicas)
+        self.kubectl("rollout", "status", "deployment", self.object(part), "--timeout=300s")
+        wait_until(f"{replicas} pods of {part}", 180, lambda: len(self.pods(part)) == replicas)
+
+    def until_injecting(self, namespace: str) -> None:
+        """Wait until the API server calls the webhook for pods of a namespace; none is made."""
+        wait_until(f"registrar in a pod of {namespace}", 90, lambda: injects(self.cluster, namespace))
 
     def log(self, part: str) -> str:
-        """Give what all replicas of a part have said."""
+        """Give what all replicas of a part have said; nothing while one of them has just come or gone."""
         selector = f"app.kubernetes.io/instance={self.name},app.kubernetes.io/component={part}"
-        return self.kubectl("logs", "-l", selector, "--tail=-1", "--prefix")
+        asked = ("logs", "-n", self.name, "-l", selector, "--tail=-1", "--prefix")
+        return self.cluster.kubectl(*asked, check=False).out
 
     def resident_mib(self, part: str) -> list[float]:
         """Give the resident memory of each replica's process in MiB (VmRSS of proc(5), in kB)."""
@@ -114,7 +120,7 @@ class Release:
         total = 0.0
         for pod in self.pods(part):
             address = f"http://{pod['status']['podIP']}:{_HEALTH_PORT}/metrics"
-            lines = httpx.get(address, trust_env=False).text.splitlines()
+            lines = httpx.get(address, trust_env=False, timeout=30).text.splitlines()
             total += sum(float(line.rpartition(" ")[2]) for line in lines if line.startswith(f"{name} "))
         return total
 

@@ -31,7 +31,7 @@ def under_load(world: World, model: str, change: Callable[[World], None], rate: 
     )
     world.cluster.create(budget(world.namespace))
     before = world.ready_pods(REPLICAS)
-    world.until_rows(model, REPLICAS, seconds=60)
+    world.until_rows(model, REPLICAS, seconds=180)
     world.chat_everywhere(model)
     # few tokens: LiteLLM spends about a millisecond on each, and two replicas share the cores with the node
     load = Load(
@@ -62,7 +62,7 @@ def restart(world: World) -> None:
     """`kubectl rollout restart`, until the old pods are gone."""
     before = [pod["metadata"]["name"] for pod in world.pods()]
     world.kubectl("rollout", "restart", "deployment", "server")
-    world.kubectl("rollout", "status", "deployment", "server", "--timeout=120s")
+    world.kubectl("rollout", "status", "deployment", "server", "--timeout=400s")
     _until_gone(world, before)
 
 
@@ -70,8 +70,8 @@ def scale(world: World) -> None:
     """`kubectl scale` to twice as many, and back once all of these are registered."""
     (model,) = {row["model_name"] for row in world.proxy.rows() if world.owns(row)}
     world.kubectl("scale", "deployment", "server", f"--replicas={2 * REPLICAS}")
-    before = world.ready_pods(2 * REPLICAS, seconds=150)
-    world.until_rows(model, 2 * REPLICAS, seconds=60)
+    before = world.ready_pods(2 * REPLICAS, seconds=300)
+    world.until_rows(model, 2 * REPLICAS, seconds=180)
     world.kubectl("scale", "deployment", "server", f"--replicas={REPLICAS}")
     after = world.ready_pods(REPLICAS)
     _until_gone(world, [pod for pod in before if pod not in after])
@@ -84,12 +84,12 @@ def drain(world: World) -> None:
     """
     before = [pod["metadata"]["name"] for pod in world.pods()]
     selector = f"--pod-selector=namespace={world.namespace}"
-    flags = ("--ignore-daemonsets", "--delete-emptydir-data", "--timeout=240s")
+    flags = ("--ignore-daemonsets", "--delete-emptydir-data", "--timeout=500s")
     with ThreadPoolExecutor(1) as pool:
         draining = pool.submit(world.cluster.kubectl, "drain", _NODE, selector, *flags)
         wait_until(
             "cordoned node",
-            20,
+            90,
             lambda: draining.done() or world.cluster.get("node", _NODE)["spec"].get("unschedulable"),
         )
         world.cluster.kubectl("uncordon", _NODE)
@@ -99,4 +99,4 @@ def drain(world: World) -> None:
 
 def _until_gone(world: World, pods: list[str]) -> None:
     for pod in pods:
-        world.kubectl("wait", "--for=delete", f"pod/{pod}", "--timeout=180s")
+        world.kubectl("wait", "--for=delete", f"pod/{pod}", "--timeout=400s")

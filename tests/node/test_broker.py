@@ -8,14 +8,14 @@ import pytest
 
 from sidecar.broker_contract import DEFAULT_AUDIENCE, TOKEN_FILE, TOKEN_MOUNT
 from sidecar.contract import CONTAINER_NAME, ENV_LITELLM_CA
-from tests.node.checks import check_ending, problems
+from tests.node.checks import SLOW, check_ending, problems
 from tests.node.manifests import OPENAI, container, deployment, pod
 from tests.node.release import BROKER
 from tests.node.world import World
 from tests.peers.cluster import JSON, wait_until
 from tests.peers.webhook import change_ca
 
-pytestmark = [pytest.mark.node, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.node, pytest.mark.timeout(1200)]
 
 # Run in the registrar's container, by its user: whose file it is, its mode, and what is in it.
 LOOK = (
@@ -38,7 +38,7 @@ def test_the_registrar_can_read_its_token(world: World, name: str) -> None:
     made = pod(world.namespace, name, container(alias=name), OPENAI, propagation="0")
     made["spec"] |= {"securityContext": security, "automountServiceAccountToken": False}
     world.cluster.create(made)
-    world.until_rows(name, 1, seconds=60)
+    world.until_rows(name, 1, seconds=180)
     command = ("exec", name, "-c", CONTAINER_NAME, "--", "python", "-c", LOOK, f"{TOKEN_MOUNT}/{TOKEN_FILE}")
     *found, user, token = world.kubectl(*command).split()
     assert (tuple(found), user) == (expected, "65534")
@@ -72,16 +72,16 @@ def test_a_pod_that_was_made_two_ca_changes_ago_still_drains(world: World) -> No
     for _ in range(2):
         before = ca()
         change_ca(world.cluster.work / "kubeconfig", release.name, secret)
-        wait_until("leaf by the next CA", 40, lambda before=before: ca() != before, every=0.5)  # type: ignore[misc]
+        wait_until("leaf by the next CA", 120, lambda before=before: ca() != before, every=0.5)  # type: ignore[misc]
     release.kubectl(
         "rollout", "restart", "deployment", release.object(BROKER)
     )  # all connections are made anew
-    release.kubectl("rollout", "status", "deployment", release.object(BROKER), "--timeout=90s")
+    release.kubectl("rollout", "status", "deployment", release.object(BROKER), "--timeout=300s")
     deleted = time.time()
     world.kubectl("delete", "pod", elder)
     check_ending(world.ending(elder, since=deleted), at_least=3)
-    log = world.registrars.log(elder)
-    assert problems(log) <= {"broker_unreachable"}
+    log = world.registrars.whole_log(elder)
+    assert problems(log) <= {"broker_unreachable"} | SLOW
     assert "The pod is being deleted" in log
 
     (successor,) = world.ready_pods(1)

@@ -13,7 +13,7 @@ from tests.node.manifests import ILL, LABEL, OLLAMA, OPENAI, UNTIL_ILL, containe
 from tests.node.world import World
 from tests.peers.cluster import wait_until
 
-pytestmark = [pytest.mark.node, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.node, pytest.mark.timeout(1200)]
 
 # What answers chat of the models in the image of Ollama; a registrar calls them as the server does.
 TINY = "tiny:latest"
@@ -25,9 +25,9 @@ def test_labelling_a_deployment_makes_its_models_routable(world: World) -> None:
     The pods have a token instead of LiteLLM's key.
     """
     world.cluster.create(deployment(world.namespace, container(alias="labelled"), replicas=2))
-    world.kubectl("rollout", "status", "deployment", "server", "--timeout=60s")
+    world.kubectl("rollout", "status", "deployment", "server", "--timeout=240s")
     world.kubectl("label", "deployment", "server", LABEL)
-    world.kubectl("rollout", "status", "deployment", "server", "--timeout=60s")
+    world.kubectl("rollout", "status", "deployment", "server", "--timeout=240s")
     names = world.ready_pods(2)
 
     rows = world.until_rows("labelled", 2)
@@ -58,16 +58,16 @@ def test_an_ollama_pod_is_registered_with_every_model(world: World) -> None:
     (row,) = world.until_rows(TINY, 1)
     address = next(one["status"]["podIP"] for one in world.pods())
     assert httpx.URL(row["litellm_params"]["api_base"]).host == address
-    served = httpx.get(f"http://{address}:11434/v1/models", trust_env=False).json()["data"]
+    served = httpx.get(f"http://{address}:11434/v1/models", trust_env=False, timeout=30).json()["data"]
     for model in served:
         world.until_rows(model["id"], 1)
     modes = {row["model_name"]: row["model_info"]["mode"] for row in world.proxy.rows()}
     assert (modes[TINY], modes["tiny-embed:latest"]) == ("chat", "embedding")
     world.chat_everywhere(TINY)
     world.kubectl("delete", "deployment", "server")
-    world.kubectl("wait", "--for=delete", f"pod/{pod}", "--timeout=60s")
+    world.kubectl("wait", "--for=delete", f"pod/{pod}", "--timeout=240s")
     assert [row for model in served for row in world.rows(model["id"])] == []
-    check_log(world.registrars.log(pod), (world.proxy.key,))
+    check_log(world.registrars.whole_log(pod), (world.proxy.key,))
 
 
 def test_a_restart_of_the_server_is_told_from_the_pods_end(world: World) -> None:
@@ -78,12 +78,12 @@ def test_a_restart_of_the_server_is_told_from_the_pods_end(world: World) -> None
     (before,) = world.until_rows("restarted", 1)
 
     world.kubectl("exec", pod, "-c", "server", "--", "touch", ILL)
-    world.until_rows("restarted", 0, seconds=20)
-    (after,) = world.until_rows("restarted", 1, seconds=60)
+    world.until_rows("restarted", 0)
+    (after,) = world.until_rows("restarted", 1, seconds=180)
     assert after["model_info"]["id"] == before["model_info"]["id"]
-    wait_until("routable again", 5, lambda: world.proxy.chat("restarted").status_code == 200)
+    wait_until("routable again", 60, lambda: world.proxy.chat("restarted").status_code == 200)
     assert [p["metadata"]["name"] for p in world.pods()] == [pod]
-    assert world.status(pod, "server")["restartCount"] == 1
+    wait_until("count of the restart", 60, lambda: world.status(pod, "server")["restartCount"] == 1)
     assert world.status(pod, "registrar")["restartCount"] == 0
     steps = world.ending(pod)
     assert kubelet_log.when(steps, "server", "hook ends") <= kubelet_log.when(steps, "server", "SIGTERM")
@@ -100,6 +100,7 @@ def test_hung_server_is_not_held(world: World) -> None:
     server["livenessProbe"] = {
         "httpGet": {"path": "/health", "port": 8080},
         "periodSeconds": 1,
+        "timeoutSeconds": 5,  # a busy machine is not a hung server
         "failureThreshold": 2,
         "terminationGracePeriodSeconds": 15,
     }
@@ -108,10 +109,10 @@ def test_hung_server_is_not_held(world: World) -> None:
     (before,) = world.until_rows("hung", 1)
 
     world.signal(pod, "server", "STOP")
-    world.until_rows("hung", 0, seconds=20)
-    (after,) = world.until_rows("hung", 1, seconds=60)
+    world.until_rows("hung", 0)
+    (after,) = world.until_rows("hung", 1, seconds=180)
     assert after["model_info"]["id"] == before["model_info"]["id"]
-    wait_until("routable again", 5, lambda: world.proxy.chat("hung").status_code == 200)
+    wait_until("routable again", 60, lambda: world.proxy.chat("hung").status_code == 200)
     check_log(world.registrars.log(pod), (world.proxy.key,))
 
 
@@ -121,12 +122,12 @@ def test_registrar_killed_takes_its_row_over(world: World) -> None:
     (pod,) = world.ready_pods(1)
     before = world.until_rows("taken-over", 1)
     world.signal(pod, "registrar", "KILL")
-    restarted = "restarted registrar"
-    wait_until(restarted, 20, lambda: world.status(pod, "registrar")["restartCount"] == 1)
+    restarted, says = "restarted registrar", ("logs", pod, "-c", "registrar", "-n", world.namespace)
+    wait_until(restarted, 90, lambda: world.status(pod, "registrar")["restartCount"] == 1)
     wait_until(
         f"{restarted} that serves",
-        20,
-        lambda: "SERVING" in world.kubectl("logs", pod, "-c", "registrar"),
+        90,
+        lambda: "SERVING" in world.cluster.kubectl(*says, check=False).out,
     )
     assert world.rows("taken-over") == before
     assert world.status(pod, "server")["restartCount"] == 0
@@ -135,10 +136,10 @@ def test_registrar_killed_takes_its_row_over(world: World) -> None:
 
 def test_job_with_a_registrar_completes(world: World) -> None:
     """A Job whose server ends by itself completes although it has a registrar, and leaves no row."""
-    server = container("chat", "timeout", "--preserve-status", "15", alias="in-a-job")
-    world.cluster.create(job(world.namespace, server, OPENAI))
+    world.cluster.create(job(world.namespace, container(alias="in-a-job"), OPENAI))
     (pod,) = world.ready_pods(1)
     world.until_rows("in-a-job", 1)
-    world.kubectl("wait", "--for=condition=Complete", "job/server", "--timeout=60s")
+    world.signal(pod, "server", "TERM")  # of which nobody tells the kubelet
+    world.kubectl("wait", "--for=condition=Complete", "job/server", "--timeout=240s")
     assert world.rows("in-a-job") == []
-    check_log(world.registrars.log(pod), (world.proxy.key,))
+    check_log(world.registrars.whole_log(pod), (world.proxy.key,))

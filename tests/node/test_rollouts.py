@@ -14,7 +14,7 @@ from tests.node.release import Release
 from tests.node.rollouts import Change, under_load
 from tests.node.world import World, new_world
 
-pytestmark = [pytest.mark.node, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.node, pytest.mark.timeout(1200)]
 
 # Seconds: the default, more than LiteLLM's replicas take to hear of a deletion.
 PROPAGATION = 35.0
@@ -49,7 +49,7 @@ def test_no_request_is_lost(changes: dict[str, tuple[World, Future[Change]]], na
     assert {row["model_info"]["registrar"]["pod"] for row in rows} == set(change.new)
     for pod in change.old:
         check_ending(world.ending(pod), at_least=PROPAGATION)
-        log = world.registrars.log(pod)
+        log = world.registrars.whole_log(pod)
         check_log(log, (world.proxy.key,))
         words = [line.split()[1] for line in log.splitlines()]
         assert [word for word in dict.fromkeys(words) if word in LIFE] == list(LIFE), log

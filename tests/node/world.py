@@ -2,7 +2,7 @@
 
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -31,14 +31,24 @@ class Registrars:
         with path.open("wb") as out:
             process = subprocess.Popen(command, stdout=out, stderr=out)
         self._followers[pod] = (process, path)
+        # one that is still on its way when the pod ends finds nothing any more
+        wait_until(f"word of {pod}'s registrar", 60, lambda: path.stat().st_size)
 
     def pods(self) -> list[str]:
         """Name the pods that were followed."""
         return list(self._followers)
 
     def log(self, pod: str) -> str:
-        """Give what a pod's registrar has said since it was followed."""
-        return self._followers[pod][1].read_text()
+        """Give what a pod's registrar has said since it was followed, in whole lines."""
+        text = self._followers[pod][1].read_text()
+        return text[: text.rfind("\n") + 1]
+
+    def whole_log(self, pod: str) -> str:
+        """Give all that the registrar of a pod that is gone has said, the last of which is late."""
+        process, _ = self._followers[pod]
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(60)
+        return self.log(pod)
 
     def story(self) -> str:
         """Give what every registrar has said."""
@@ -74,7 +84,7 @@ class World:
         found = self.cluster.list("pods", self.namespace, "app=server")
         return [pod for pod in found if "deletionTimestamp" not in pod["metadata"]]
 
-    def ready_pods(self, count: int, seconds: float = 60) -> list[str]:
+    def ready_pods(self, count: int, seconds: float = 180) -> list[str]:
         """Wait for exactly so many pods, all ready; give their names and follow their registrars."""
 
         def check() -> list[str]:
@@ -99,7 +109,7 @@ class World:
         """Tell whether a row is of a pod of this namespace."""
         return bool(row["model_info"].get("registrar", {}).get("namespace") == self.namespace)
 
-    def until_rows(self, model: str, count: int, seconds: float = 15) -> list[JSON]:
+    def until_rows(self, model: str, count: int, seconds: float = 90) -> list[JSON]:
         """Wait until a model name has so many rows."""
 
         def check() -> list[list[JSON]]:
