@@ -78,5 +78,6 @@ def policed(cluster: Cluster, proxy: LiteLLM, litellm_url: str) -> Iterator[str]
         ours.install()
         ours.until_enforced()
         name = cluster.namespace(f"policed-{next(_numbers)}")
+        ours.until_injecting()
         yield name
         cluster.kubectl("delete", "namespace", name, "--wait=false")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import time
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
@@ -11,6 +12,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from sidecar.contract import CONTAINER_NAME
+from tests.peers.cluster import Cluster
 from webhook.kube.api import JSON, Api, ApiError
 
 LABEL: Final = {"litellm-registrar.io/server": "vllm"}
@@ -149,6 +151,13 @@ def has_registrar(made: JSON) -> bool:
     return any(
         one["name"] == CONTAINER_NAME for one in (*spec.get("initContainers", ()), *spec["containers"])
     )
+
+
+def injects(cluster: Cluster, namespace: str) -> bool:
+    """Tell whether a labelled pod that is made now would have its registrar; nothing is made."""
+    asked = ("--dry-run=server", "-n", namespace, "-o", "json")
+    answer = cluster.create(pod(labelled=True), *asked, check=False)
+    return not answer.code and has_registrar(json.loads(answer.out))
 
 
 def told(some: Iterable[Made]) -> str:

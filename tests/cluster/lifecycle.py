@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Final
 
-from tests.cluster.creating import Creating, Made, creating
+from tests.cluster.creating import Creating, Made, creating, has_registrar, pod
 from tests.cluster.release import Release
 from tests.peers.cluster import JSON, Cluster
 from tests.peers.helm import IMAGES, NAMESPACE, Helm, broker_values, make_key
@@ -21,7 +21,7 @@ OTHER_TAG: Final = "other"
 # Lives of under a minute, a third of which is longer than a Lease; clocks of one machine are not off.
 SHORT_LIVES: Final = {
     "WEBHOOK_TLS_LEAF_LIFETIME": "60",
-    "WEBHOOK_TLS_OVERLAP": "4",
+    "WEBHOOK_TLS_OVERLAP": "8",
     "WEBHOOK_TLS_CLOCK_SKEW": "0.25",
     "WEBHOOK_TLS_CA_LIFETIME": "3600",
 }
@@ -35,6 +35,8 @@ def variables(values: dict[str, str]) -> list[JSON]:
 
 # Seconds in which what is made before the first step and after the last is seen.
 _BESIDE: Final = 2.0
+# Seconds after which a webhook that is available has to be called.
+_CALLED_WITHIN: Final = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +62,7 @@ class Story:
         return self.pods.refused()
 
     def missed(self) -> list[Made]:
-        """Give labelled ones without a registrar, from the first ready replica until `helm uninstall`."""
+        """Give labelled ones without a registrar, from the webhook's first call until `helm uninstall`."""
         return self.pods.missed(self.ready, self.leaving)
 
     async def step(self, name: str, work: Callable[[], object]) -> None:
@@ -148,15 +150,28 @@ _UPGRADES: Final[dict[str, JSON]] = {
 
 
 async def first_ready(api: Api, release: Release) -> float:
-    """Wait for the webhook's first replica that is ready and counts as available; give when it was seen.
+    """Wait for the webhook's first replica that counts as available and is called; give when that was seen.
 
-    In seconds since 1970. One that is ready is not at once in its Service (`minReadySeconds` in the chart).
+    In seconds since 1970. One that is ready is not at once in its Service (`minReadySeconds` in the chart),
+    and on a busy machine the API server's list of webhooks may be as late.
     """
-    path = f"/apis/apps/v1/namespaces/{release.namespace}/deployments"
-    while True:
-        async for _, seen in api.watch(path, {"labelSelector": "app.kubernetes.io/component=webhook"}):
-            if seen.get("status", {}).get("availableReplicas"):
+    await _available(api, f"/apis/apps/v1/namespaces/{release.namespace}/deployments")
+    async with asyncio.timeout(_CALLED_WITHIN):
+        while True:
+            made = await api.rehearse("/api/v1/namespaces/default/pods", pod(labelled=True))
+            if has_registrar(made):
                 return time.time()
+            await asyncio.sleep(0.1)
+
+
+async def _available(api: Api, path: str) -> None:
+    while True:
+        async with aclosing(
+            api.watch(path, {"labelSelector": "app.kubernetes.io/component=webhook"})
+        ) as changes:
+            async for _, seen in changes:
+                if seen.get("status", {}).get("availableReplicas"):
+                    return
 
 
 def rotate(release: Release) -> None:

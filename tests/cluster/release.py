@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import base64
-import json
 from dataclasses import dataclass
 from typing import Final
 
-from tests.cluster.creating import has_registrar, pod
+from tests.cluster.creating import injects
+from tests.peers import learned
 from tests.peers.cluster import JSON, Answer, Cluster, wait_until
 from tests.peers.helm import NAMESPACE, RELEASE, Helm
 from tests.peers.webhook import change_ca
@@ -57,10 +57,10 @@ class Release:
         kubectl = self.cluster.kubectl
         kubectl("scale", "deployment", WEBHOOK, f"--replicas={replicas}", "-n", NAMESPACE)
         if replicas:
-            kubectl("rollout", "status", "deployment", WEBHOOK, "-n", NAMESPACE, "--timeout=60s")
+            kubectl("rollout", "status", "deployment", WEBHOOK, "-n", NAMESPACE, "--timeout=180s")
         else:
             selector = "app.kubernetes.io/component=webhook"
-            kubectl("wait", "--for=delete", "pod", "-l", selector, "-n", NAMESPACE, "--timeout=60s")
+            kubectl("wait", "--for=delete", "pod", "-l", selector, "-n", NAMESPACE, "--timeout=180s")
 
     def configurations(self) -> list[JSON]:
         """Give our webhook configurations that are there."""
@@ -75,21 +75,20 @@ class Release:
         return all(entry.get("rules") for one in self.configurations() for entry in one["webhooks"])
 
     def until_enforced(self) -> None:
-        """Wait until what may refuse does."""
-        wait_until("rules of every entry", 90, self.enforced, every=0.5)
-
-    def injects(self) -> bool:
-        """Tell whether a labelled pod that is made now would have its registrar; nothing is made."""
-        asked = ("create", "-f", "-", "--dry-run=server", "-n", "default", "-o", "json")
-        answer = self.cluster.kubectl(*asked, stdin=pod(labelled=True), check=False)
-        return not answer.code and has_registrar(json.loads(answer.out))
+        """Wait until what may refuse does, and the API server has heard of it."""
+        wait_until("rules of every entry", 180, self.enforced, every=0.5)
+        learned.configurations(self.cluster)
 
     def until_injecting(self) -> None:
         """Wait until the API server calls the webhook, a moment after its first replica is ready.
 
         Helm 3 and `kubectl rollout status` may return before that (see `selftest` of the webhook).
         """
-        wait_until("registrar in a labelled pod", 30, self.injects)
+        wait_until("registrar in a labelled pod", 90, lambda: injects(self.cluster, "default"))
+
+    def until_not_injecting(self) -> None:
+        """Wait until the API server has heard that there is no webhook to call any more."""
+        wait_until("end of injections", 90, lambda: not injects(self.cluster, "default"))
 
     def leaf(self) -> str:
         """Give the certificate that the webhook serves with."""
@@ -98,11 +97,11 @@ class Release:
     def until_renewed(self) -> None:
         """Wait for another certificate, and until every replica has had the time to take it."""
         before = self.leaf()
-        wait_until("another certificate", 120, lambda: self.leaf() != before, every=0.5)
+        wait_until("another certificate", 240, lambda: self.leaf() != before, every=0.5)
 
     def until_published(self, count: int) -> None:
         """Wait until every entry is published with so many certificates."""
-        wait_until(f"{count} certificates published", 120, lambda: self.published() == {count}, every=0.5)
+        wait_until(f"{count} certificates published", 240, lambda: self.published() == {count}, every=0.5)
 
     def change_ca(self) -> None:
         """Ask for another CA, as a person would."""

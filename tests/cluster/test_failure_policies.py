@@ -12,7 +12,7 @@ from tests.peers.cluster import JSON, Cluster
 from tests.peers.helm import NAMESPACE
 from webhook.kube.api import Api, ApiError
 
-pytestmark = [pytest.mark.cluster, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(1200)]
 
 IGNORE: JSON = {"admission": {"mutateFailurePolicy": "Ignore", "validateFailurePolicy": "Ignore"}}
 UNPULLABLE: JSON = {"image": {"tag": "nowhere", "pullPolicy": "Never"}}
@@ -43,6 +43,7 @@ async def test_fail_refuses_labelled_pods_and_nobody_else(
     ours = release(FAIL)
     ours.install()
     ours.until_enforced()
+    ours.until_injecting()
     assert has_registrar(await create(admin, busy, labelled=True))
     ours.scale_webhook(0)
     async with creating(admin, busy) as away:

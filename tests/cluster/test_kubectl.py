@@ -5,7 +5,7 @@ import pytest
 from tests.peers.cluster import JSON, Cluster, wait_until
 from tests.real.apiserver.manifests import CARRIED, SERVER, pod, registrars, workload
 
-pytestmark = [pytest.mark.cluster, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(1200)]
 
 LABELLED = {SERVER: "vllm"}
 FOREIGN_CODE = "found trust-remote-code --trust-remote-code, wanted a model that needs no code of its own"
@@ -31,10 +31,10 @@ def test_labelling_a_deployment(policed: str, cluster: Cluster) -> None:
     assert answer.warnings == [
         "pods_replaced: the pods of this Deployment are replaced to get the registrar",
     ]
-    wait_until("injected pod", 30, lambda: injected(cluster, policed))
+    wait_until("injected pod", 90, lambda: injected(cluster, policed))
     template = cluster.get("deployment", "qwen", policed)["spec"]["template"]["metadata"]
     assert template["labels"][CARRIED] == "vllm"
-    cluster.kubectl("delete", "deployment", "qwen", "-n", policed)
+    cluster.kubectl("delete", "deployment", "qwen", "-n", policed, "--cascade=foreground", "--timeout=300s")
 
 
 def test_applying_a_labelled_pod(policed: str, cluster: Cluster) -> None:

@@ -6,7 +6,7 @@ from tests.cluster.creating import told
 from tests.cluster.lifecycle import lead
 from tests.peers.helm import Helm
 
-pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(1800)]
 
 
 @pytest.mark.usefixtures("other_image")

@@ -8,11 +8,11 @@ import pytest
 from sidecar.contract import CONTAINER_NAME, ENV_LITELLM_KEY, ENV_TOKEN_FILE
 from tests.cluster.creating import create, has_registrar
 from tests.cluster.release import ADMISSION, BROKER, CONFIGURATIONS, WEBHOOK, Release
-from tests.peers.cluster import JSON, Cluster, wait_until
+from tests.peers.cluster import JSON, Cluster
 from tests.peers.helm import NAMESPACE, Helm
 from webhook.kube.api import Api
 
-pytestmark = [pytest.mark.cluster, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(1200)]
 
 OFF: JSON = {"admission": {"enabled": False}}
 DIRECT: JSON = {"mode": "direct", "litellm": {"url": "", "existingSecret": ""}}
@@ -34,7 +34,7 @@ async def test_the_off_switch(release: Callable[..., Release], busy: str, admin:
     before = await create(admin, busy, labelled=True)
     ours.upgrade(OFF)
     assert ours.configurations() == []
-    wait_until("end of injections", 30, lambda: not ours.injects())
+    ours.until_not_injecting()
     assert not has_registrar(await create(admin, busy, labelled=True))
     path = f"/api/v1/namespaces/{busy}/pods/{before['metadata']['name']}"
     assert (await admin.get(path))["spec"]["initContainers"] == before["spec"]["initContainers"]
@@ -74,6 +74,7 @@ async def test_a_certificate_that_is_given(
     ours.until_injecting()
     assert has_registrar(await create(admin, busy, labelled=True))
     ours.upgrade({"webhook": {"logFormat": "json"}})
+    ours.until_injecting()
     assert has_registrar(await create(admin, busy, labelled=True))
     names = cluster.kubectl("get", "secrets", "-n", NAMESPACE, "-o", "name").out
     assert f"secret/{WEBHOOK}-tls" not in names
@@ -90,6 +91,7 @@ def test_helm_test_finds_what_is_wrong(helm: Helm, release: Callable[..., Releas
     assert answer.code != 0
     assert "test-image" in answer.out + answer.err
     ours.upgrade(OFF)
+    ours.until_not_injecting()
     answer = helm.test(check=False)
     assert answer.code != 0
     assert "comes back without a registrar" in answer.out + answer.err
