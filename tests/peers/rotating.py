@@ -14,19 +14,20 @@ from pathlib import Path
 from typing import Any, Final
 
 from tests.peers.balancer import ADDRESS, Balancer, balancer
+from tests.peers.broker import NAMESPACE, grant
 from tests.peers.cluster import Cluster
-from tests.peers.webhook import CONFIGURATION, ROOT, ServeProcess, change_ca
+from tests.peers.learned import configurations
+from tests.peers.webhook import CONFIGURATION, ServeProcess, change_ca
 from webhook.kube.api import Api, ApiError
 
-NAMESPACE: Final = "litellm-registrar"
 ACCOUNT: Final = "litellm-registrar-webhook"
 SECRET: Final = "litellm-registrar-webhook-tls"
 SERVICE: Final = "litellm-registrar-webhook"
-RIGHTS: Final = ROOT / "examples" / "rbac.yaml"
 METRIC: Final = "litellm_registrar_webhook_tls"
-# Lives of under a minute, a third of which is longer than a Lease; clocks of one machine are not off.
+# Lives of under a minute, a third of which is longer than a Lease; clocks of one machine are not off. In an
+# overlap whoever has read what is published shakes hands by it, on a machine that does other work too.
 TIMES: Final = (
-    *("--tls-leaf-lifetime", "45", "--tls-overlap", "4", "--tls-clock-skew", "0.25"),
+    *("--tls-leaf-lifetime", "45", "--tls-overlap", "8", "--tls-clock-skew", "0.25"),
     *("--tls-ca-lifetime", "3600"),
 )
 # So many pods are made at once, more than the connections that the API server keeps (client-go's transport:
@@ -34,6 +35,8 @@ TIMES: Final = (
 BURST: Final = 32
 _PAUSE: Final = 0.7
 _EYE: Final = 0.1
+# Several lives of certificates.
+_SECONDS: Final = 300
 MUTATING: Final = "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations/litellm-registrar"
 
 
@@ -63,6 +66,7 @@ class Rotating:
         self._going = asyncio.Event()
         self._going.set()
         self._burst = asyncio.Lock()
+        self._looks = {replica.port: asyncio.Lock() for replica in replicas}
 
     async def create_for_ever(self, namespace: str) -> None:
         """Make pods in bursts."""
@@ -70,25 +74,46 @@ class Rotating:
         while True:
             await self._going.wait()
             async with self._burst:
-                await asyncio.gather(*(self._create(path, namespace) for _ in range(BURST)))
+                if self._going.is_set():
+                    await asyncio.gather(*(self._create(path, namespace) for _ in range(BURST)))
             await asyncio.sleep(_PAUSE)
 
     async def watch_for_ever(self, replica: ServeProcess) -> None:
         """Shake hands with a replica by what is published at that moment, again and again."""
         while True:
             await self._going.wait()
-            if replica.runs:
-                await self._handshake(replica)
+            async with self._looks[replica.port]:
+                if replica.runs and self._going.is_set():
+                    await self._handshake(replica)
             await asyncio.sleep(_EYE)
 
     @asynccontextmanager
     async def rest(self) -> AsyncIterator[None]:
         """Have nothing asked while inside: what happens there fails what is in hand."""
         self._going.clear()
-        async with self._burst:
-            await asyncio.sleep(2 * _EYE)
-            yield
+        for hand in (self._burst, *self._looks.values()):
+            async with hand:  # what was in hand has ended, and nothing new begins
+                pass
+        yield
         self._going.set()
+
+    async def until_learned(self) -> None:
+        """Wait until the API server goes by what is published now."""
+        await asyncio.to_thread(configurations, self.cluster)
+
+    async def until_left(self, replica: ServeProcess) -> None:
+        """Wait until nobody has a connection any more to a replica that has ended."""
+        async with asyncio.timeout(_SECONDS):
+            while self.front.carried[replica.port]:  # noqa: ASYNC110 - counted from outside
+                await asyncio.sleep(_EYE)
+        await self.until_learned()  # a moment, and the API server does not stand still
+
+    async def until_verified(self) -> None:
+        """Wait until every replica finds that what it serves verifies against what is published."""
+        async with asyncio.timeout(_SECONDS):
+            for replica in self.replicas:
+                while replica.metric(f"{METRIC}_leaf_verifies") != 1:  # noqa: ASYNC110 - the same
+                    await asyncio.sleep(_EYE)
 
     async def bundle(self) -> bytes:
         """Give what is published now."""
@@ -104,7 +129,7 @@ class Rotating:
         """Ask for another CA as a person would, and give what the command says."""
         return await asyncio.to_thread(change_ca, self.cluster.work / "kubeconfig", NAMESPACE, SECRET)
 
-    async def leader(self, seconds: float = 120) -> ServeProcess:
+    async def leader(self, seconds: float = _SECONDS) -> ServeProcess:
         """Wait until a replica that runs leads, and give it."""
         async with asyncio.timeout(seconds):
             while True:
@@ -113,7 +138,7 @@ class Rotating:
                         return replica
                 await asyncio.sleep(0.2)
 
-    async def until_renewed(self, seconds: float = 120) -> None:
+    async def until_renewed(self, seconds: float = _SECONDS) -> None:
         """Wait until every replica that runs serves another certificate than now, the same one."""
         before = {replica.port: _ends(replica) for replica in self.replicas if replica.runs}
         async with asyncio.timeout(seconds):
@@ -123,7 +148,7 @@ class Rotating:
                     return
                 await asyncio.sleep(0.2)
 
-    async def until_published(self, count: int, seconds: float = 120) -> None:
+    async def until_published(self, count: int, seconds: float = _SECONDS) -> None:
         """Wait until so many certificates are published."""
         async with asyncio.timeout(seconds):
             while True:
@@ -142,7 +167,10 @@ class Rotating:
             self.pods.failed.append(f"{_clock()} made without a registrar")
 
     async def _handshake(self, replica: ServeProcess) -> None:
-        bundle = await self.bundle()
+        try:
+            bundle = await self.bundle()
+        except ApiError:  # no answer, so there is nothing to shake hands by
+            return
         self.handshakes.sent += 1
         try:
             trust = ssl.create_default_context(cadata=bundle.decode())
@@ -164,8 +192,7 @@ def configuration(url: str) -> str:
 @asynccontextmanager
 async def rotating(cluster: Cluster, folder: Path) -> AsyncIterator[Rotating]:
     """Run two replicas with the rights of `examples/rbac.yaml`, and call them all the time while inside."""
-    cluster.namespace(NAMESPACE)
-    cluster.kubectl("apply", "-f", str(RIGHTS))
+    grant(cluster)
     kubeconfig = cluster.kubeconfig_of(NAMESPACE, ACCOUNT)
     flags = ("--tls-secret", SECRET, "--namespace", NAMESPACE, "--service", SERVICE, "--tls-names", ADDRESS)
     replicas = [
@@ -182,7 +209,8 @@ async def rotating(cluster: Cluster, folder: Path) -> AsyncIterator[Rotating]:
         try:
             for replica in replicas:
                 await asyncio.to_thread(replica.start)
-            await asyncio.sleep(1)  # the API server learns of the bundle
+            await it.until_published(1)
+            await it.until_learned()
             namespace = cluster.namespace("busy")
             tasks = [
                 asyncio.create_task(it.create_for_ever(namespace)),
