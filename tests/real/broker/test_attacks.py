@@ -34,7 +34,7 @@ from tests.real.broker.world import (
 )
 from webhook.broker.key_abilities import ROUTES
 
-pytestmark = [pytest.mark.real, pytest.mark.kube, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.real, pytest.mark.kube, pytest.mark.timeout(900)]
 
 FUZZED: Final = 10_000
 RACES: Final = 5

@@ -19,6 +19,7 @@ from sidecar.broker_contract import STATE_PATH, State, StateReport
 from tests.injected import CLUSTER
 from tests.peers.broker import ACCOUNT, NAMESPACE, NODE, ROOT, BrokerProcess, Caller, injected_caller
 from tests.peers.cluster import Cluster
+from tests.peers.learned import rights
 from tests.peers.proxy import LiteLLM
 from tests.peers.scripts import loopback_address
 from webhook.listing.settings import ENV_KEY
@@ -157,6 +158,7 @@ def test_a_tenant_sees_their_own_namespace_and_reads_that_nodes_are_not_told_of(
     cluster.kubectl("create", "serviceaccount", "tenant", "-n", pod.namespace)
     who = f"--serviceaccount={pod.namespace}:tenant"
     cluster.kubectl("create", "rolebinding", "tenant", "--clusterrole=view", who, "-n", pod.namespace)
+    rights(cluster, pod.namespace, "tenant", "list", "pods", "-n", pod.namespace)
     kubeconfig = str(cluster.kubeconfig_of(pod.namespace, "tenant"))
     key = broker.key_file.read_text()
     variables = {"WEBHOOK_LITELLM_KEY_FILE": "", ENV_KEY: key, "WEBHOOK_KUBECONFIG": kubeconfig}

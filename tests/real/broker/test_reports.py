@@ -20,14 +20,14 @@ from tests.injected import injected
 from tests.peers.balancer import balancer
 from tests.peers.broker import BrokerProcess, Caller, caller, injected_caller
 from tests.peers.cluster import Cluster
+from tests.peers.scripts import free_port
 from tests.server.registrars import HOST, Registrar, registrar
-from tests.standins.listening import free_port
 from tests.standins.litellm import LiteLLM
 from tests.standins.litellm_store import MASTER_KEY
 from tests.standins.vllm import VLLM
 from webhook.registered import CONDITION, Registered, registered
 
-pytestmark = [pytest.mark.real, pytest.mark.kube, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.real, pytest.mark.kube, pytest.mark.timeout(900)]
 
 SERVING = {"state": "serving", "models": 1, "wanted": 1}
 
@@ -75,7 +75,7 @@ def events(pod: Caller) -> Counter[tuple[str, str]]:
 
 async def becomes(pod: Caller, word: str) -> Registered:
     """Wait until the condition's reason is this."""
-    for _ in range(400):
+    for _ in range(900):
         found = await asyncio.to_thread(condition, pod)
         if found is not None and found.word == word:
             return found
@@ -113,7 +113,7 @@ async def life(
     async with balancer([broker.port for broker in brokers]) as balanced:
         manifest = injected(namespace, "qwen", server.port)
         pod = await asyncio.to_thread(caller, cluster, manifest, HOST, server.port)
-        listen = free_port(HOST, 0)
+        listen = free_port(HOST)
         url = f"https://{HOST}:{balanced.port}"
         yield Life(pod, pod.environ(url, brokers[0].bundle(), folder / "token", listen), listen)
 
@@ -136,7 +136,7 @@ async def test_each_state_of_a_pods_life_is_seen_once(
             f"pod/{pod.name}",
             "-n",
             namespace,
-            "--timeout=90s",
+            "--timeout=200s",
         )
         await asyncio.to_thread(pod.cluster.kubectl, *kubectl)
         assert (await becomes(pod, "serving")).routable

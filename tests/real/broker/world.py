@@ -7,6 +7,7 @@ import itertools
 import json
 import socket
 import ssl
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -40,11 +41,13 @@ _CONFIG: Final = f"""model_list:
 router_settings:
   model_group_alias: {{{ALIAS}: {CONFIGURED}}}
 """
-# Longer than the broker waits for a body.
-_SECONDS: Final = 15.0
+# Longer than the broker waits for a body, and for what it asks.
+_SECONDS: Final = 120.0
 _numbers = itertools.count(1)
 # For a further answer.
 _MORE_SECONDS: Final = 1.0
+# The broker closes a connection that has been idle for 30 s.
+_IDLE: Final = 10.0
 
 
 @contextmanager
@@ -180,7 +183,7 @@ def _of_a_gone_pod(cluster: Cluster, namespace: str) -> str:
     gone = injected_caller(cluster, namespace, "again", loopback_address())
     gone.delete()
     wait_until(
-        "gone pod", 20, lambda: cluster.kubectl("get", "pod", "again", "-n", namespace, check=False).code
+        "gone pod", 120, lambda: cluster.kubectl("get", "pod", "again", "-n", namespace, check=False).code
     )
     injected_caller(cluster, namespace, "again", loopback_address())
     return gone.token
@@ -242,6 +245,7 @@ class Line:
         self._address = broker.address, broker.port
         self.host = f"{broker.address}:{broker.port}"
         self._kept: _Connection | None = None
+        self._used = 0.0
 
     def __enter__(self) -> Self:
         """Connect when there is something to send."""
@@ -253,10 +257,13 @@ class Line:
 
     def ask(self, data: bytes) -> list[Got]:
         """Send a request on the connection that there is, and give its answer; none if there is none."""
+        if time.monotonic() - self._used > _IDLE:
+            self._drop()
         self._kept = self._kept or self._open()
         with suppress(OSError, http.client.HTTPException):
             self._kept.send(data)
             got, last = self._kept.read(data)
+            self._used = time.monotonic()
             if last:
                 self._drop()
             return [got]

@@ -8,15 +8,15 @@ from tests.peers.cluster import Cluster
 from tests.peers.proxy import LiteLLM
 from tests.real.reaper.conftest import Pods, Start, events, figure, ready, until
 
-pytestmark = [pytest.mark.real, pytest.mark.kube]
+pytestmark = [pytest.mark.real, pytest.mark.kube, pytest.mark.timeout(900)]
 
 
 def test_rows_of_a_lost_node_are_blocked_until_it_is_back(
     cluster: Cluster, namespace: str, start: Start, pods: Pods, proxy: LiteLLM
 ) -> None:
     """Only what the reaper has blocked itself is unblocked: a row that a person has blocked stays so."""
-    ready(cluster, is_ready=True)
     broker = start("--node-grace", "2")
+    ready(cluster, is_ready=True)
     pod = pods.serving(broker, "qwen", "ours", "persons")
     ours, persons = pods.id(pod, "ours"), pods.id(pod, "persons")
     proxy.call("PATCH", f"/model/{persons}/update", {"blocked": True, "model_info": {"id": persons}})
