@@ -7,12 +7,14 @@ import contextlib
 import random
 import socket
 import ssl
+import time
 from typing import Final
 
 from aiohttp import web
 
 BACKLOG: Final = 128
 CUT: Final = 0.001  # aiohttp takes 0 for no limit
+_SECONDS: Final = 30.0
 
 
 class Listener:
@@ -68,11 +70,8 @@ class Listener:
 
     async def refuse(self) -> None:
         """Stop listening and cut every open connection at once; `listen` may follow."""
-        runner, self._runner = self._runner, None
-        if runner is not None:
-            await let_in(self._reserved.fileno())
-            await runner.cleanup()
-            self._reserved = _bound(self.host, self.port)
+        if await self._end():
+            self._reserved = await self._bound_again()
 
     async def stop_accepting(self) -> None:
         """Refuse new connections; those that are open live on."""
@@ -83,8 +82,29 @@ class Listener:
 
     async def close(self) -> None:
         """End for good and free the port."""
-        await self.refuse()
+        await self._end()
         self._reserved.close()
+
+    async def _end(self) -> bool:
+        """Cut everything, if there is anything to cut; tell whether there was."""
+        runner, self._runner = self._runner, None
+        if runner is None:
+            return False
+        await let_in(self._reserved.fileno())
+        await runner.cleanup()
+        return True
+
+    async def _bound_again(self) -> socket.socket:
+        """Bind the port once more: a process that another thread is just starting has it open for a moment.
+
+        Between fork and exec (fcntl(2), FD_CLOEXEC).
+        """
+        end = time.monotonic() + _SECONDS
+        while time.monotonic() < end:
+            with contextlib.suppress(OSError):
+                return _bound(self.host, self.port)
+            await asyncio.sleep(0.01)
+        return _bound(self.host, self.port)
 
 
 async def let_in(*listening: int) -> None:
