@@ -21,7 +21,7 @@ from tests.peers.proxy import LiteLLM
 from tests.peers.servers import ModelServer
 from tests.real.conftest import QUICK_ANNOTATIONS, Pods, Start
 
-pytestmark = [pytest.mark.real, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.real, pytest.mark.timeout(900)]
 
 # The label for each engine, and its slow model.
 SLOW = {
@@ -34,8 +34,9 @@ KINDS = {"plain": (1, False), "streamed": (1, True), "queued": (3, False)}
 CASES = [("vllm", "plain"), *((engine, kind) for engine in ("llama-server", "ollama") for kind in KINDS)]
 # A drain that saw nothing in flight would end so many seconds after it began: the replicas' time, then rest.
 BLIND = 1 + QUIET_SECONDS
-# So long the requests shall take all together: about twice as long, on a machine that others use too.
-SECONDS = 12
+# So long the requests shall take all together: longer on a machine that others use too, and shorter if these
+# have just come to rest.
+SECONDS = 24
 
 
 @dataclass(frozen=True)
@@ -53,12 +54,12 @@ def ask(proxy: LiteLLM, model: str, tokens: int, begun: threading.Event | None =
     headers = {"Authorization": f"Bearer {proxy.key}"}
     url = f"{proxy.urls[0]}/v1/chat/completions"
     if begun is None:
-        answer = httpx.post(url, json=body, headers=headers, timeout=120, trust_env=False)
+        answer = httpx.post(url, json=body, headers=headers, timeout=300, trust_env=False)
         assert answer.status_code == 200, answer.text
         return Ended(time.monotonic(), answer.json()["usage"]["completion_tokens"])
     body |= {"stream": True, "stream_options": {"include_usage": True}}
     events = []
-    with httpx.stream("POST", url, json=body, headers=headers, timeout=120, trust_env=False) as answer:
+    with httpx.stream("POST", url, json=body, headers=headers, timeout=300, trust_env=False) as answer:
         assert answer.status_code == 200, answer.read()
         for line in answer.iter_lines():
             begun.set()
@@ -109,11 +110,11 @@ def test_what_is_in_flight_ends_before_the_drain(
     with ThreadPoolExecutor(count) as pool:
         requests: list[Future[Ended]] = [pool.submit(ask, proxy, model, share, first) for _ in range(count)]
         in_flight = first.is_set if first else lambda: in_flight_at(server) == count
-        pod.wait_for("requests in flight", in_flight, 15)
+        pod.wait_for("requests in flight", in_flight)
         begun = time.monotonic()
         pod.drain()
         drained = time.monotonic()
-        ended = [request.result(timeout=1) for request in requests]
+        ended = [request.result(timeout=60) for request in requests]
     assert [one.tokens for one in ended] == [share] * count
     last = max(one.at for one in ended)
     assert last - begun > BLIND + 0.5, "the requests ended so early that this shows nothing"
@@ -125,16 +126,16 @@ def test_what_a_drain_cuts_is_what_a_client_loses(proxy: LiteLLM, own_server: St
     """A stream that outlives the drain timeout: one in flight at SIGTERM, one that LiteLLM breaks off."""
     server = own_server("--slow", ALIAS="cut")
     pod = pods.serve(
-        server, "openai", proxy, QUICK_ANNOTATIONS | {"propagation": "1s", "drain-timeout": "3s"}
+        server, "openai", proxy, QUICK_ANNOTATIONS | {"propagation": "1s", "drain-timeout": "10s"}
     )
     begun = threading.Event()
     with ThreadPoolExecutor(1) as pool:
         request = pool.submit(ask, proxy, "cut", int(speed(proxy, "cut") * 60), begun)
-        assert begun.wait(30)
+        assert begun.wait(120)
         pod.drain()
         told = pod.metrics()
         server.stop()
-        lost = request.exception(60)
+        lost = request.exception(120)
     assert isinstance(lost, AssertionError | KeyError | httpx.HTTPError), "it was answered whole"
     assert told["drains_total/overdue"] == told["drain_cut_requests_total"] == 1
     assert told["requests_in_flight_at_sigterm"] == 1

@@ -12,9 +12,9 @@ from sidecar.row_contract import OWNER_KEY, pod_prefix
 
 # Seconds after which a row whose pod has ended is late.
 LATE: Final = 120.0
-# Seconds for which a pod has just ended: what its registrar had sent may still be carried out. A token is
-# believed for 8 s, a write waits its turn for 20 and may take some seconds itself.
-JUST_ENDED: Final = 40.0
+# Seconds for which a pod has just ended: what its registrar had sent may still be carried out. A broker may
+# stand still for 20 s before it reads that, and a write waits its turn for up to 28.
+JUST_ENDED: Final = 60.0
 # The broker asks what its key can do, and whether LiteLLM has its database, by calls on these, which no row
 # is called (`webhook/broker/key_abilities.py`, `known_rows.py`).
 _NOBODY: Final = frozenset({"registrar-nobody", "nobody"})

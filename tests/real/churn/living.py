@@ -25,8 +25,11 @@ _FORCED: Final = {"gracePeriodSeconds": 0}
 # IPs beyond those in use: a pod's IP is soon another's.
 _SPARE: Final = 8
 
-# Calls to the API server that had no answer, one after the other.
+# Calls to the API server that it had no answer to, or no time for, one after the other; seconds between them.
 _TRIES: Final = 5
+_TRY_AGAIN: Final = 1.0
+_TOO_MANY: Final = 429
+_INTERNAL: Final = 500
 
 T = TypeVar("T")
 Drain = Callable[[], Awaitable[object]]
@@ -140,8 +143,9 @@ async def _surely(call: Callable[[], Awaitable[T]]) -> T:
         try:
             return await call()
         except ApiError as error:
-            if error.status:
+            if error.status and error.status != _TOO_MANY and error.status < _INTERNAL:
                 raise
+            await asyncio.sleep(_TRY_AGAIN)
     return await call()
 
 

@@ -39,8 +39,8 @@ def cluster(tmp_path: Path) -> Iterator[Cluster]:
 @pytest.mark.parametrize(
     "course",
     [
-        pytest.param(BOUNDED, id="bounded", marks=pytest.mark.timeout(300)),
-        pytest.param(WHOLE, id="whole", marks=[pytest.mark.soak, pytest.mark.timeout(1500)]),
+        pytest.param(BOUNDED, id="bounded", marks=pytest.mark.timeout(900)),
+        pytest.param(WHOLE, id="whole", marks=[pytest.mark.soak, pytest.mark.timeout(3600)]),
     ],
 )
 async def test_nothing_is_left_of_pods_that_came_and_went(
