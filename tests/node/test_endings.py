@@ -169,7 +169,9 @@ def test_a_pod_that_its_kubelet_evicts_leaves_no_row(world: World) -> None:
     # the kubelet looks at volumes once a minute (volumeStatsAggPeriod), at limits every ten seconds
     wait_until("eviction", 300, lambda: "Evicted" in world.events_of(pod), every=0.5)
     wait_until("removal of the row", 90, lambda: all(_id(row) != _id(one) for one in world.rows("evicted")))
-    check_log(world.registrars.log(pod), (world.proxy.key,))
+    log = world.registrars.whole_log(pod)
+    assert " REMOVED " in log, "the reaper was first"
+    check_log(log, (world.proxy.key,))
 
 
 def _id(row: JSON) -> str:
