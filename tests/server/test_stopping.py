@@ -157,6 +157,8 @@ async def _until_refused(address: str) -> None:
                 _, writer = await asyncio.open_connection(host, int(port))
             except ConnectionRefusedError:
                 return
+            except ConnectionResetError:  # it closes just now
+                continue
             await closed(writer)
             await asyncio.sleep(0.05)
 
