@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from tests.listing.world import CLUSTER
-from tests.peers.scripts import free_port
+from tests.standins.listening import free_port
 from webhook.cli import main
 from webhook.listing.settings import ENV_KEY, Settings
 

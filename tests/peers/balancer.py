@@ -9,6 +9,8 @@ from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
+from tests.standins.listening import let_in
+
 ADDRESS = "127.0.0.1"
 # Seconds for what was sent to be taken, when the other end has closed.
 _FLUSH = 1.0
@@ -101,14 +103,6 @@ async def balancer(ports: Sequence[int]) -> AsyncIterator[Balancer]:
 
 
 async def refuse(server: asyncio.Server) -> None:
-    """Accept nothing more, and let those in that are accepted: asyncio forgets them when it closes now.
-
-    (`_accept_connection2` in its selector_events.py takes a moment, and `Server._attach` then refuses.)
-    """
-    loop = asyncio.get_running_loop()
-    for sock in server.sockets:
-        loop.remove_reader(sock.fileno())
-    # to be accepted, to be made, to be taken
-    for _ in range(3):
-        await asyncio.sleep(0)
+    """Accept nothing more, and let those in that are accepted."""
+    await let_in(*(sock.fileno() for sock in server.sockets))
     server.close()

@@ -97,8 +97,8 @@ def free_port(address: str) -> int:
 @functools.cache
 def _ports() -> int:
     """Open the file whose bytes stand for ports; never closed, for that would give up every lock."""
-    path = Path(tempfile.gettempdir()) / f"litellm-registrar-ports-{os.getuid()}"
-    return os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    CACHE.mkdir(parents=True, exist_ok=True)
+    return os.open(CACHE / "ports.lock", os.O_RDWR | os.O_CREAT, 0o600)
 
 
 def loopback_address() -> str:

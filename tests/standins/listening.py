@@ -116,7 +116,9 @@ async def let_in(*listening: int) -> None:
     for file in listening:
         if file >= 0:
             asyncio.get_running_loop().remove_reader(file)
-    await asyncio.sleep(0)
+    # to be accepted, to be made, to be taken
+    for _ in range(3):
+        await asyncio.sleep(0)
 
 
 def _bound(host: str, port: int) -> socket.socket:

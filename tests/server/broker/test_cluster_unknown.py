@@ -7,8 +7,8 @@ from pathlib import Path
 
 import httpx
 
-from tests.peers.scripts import free_port
 from tests.server.test_cluster_unknown import AWAY
+from tests.standins.listening import free_port
 from webhook.broker.server import broker
 from webhook.broker.settings import Settings
 from webhook.log import Log
