@@ -31,13 +31,19 @@ class Tally:
         """How many requests were lost in any way."""
         return sum(self.lost.values())
 
+    def unanswered(self) -> int:
+        """How many requests there is no answer to yet."""
+        return self.sent - self.answered - self.failed()
+
 
 @dataclass(slots=True)
 class Load:
     """Requests at a steady rate, in turn to each URL; every `stream_every`-th is streamed.
 
     `body` and `stream_body` are added to the request (for example how many tokens to write). At most `limit`
-    requests. `streaming` is set once a streamed one has begun to be answered.
+    requests, and none while `at_once` of them are unanswered: the machine is too slow for this rate, and
+    those that pile up would have no answer in time. `streaming` is set once a streamed one has begun to be
+    answered.
     """
 
     urls: tuple[str, ...]
@@ -46,6 +52,7 @@ class Load:
     rate: float
     stream_every: int = 4
     limit: int = 1_000_000
+    at_once: int = 1_000_000
     body: dict[str, object] = field(default_factory=dict)
     stream_body: dict[str, object] = field(default_factory=dict)
     tally: Tally = field(default_factory=Tally)
@@ -69,11 +76,12 @@ class Load:
                         await asyncio.wait_for(self.stopping.wait(), wait)
                 if self.stopping.is_set():
                     break
-                group.create_task(self._one(client, number))
+                if self.tally.unanswered() < self.at_once:
+                    self.tally.sent += 1
+                    group.create_task(self._one(client, number))
         return self.tally
 
     async def _one(self, client: httpx.AsyncClient, number: int) -> None:
-        self.tally.sent += 1
         try:
             wrong = await self._ask(client, number)
         except httpx.HTTPError as error:

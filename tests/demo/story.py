@@ -242,14 +242,14 @@ def _routed(stage: Stage) -> Counter[Route]:
 
 def _say_traffic(stage: Stage, load: Load, lately: Counter[Route]) -> None:
     tally = load.tally
-    flight = tally.sent - tally.answered - tally.failed()
     via = {replica: "" for replica, _ in sorted(lately)}
     for (replica, pod), number in sorted(lately.items()):
         via[replica] += f" {number} to {pod}"
     where = "".join(f"; {replica}:{pods}" for replica, pods in via.items())
     stage.timeline.say(
         "client",
-        f"{tally.sent} sent, {tally.answered} answered, {flight} in flight, {tally.failed()} failed{where}",
+        f"{tally.sent} sent, {tally.answered} answered, {tally.unanswered()} in flight, {tally.failed()} failed"
+        f"{where}",
     )
 
 

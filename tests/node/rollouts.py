@@ -39,6 +39,7 @@ def under_load(world: World, model: str, change: Callable[[World], None], rate: 
         model,
         world.proxy.key,
         rate,
+        at_once=32,
         body={"max_tokens": 8},
         stream_body={"max_tokens": 40},
     )

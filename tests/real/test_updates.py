@@ -35,7 +35,7 @@ LORA: Final = {"lora_name": "adapter", "lora_path": str(CACHE / "model-servers" 
 async def nothing_lost(proxy: LiteLLM, model: str, rate: float = RATE) -> AsyncIterator[None]:
     """Send requests by this name to both replicas all the while, and some seconds before and after."""
     body: dict[str, object] = {"max_tokens": 2}
-    load = Load(proxy.urls, model, proxy.key, rate, body=body, stream_body={"max_tokens": 5})
+    load = Load(proxy.urls, model, proxy.key, rate, at_once=32, body=body, stream_body={"max_tokens": 5})
     running = asyncio.create_task(load.run())
     try:
         await asyncio.sleep(AROUND)
