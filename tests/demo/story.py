@@ -248,8 +248,8 @@ def _say_traffic(stage: Stage, load: Load, lately: Counter[Route]) -> None:
     where = "".join(f"; {replica}:{pods}" for replica, pods in via.items())
     stage.timeline.say(
         "client",
-        f"{tally.sent} sent, {tally.answered} answered, {tally.unanswered()} in flight, {tally.failed()} failed"
-        f"{where}",
+        f"{tally.sent} sent, {tally.answered} answered, {tally.unanswered()} in flight, "
+        f"{tally.failed()} failed{where}",
     )
 
 
