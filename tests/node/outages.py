@@ -121,7 +121,7 @@ def _live_through(
     returned = time.monotonic()
     names = wait_until("two pods, one of them new", 120, lambda: _successors(world, old))
     assert young in names
-    found = wait_until("their two rows", _RECOVERY, lambda: _owners(world, model) == names)
+    found = wait_until("their two rows", _RECOVERY, lambda: _owners(world, model) == names, every=0.5)
     print(f"{model}: true again {time.monotonic() - returned:.0f} s after it was back ({found})")
     world.kubectl("wait", "--for=delete", f"pod/{old}", "--timeout=400s")
     assert row["model_info"]["id"] not in {one["model_info"]["id"] for one in world.rows(model)}

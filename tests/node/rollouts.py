@@ -24,7 +24,7 @@ class Change:
     new: list[str]
 
 
-def under_load(world: World, model: str, change: Callable[[World], None], rate: float = 4) -> Change:
+def under_load(world: World, model: str, change: Callable[[World], None], rate: float = 2.5) -> Change:
     """Make a Deployment with a model of this name, change it, and send requests to it all the time."""
     world.cluster.create(
         deployment(world.namespace, container(alias=model), labels=OPENAI, replicas=REPLICAS)

@@ -116,7 +116,8 @@ class World:
             rows = self.rows(model)
             return [rows] if len(rows) == count else []
 
-        return wait_until(f"{count} rows of {model}", seconds, check)[0]
+        # a look costs LiteLLM more than a request
+        return wait_until(f"{count} rows of {model}", seconds, check, every=0.5)[0]
 
     def chat_everywhere(self, model: str, **body: Any) -> None:
         """Ask the model by name through each replica; each must answer."""
