@@ -33,6 +33,8 @@ def under_load(world: World, model: str, change: Callable[[World], None], rate: 
     before = world.ready_pods(REPLICAS)
     world.until_rows(model, REPLICAS, seconds=180)
     world.chat_everywhere(model)
+    # a LiteLLM may stand still for long at its first stream, and servers cut who stands still
+    wait_until("stream of each replica", 180, lambda: _streamed(world, model))
     # few tokens: LiteLLM spends about a millisecond on each, and two replicas share the cores with the node
     load = Load(
         world.proxy.urls,
@@ -47,6 +49,11 @@ def under_load(world: World, model: str, change: Callable[[World], None], rate: 
     new = world.ready_pods(REPLICAS)
     old = [pod for pod in (*before, *world.registrars.pods()) if pod not in new]
     return Change(tally, list(dict.fromkeys(old)), new)
+
+
+def _streamed(world: World, model: str) -> bool:
+    replicas = range(len(world.proxy.urls))
+    return all(world.proxy.chat(model, replica, stream=True).is_success for replica in replicas)
 
 
 async def _while_sending(load: Load, change: Callable[[], None]) -> Tally:
