@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import time
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Final
 
-from sidecar.contract import CONTAINER_NAME
-from tests.peers.cluster import Cluster
+from tests.peers.admitted import has_registrar
 from webhook.kube.api import JSON, Api, ApiError
 
 LABEL: Final = {"litellm-registrar.io/server": "vllm"}
@@ -143,21 +141,6 @@ def pod(*, labelled: bool) -> JSON:
         "metadata": {"generateName": "made-", "labels": LABEL if labelled else {"app": "else"}},
         "spec": {"schedulingGates": [{"name": "example.com/never"}], "containers": [container]},
     }
-
-
-def has_registrar(made: JSON) -> bool:
-    """Tell whether a pod has its registrar, as a native sidecar or an ordinary container."""
-    spec = made["spec"]
-    return any(
-        one["name"] == CONTAINER_NAME for one in (*spec.get("initContainers", ()), *spec["containers"])
-    )
-
-
-def injects(cluster: Cluster, namespace: str) -> bool:
-    """Tell whether a labelled pod that is made now would have its registrar; nothing is made."""
-    asked = ("--dry-run=server", "-n", namespace, "-o", "json")
-    answer = cluster.create(pod(labelled=True), *asked, check=False)
-    return not answer.code and has_registrar(json.loads(answer.out))
 
 
 def told(some: Iterable[Made]) -> str:

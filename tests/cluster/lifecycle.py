@@ -10,8 +10,9 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Final
 
-from tests.cluster.creating import Creating, Made, creating, has_registrar, pod
+from tests.cluster.creating import Creating, Made, creating, pod
 from tests.cluster.release import Release
+from tests.peers.admitted import has_registrar
 from tests.peers.cluster import JSON, Cluster
 from tests.peers.helm import IMAGES, NAMESPACE, Helm, broker_values, make_key
 from webhook.kube.api import Api

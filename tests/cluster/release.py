@@ -6,8 +6,9 @@ import base64
 from dataclasses import dataclass
 from typing import Final
 
-from tests.cluster.creating import injects
+from tests.cluster.creating import pod
 from tests.peers import learned
+from tests.peers.admitted import injects
 from tests.peers.cluster import JSON, Answer, Cluster, wait_until
 from tests.peers.helm import NAMESPACE, RELEASE, Helm
 from tests.peers.webhook import change_ca
@@ -84,11 +85,13 @@ class Release:
 
         Helm 3 and `kubectl rollout status` may return before that (see `selftest` of the webhook).
         """
-        wait_until("registrar in a labelled pod", 90, lambda: injects(self.cluster, "default"))
+        wait_until(
+            "registrar in a labelled pod", 90, lambda: injects(self.cluster, pod(labelled=True), "default")
+        )
 
     def until_not_injecting(self) -> None:
         """Wait until the API server has heard that there is no webhook to call any more."""
-        wait_until("end of injections", 90, lambda: not injects(self.cluster, "default"))
+        wait_until("end of injections", 90, lambda: not injects(self.cluster, pod(labelled=True), "default"))
 
     def leaf(self) -> str:
         """Give the certificate that the webhook serves with."""

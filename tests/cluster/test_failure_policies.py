@@ -5,9 +5,10 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.cluster.creating import create, creating, has_registrar, told
+from tests.cluster.creating import create, creating, told
 from tests.cluster.lifecycle import FAIL, first_ready
 from tests.cluster.release import ADMISSION, Release
+from tests.peers.admitted import has_registrar
 from tests.peers.cluster import JSON, Cluster
 from tests.peers.helm import NAMESPACE
 from webhook.kube.api import Api, ApiError

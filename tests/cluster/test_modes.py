@@ -6,8 +6,9 @@ from collections.abc import Callable
 import pytest
 
 from sidecar.contract import CONTAINER_NAME, ENV_LITELLM_KEY, ENV_TOKEN_FILE
-from tests.cluster.creating import create, has_registrar
+from tests.cluster.creating import create
 from tests.cluster.release import ADMISSION, BROKER, CONFIGURATIONS, WEBHOOK, Release
+from tests.peers.admitted import has_registrar
 from tests.peers.cluster import JSON, Cluster
 from tests.peers.helm import NAMESPACE, Helm
 from webhook.kube.api import Api

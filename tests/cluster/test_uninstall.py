@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from sidecar.row_contract import row_id
-from tests.cluster.creating import create, has_registrar
+from tests.cluster.creating import create
 from tests.cluster.release import BROKER, FULLNAME, WEBHOOK, Release
+from tests.peers.admitted import has_registrar
 from tests.peers.cluster import Cluster, wait_until
 from tests.peers.helm import NAMESPACE, SECRET, Helm
 from tests.peers.proxy import LiteLLM

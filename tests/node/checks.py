@@ -2,9 +2,7 @@
 
 import re
 
-from sidecar.contract import CONTAINER_NAME
 from tests.node import kubelet_log
-from tests.peers.cluster import JSON
 
 # Time, state word, sentence, then key=value.
 LOG_LINE = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z [A-Z]+ +\S.*")
@@ -44,9 +42,3 @@ def check_log(text: str, secrets: tuple[str, ...]) -> None:
 def problems(text: str) -> set[str]:
     """Read the reasons of every problem that a registrar's log names."""
     return set(re.findall(r" PROBLEM .*?\breason=(\w+)", text))
-
-
-def has_registrar(pod: JSON) -> bool:
-    """Tell whether a pod has its registrar, as a native sidecar or an ordinary container."""
-    every = (*pod["spec"].get("initContainers", ()), *pod["spec"]["containers"])
-    return any(one["name"] == CONTAINER_NAME for one in every)

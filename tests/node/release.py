@@ -10,7 +10,8 @@ from typing import Final
 
 import httpx
 
-from tests.cluster.creating import injects
+from tests.cluster import creating
+from tests.peers.admitted import injects
 from tests.peers.cluster import JSON, Cluster, wait_until
 from tests.peers.helm import IMAGES, Helm, broker_values, make_key
 from tests.peers.proxy import LiteLLM
@@ -95,7 +96,11 @@ class Release:
 
     def until_injecting(self, namespace: str) -> None:
         """Wait until the API server calls the webhook for pods of a namespace; none is made."""
-        wait_until(f"registrar in a pod of {namespace}", 90, lambda: injects(self.cluster, namespace))
+        wait_until(
+            f"registrar in a pod of {namespace}",
+            90,
+            lambda: injects(self.cluster, creating.pod(labelled=True), namespace),
+        )
 
     def log(self, part: str) -> str:
         """Give what all replicas of a part have said; nothing while one of them has just come or gone."""

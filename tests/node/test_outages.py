@@ -4,10 +4,10 @@ from concurrent.futures import Future
 
 import pytest
 
-from tests.node.checks import has_registrar
 from tests.node.manifests import OPENAI, container, deployment, pod
 from tests.node.release import BROKER_AWAY, LITELLM_AWAY, WEBHOOK, Release
 from tests.node.world import World
+from tests.peers.admitted import has_registrar
 from tests.peers.cluster import wait_until
 
 pytestmark = pytest.mark.node

@@ -93,16 +93,18 @@ async def _carry(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> 
 async def balancer(ports: Sequence[int]) -> AsyncIterator[Balancer]:
     """Balance while inside."""
     it = Balancer(ports)
+    async with listening(it):
+        yield it
+
+
+@asynccontextmanager
+async def listening(it: Balancer) -> AsyncIterator[None]:
+    """Have it take connections while inside, on a port of its own; then those in hand end."""
     server = await asyncio.start_server(it.take, ADDRESS, 0)
     it.port = server.sockets[0].getsockname()[1]
     try:
-        yield it
+        yield
     finally:
-        await refuse(server)
+        await let_in(*(sock.fileno() for sock in server.sockets))
+        server.close()
         await it.end()
-
-
-async def refuse(server: asyncio.Server) -> None:
-    """Accept nothing more, and let those in that are accepted."""
-    await let_in(*(sock.fileno() for sock in server.sockets))
-    server.close()

@@ -20,9 +20,10 @@ from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from sidecar.broker_contract import CONTRACT_HEADER, DEFAULT_AUDIENCE
-from sidecar.contract import CONTAINER_NAME, CONTRACT_VERSION
+from sidecar.contract import CONTRACT_VERSION
 from sidecar.row_contract import NO_KEY, row_id
 from tests.injected import CLUSTER, injected
+from tests.peers.admitted import registrars
 from tests.peers.cluster import Cluster, wait_until
 from tests.peers.learned import rights
 from tests.peers.scripts import free_port
@@ -204,12 +205,7 @@ class Caller:
 
     def environ(self, url: str, ca: str, token: Path, listen: int) -> dict[str, str]:
         """Give the environment of its registrar, as the webhook and the kubelet make it, for `listen`."""
-        spec = self.cluster.get("pod", self.name, self.namespace)["spec"]
-        (ours,) = (
-            each
-            for each in (*spec["containers"], *spec.get("initContainers", ()))
-            if each["name"] == CONTAINER_NAME
-        )
+        (ours,) = registrars(self.cluster.get("pod", self.name, self.namespace))
         token.write_text(self.token)
         return {
             **{each["name"]: each["value"] for each in ours["env"] if "value" in each},

@@ -313,9 +313,3 @@ def direct(place: Place, name: str) -> Life:
     address = loopback_address()
     injected: JSON = apply(pod, decision.ops)
     return Life(place, Mode.DIRECT, name, NAMESPACE, model, address, str(uuid.uuid4()), injected)
-
-
-def has_registrar(pod: JSON) -> bool:
-    """Tell whether a pod came with one."""
-    spec = pod["spec"]
-    return CONTAINER_NAME in [each["name"] for each in (*spec.get("initContainers", ()), *spec["containers"])]

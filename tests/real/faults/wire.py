@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 from enum import StrEnum
 from typing import Final
 
-from tests.peers.balancer import ADDRESS, Balancer, refuse
+from tests.peers.balancer import ADDRESS, Balancer, listening
 
 _LATE: Final = 2.0
 
@@ -101,10 +101,5 @@ class Wire(Balancer):
 async def wire(ports: Sequence[int]) -> AsyncIterator[Wire]:
     """Balance while inside."""
     made = Wire(ports)
-    server = await asyncio.start_server(made.take, ADDRESS, 0)
-    made.port = server.sockets[0].getsockname()[1]
-    try:
+    async with listening(made):
         yield made
-    finally:
-        await refuse(server)
-        await made.end()

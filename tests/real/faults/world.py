@@ -25,6 +25,7 @@ from typing import Any, Final
 import httpx
 
 from tests.certificates import Pair, make_ca, make_leaf
+from tests.peers.admitted import injects
 from tests.peers.broker import NAMESPACE as HOME
 from tests.peers.broker import NODE, SECRET, BrokerProcess, grant
 from tests.peers.cluster import Cluster, control_plane, wait_until
@@ -40,7 +41,6 @@ from tests.real.faults.lives import (
     Place,
     brokered,
     direct,
-    has_registrar,
     manifest,
 )
 from tests.real.faults.meddler import How, Meddler, meddler
@@ -121,17 +121,13 @@ class OurWebhook(WebhookProcess):
 
     def configure(self) -> None:
         """Tell the API server of it, as the example does, and wait until it asks it."""
-        manifest = CONFIGURATION.read_text().replace("${WEBHOOK_URL}", self.url)
+        text = CONFIGURATION.read_text().replace("${WEBHOOK_URL}", self.url)
         ca = base64.b64encode(self._ca.certificate).decode()
         path = self._folder / "configuration.yaml"
-        path.write_text(manifest.replace("${CA_BUNDLE}", ca))
+        path.write_text(text.replace("${CA_BUNDLE}", ca))
         self._cluster.kubectl("apply", "-f", str(path))
-        wait_until("pod with a registrar", 60, self._injects, every=0.5)
-
-    def _injects(self) -> bool:
-        rehearsed = ("--dry-run=server", "-o", "json")
-        made = self._cluster.create(manifest("rehearsed", NAMESPACE, "none"), *rehearsed, check=False)
-        return made.code == 0 and has_registrar(json.loads(made.out))
+        rehearsed = manifest("rehearsed", NAMESPACE, "none")
+        wait_until("registrar", 60, lambda: injects(self._cluster, rehearsed, NAMESPACE), every=0.5)
 
 
 @dataclass

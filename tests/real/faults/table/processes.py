@@ -11,10 +11,11 @@ from datetime import timedelta
 from functools import partial
 from typing import Final
 
+from tests.peers.admitted import has_registrar
 from tests.peers.broker import BrokerProcess
 from tests.peers.cluster import wait_until
 from tests.real.faults.fault import BROKER, Fault, Inflict
-from tests.real.faults.lives import Life, Mode, has_registrar
+from tests.real.faults.lives import Life, Mode
 from tests.real.faults.meddler import Call
 from tests.real.faults.table.striking import Kill, killed_at, stopped
 from tests.real.faults.world import World
