@@ -93,14 +93,17 @@ wait_until() {
 # free PORT: fails when something listens there
 free() { ! curl -s -o /dev/null -m 2 "$(base_url "$1")/" || die "port $1 is in use by another program"; }
 
-# group_lives PGID: whether any process of that group lives
+# group_lives PGID: whether any process of that group lives. One whose first thread has ended (Z) does while another one
+# lives: it holds its ports.
 group_lives() {
-  local file stat
+  local file stat threads
   for file in /proc/[0-9]*/stat; do
     { read -r stat < "$file"; } 2> /dev/null || continue
     # shellcheck disable=SC2086 # fields after the command name: state, parent, group
     set -- "$1" ${stat##*) }
-    if [ "$4" = "$1" ] && [ "$2" != Z ]; then return 0; fi
+    [ "$4" = "$1" ] || continue
+    threads=("${file%stat}"task/*)
+    if [ "$2" != Z ] || [ ${#threads[@]} -gt 1 ]; then return 0; fi
   done
   return 1
 }

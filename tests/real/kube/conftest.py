@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+import os
+import select
 import signal
 import subprocess
 from collections.abc import AsyncIterator, Iterator
@@ -88,11 +90,18 @@ class ApiServer:
 
     def stop(self) -> None:
         """End it."""
-        process = Path("/proc", self._pid.read_text().split()[0])
-        self._command = (process / "cmdline").read_text().split("\0")[:-1]
-        # killed, so that no connection is left to be waited for
-        subprocess.run(["kill", f"-{signal.SIGKILL}", process.name], check=True)
-        wait_until("end of the API server", 60, lambda: not _lives(process))
+        pid = int(self._pid.read_text().split()[0])
+        self._command = Path("/proc", str(pid), "cmdline").read_text().split("\0")[:-1]
+        # A process file descriptor can be read when the last thread has ended. Its first one may be a zombie
+        # while another still holds the port.
+        process = os.pidfd_open(pid)
+        try:
+            # killed, so that no connection is left to be waited for
+            signal.pidfd_send_signal(process, signal.SIGKILL)
+            ended, _, _ = select.select([process], [], [], 60)
+        finally:
+            os.close(process)
+        assert ended, "the API server does not end"
 
     def start(self) -> None:
         """Start it, and wait until it is ready."""
@@ -101,13 +110,6 @@ class ApiServer:
         subprocess.run(["bash", "-euc", script, lib, self._cluster.work, *self._command], check=True)
         ready = ("get", "--raw", "/readyz")
         wait_until("API server", 180, lambda: self._cluster.kubectl(*ready, check=False).out == "ok")
-
-
-def _lives(process: Path) -> bool:
-    try:
-        return ") Z " not in (process / "stat").read_text()
-    except FileNotFoundError:
-        return False
 
 
 @pytest.fixture
