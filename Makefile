@@ -6,10 +6,12 @@ VENV := .venv
 PY := $(VENV)/bin/python
 STAMP := $(VENV)/.installed
 PYTEST := $(PY) -m pytest
+# Suites that need other software say where their time went.
+TIMED := $(PYTEST) --durations=25 --durations-min=10
 SIDECAR := $(VENV)/sidecar
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-real test-real-servers test-real-cluster soak test-chart test-cluster test-installed test-node check format golden docs bench lock clean
+.PHONY: help demo test test-real soak test-chart test-cluster test-installed test-node check format golden docs bench lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -26,18 +28,30 @@ demo: $(STAMP) ## the main job on embedded stand-ins, as a timeline
 test: $(STAMP) ## every test that needs no other software
 	$(PYTEST)
 
-# A session's peers start within the time of its first test, minutes on a machine with other work. Both halves wait more than
-# they work; one session if ARGS choose.
-REAL := $(PYTEST) -o timeout=900 -m "(real or kube) and not soak"
+# A session's peers start within the time of its first test, minutes on a machine with other work. Each part has peers of its
+# own, which end with it; three at a time, for each waits as much as it works. One session if ARGS choose.
+REAL := $(TIMED) -o timeout=900 -m "(real or kube) and not soak"
+REAL_FOLDERS := $(sort $(patsubst tests/real/%/,test-real-%,$(dir $(wildcard tests/real/*/test_*.py))))
+# the long ones first, so that none is alone at the end
+REAL_LONG := test-real-broker test-real-faults test-real-servers test-real-drain test-real-capabilities
+REAL_PARTS := $(REAL_LONG) $(filter-out $(REAL_LONG),$(REAL_FOLDERS))
+.PHONY: $(REAL_PARTS)
+CAPABILITIES := $(addprefix tests/real/,test_capabilities.py test_source_names.py test_vllm_parser.py)
 test-real: $(STAMP) ## against real LiteLLM, model servers and API server (installs them)
 	tests/peers/install.sh real
-	$(if $(ARGS),$(REAL) tests/real $(ARGS),$(MAKE) --no-print-directory -j2 --output-sync=target test-real-servers test-real-cluster)
+	$(if $(ARGS),$(REAL) tests/real $(ARGS),$(MAKE) --no-print-directory -j3 --output-sync=target $(REAL_PARTS))
+
+test-real-capabilities: $(STAMP)
+	$(REAL) $(CAPABILITIES)
+
+test-real-drain: $(STAMP)
+	$(REAL) tests/real/test_drain.py
 
 test-real-servers: $(STAMP)
-	$(REAL) tests/real/test_*.py
+	$(REAL) $(filter-out $(CAPABILITIES) tests/real/test_drain.py,$(wildcard tests/real/test_*.py))
 
-test-real-cluster: $(STAMP)
-	$(REAL) tests/real/*/
+$(REAL_FOLDERS): test-real-%: $(STAMP)
+	$(REAL) tests/real/$*
 
 soak: $(STAMP) ## every fault and every life of the churn, against the same; their figures go to BENCHMARKS.md (an hour)
 	tests/peers/install.sh real
@@ -46,19 +60,19 @@ soak: $(STAMP) ## every fault and every life of the churn, against the same; the
 
 test-chart: $(STAMP) ## the chart as Helm 3 and 4 render it, by a real API server and promtool (installs them)
 	tests/peers/install.sh chart
-	$(PYTEST) -o timeout=300 -m cluster tests/chart $(ARGS)
+	$(TIMED) -o timeout=300 -m cluster tests/chart $(ARGS)
 
 test-cluster: $(STAMP) ## test-chart, and the chart with our images on a real Kubernetes, with Helm 3 and 4 (installs it; root)
 	tests/peers/install.sh cluster
 	$(MAKE) --no-print-directory -j2 --output-sync=target test-installed test-chart
 
-# Mostly waits for the node, and leaves the processor to test-chart.
+# Mostly waits for its node, and leaves the processor to test-chart.
 test-installed: $(STAMP)
-	$(PYTEST) -o timeout=300 -m cluster tests/cluster $(ARGS)
+	$(TIMED) -o timeout=300 -m cluster tests/cluster $(ARGS)
 
 test-node: $(STAMP) ## one pod's life on a real Kubernetes node (installs it; root)
 	tests/peers/install.sh node
-	$(PYTEST) -m node tests/node $(ARGS)
+	$(TIMED) -m node tests/node $(ARGS)
 
 check: $(STAMP) ## format, lint, types, directions of import
 	$(VENV)/bin/ruff format --check .
