@@ -39,7 +39,7 @@ REAL_PARTS := $(REAL_LONG) $(filter-out $(REAL_LONG),$(REAL_FOLDERS))
 CAPABILITIES := $(addprefix tests/real/,test_capabilities.py test_source_names.py test_vllm_parser.py)
 test-real: $(STAMP) ## against real LiteLLM, model servers and API server (installs them)
 	tests/peers/install.sh real
-	$(if $(ARGS),$(REAL) tests/real $(ARGS),$(MAKE) --no-print-directory -j3 --output-sync=target $(REAL_PARTS))
+	$(if $(ARGS),$(REAL) tests/real $(ARGS),$(MAKE) --no-print-directory -k -j3 --output-sync=target $(REAL_PARTS))
 
 test-real-capabilities: $(STAMP)
 	$(REAL) $(CAPABILITIES)

@@ -17,7 +17,7 @@ from tests.peers.proxy import LiteLLM
 from tests.peers.scripts import CACHE
 from tests.peers.servers import ModelServer
 from tests.real.conftest import Pods, Start
-from tests.real.pods import PATIENCE, Pod
+from tests.real.pods import PATIENCE, Pod, litellm_secret
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(900)]
 
@@ -133,7 +133,7 @@ async def test_an_adapter_that_comes_and_goes_under_load(
 def test_a_llama_server_that_sleeps_is_not_woken(proxy: LiteLLM, own_server: Start, pods: Pods) -> None:
     """It is blocked, sleeps on though it is polled, and is unblocked when somebody else has woken it."""
     server = own_server("--sleep-idle-seconds", str(IDLE_SECONDS), ALIAS="dozing")
-    pod = pods.serve(server, "openai", proxy)
+    pod = pods.admit(server, "openai", litellm_secret(proxy))
 
     def asleep() -> bool:
         return bool(httpx.get(f"{server.url}/props", trust_env=False, timeout=60).json()["is_sleeping"])
@@ -143,6 +143,10 @@ def test_a_llama_server_that_sleeps_is_not_woken(proxy: LiteLLM, own_server: Sta
         answer = httpx.post(f"{server.url}/v1/chat/completions", json=chat, trust_env=False, timeout=60)
         assert answer.status_code == 200
 
+    def serving() -> bool:
+        wake()  # on a busy machine it would sleep before the registrar has looked at it
+        return pod.state() == "serving"
+
     def unblocked() -> bool:
         wake()  # again and again: else it sleeps before this is seen
         return not blocked(proxy)
@@ -151,6 +155,8 @@ def test_a_llama_server_that_sleeps_is_not_woken(proxy: LiteLLM, own_server: Sta
         wake()
         return [proxy.chat("dozing", replica).status_code for replica in (0, 1)] == [200, 200]
 
+    pod.start_registrar()
+    pod.wait_for("registrar that serves", serving)
     wait_until("sleep", PATIENCE, asleep)
     pod.wait_for("block", lambda: blocked(proxy))
     assert "server_asleep" in pod.log()
