@@ -1,6 +1,7 @@
 """How pods end on a real node, and what is told LiteLLM before their servers are stopped."""
 
 import asyncio
+import math
 import time
 
 import pytest
@@ -24,12 +25,24 @@ BEGUN_SECONDS = 60
 
 
 def slow_request(world: World, seconds: float) -> JSON:
-    """Give a streamed chat request that takes the slow model about that long on this machine now."""
+    """Give a streamed chat request that takes the slow model about that long on this machine now.
+
+    A token takes longer the more are before it: n of them each * n + growth * n^2, found by two answers.
+    """
+    few, many = 300, 1500
+    of_few, of_many = (answer_time(world, tokens) / tokens for tokens in (few, many))
+    growth = max(1e-9, (of_many - of_few) / (many - few))
+    each = max(0.0, of_few - growth * few)
+    tokens = (math.sqrt(each**2 + 4 * growth * seconds) - each) / (2 * growth)
+    return {"max_tokens": min(8000, int(tokens))}
+
+
+def answer_time(world: World, tokens: int) -> float:
+    """Measure the seconds in which the slow model writes so many tokens."""
     begun = time.monotonic()
-    answer = world.proxy.chat("slow", max_tokens=300, stream=True)
+    answer = world.proxy.chat("slow", max_tokens=tokens, stream=True)
     assert answer.status_code == 200, answer.text
-    per_second = 300 / (time.monotonic() - begun)
-    return {"max_tokens": min(8000, int(seconds * per_second))}
+    return time.monotonic() - begun
 
 
 async def test_request_in_flight_holds_the_drain(world: World) -> None:
@@ -40,7 +53,7 @@ async def test_request_in_flight_holds_the_drain(world: World) -> None:
     (pod,) = await asyncio.to_thread(world.ready_pods, 1)
     await asyncio.to_thread(world.until_rows, "slow", 1)
     # and longer than it has to be, for the machine may get faster, too
-    body = await asyncio.to_thread(slow_request, world, 110)
+    body = await asyncio.to_thread(slow_request, world, 150)
 
     url, key = world.proxy.urls[0], world.proxy.key
     load = Load((url,), "slow", key, rate=1, stream_every=1, limit=1, stream_body=body)
@@ -50,6 +63,7 @@ async def test_request_in_flight_holds_the_drain(world: World) -> None:
     await asyncio.to_thread(world.kubectl, "delete", "pod", pod, "--wait=false")
     tally = await running
     ended = time.time()
+    print(f"{body['max_tokens']} tokens: {ended - deleted:.0f} s after the deletion")
     assert tally.failed() == 0, examples(tally.lost)
     assert ended - deleted >= 60, f"the request took only {ended - deleted:.1f} s more"
 
