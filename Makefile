@@ -37,6 +37,7 @@ REAL_LONG := test-real-broker test-real-faults test-real-servers test-real-drain
 REAL_PARTS := $(REAL_LONG) $(filter-out $(REAL_LONG),$(REAL_FOLDERS))
 .PHONY: $(REAL_PARTS)
 CAPABILITIES := $(addprefix tests/real/,test_capabilities.py test_source_names.py test_vllm_parser.py)
+DRAIN := tests/real/test_drain.py
 test-real: $(STAMP) ## against real LiteLLM, model servers and API server (installs them)
 	tests/peers/install.sh real
 	$(if $(ARGS),$(REAL) tests/real $(ARGS),$(MAKE) --no-print-directory -k -j3 --output-sync=target $(REAL_PARTS))
@@ -45,10 +46,10 @@ test-real-capabilities: $(STAMP)
 	$(REAL) $(CAPABILITIES)
 
 test-real-drain: $(STAMP)
-	$(REAL) tests/real/test_drain.py
+	$(REAL) $(DRAIN)
 
 test-real-servers: $(STAMP)
-	$(REAL) $(filter-out $(CAPABILITIES) tests/real/test_drain.py,$(wildcard tests/real/test_*.py))
+	$(REAL) $(filter-out $(CAPABILITIES) $(DRAIN),$(wildcard tests/real/test_*.py))
 
 $(REAL_FOLDERS): test-real-%: $(STAMP)
 	$(REAL) tests/real/$*

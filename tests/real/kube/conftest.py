@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import os
-import select
-import signal
 import subprocess
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack
@@ -81,7 +78,7 @@ async def connections(cluster: Cluster, tmp_path: Path) -> AsyncIterator[Connect
 
 
 class ApiServer:
-    """The API server's process: stopped and started again as it was, behind the back of the scripts."""
+    """The API server's process: killed in the midst of a session, and started again as it was."""
 
     def __init__(self, cluster: Cluster) -> None:
         self._cluster = cluster
@@ -89,27 +86,23 @@ class ApiServer:
         self._command: list[str] = []
 
     def stop(self) -> None:
-        """End it."""
-        pid = int(self._pid.read_text().split()[0])
-        self._command = Path("/proc", str(pid), "cmdline").read_text().split("\0")[:-1]
-        # A process file descriptor can be read when the last thread has ended. Its first one may be a zombie
-        # while another still holds the port.
-        process = os.pidfd_open(pid)
-        try:
-            # killed, so that no connection is left to be waited for
-            signal.pidfd_send_signal(process, signal.SIGKILL)
-            ended, _, _ = select.select([process], [], [], 60)
-        finally:
-            os.close(process)
-        assert ended, "the API server does not end"
+        """Kill it, so that no connection is left to be waited for, and wait for its end."""
+        pid = self._pid.read_text().split()[0]
+        self._command = Path("/proc", pid, "cmdline").read_text().split("\0")[:-1]
+        self._script('kill -KILL "$(pid_of kube-apiserver)"; stop kube-apiserver')
 
     def start(self) -> None:
         """Start it, and wait until it is ready."""
-        script = '. "$0"; WORK=$1; shift; start kube-apiserver "$@"'
-        lib = SCRIPTS / "lib.sh"
-        subprocess.run(["bash", "-euc", script, lib, self._cluster.work, *self._command], check=True)
+        self._script('start kube-apiserver "$@"', *self._command)
         ready = ("get", "--raw", "/readyz")
         wait_until("API server", 180, lambda: self._cluster.kubectl(*ready, check=False).out == "ok")
+
+    def _script(self, commands: str, *args: str) -> None:
+        """Have the functions do it by which the scripts start and stop processes."""
+        script = f'. "$0"; WORK=$1; shift; {commands}'
+        subprocess.run(
+            ["bash", "-euc", script, SCRIPTS / "lib.sh", self._cluster.work, *args], check=True, timeout=60
+        )
 
 
 @pytest.fixture
